@@ -1,0 +1,1 @@
+//! The append-only Merkle log, its checkpoints and proofs, and signed receipts.

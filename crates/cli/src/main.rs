@@ -1,0 +1,2 @@
+//! The `hotcell` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What may leave: declared outputs, canonical rewriting, capacity in bits.

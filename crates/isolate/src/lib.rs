@@ -1,0 +1,1 @@
+//! From a grant to a contained process, and back to nothing.

@@ -1,0 +1,1 @@
+//! Model formats and the inference runner that lives inside a sandbox.

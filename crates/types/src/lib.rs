@@ -1,0 +1,28 @@
+//! The words of Hotcell: ids, units, labels, events, records, and the [`Explain`] trait.
+//!
+//! Everything here is plain data. No type in this crate reads a file, a clock or the environment.
+
+mod capacity;
+mod digest;
+mod event;
+mod explain;
+mod id;
+mod outcome;
+mod record;
+mod size;
+mod time;
+mod wall;
+
+pub use capacity::Bits;
+pub use digest::Digest;
+pub use event::{Event, EventKind};
+pub use explain::Explain;
+pub use id::{GrantId, ParseIdError, TaskId};
+pub use outcome::{Exit, Outcome};
+pub use record::{
+    Destroyed, InputRecord, LimitRecord, ModelRecord, OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord,
+    WorkloadRecord,
+};
+pub use size::{ByteSize, ParseSizeError, parse_duration};
+pub use time::{Clock, Timestamp};
+pub use wall::{Enforcement, Observation, Wall};

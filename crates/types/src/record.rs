@@ -1,0 +1,183 @@
+//! What a receipt says about a finished task.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bits, Digest, GrantId, Observation, Outcome, TaskId, Timestamp};
+
+/// The predicate of a receipt: everything that Hotcell states about one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptBody {
+    /// The task.
+    pub task: TaskId,
+    /// Version of Hotcell that ran it.
+    pub hotcell_version: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Exit status of the workload (128 + n for a signal); none when it was never executed.
+    pub exit_status: Option<u8>,
+    /// When it was submitted.
+    pub submitted: Timestamp,
+    /// When the workload was executed, if it was.
+    pub started: Option<Timestamp>,
+    /// When everything was destroyed.
+    pub ended: Timestamp,
+    /// Who asked, for example `local:1000`.
+    pub principal: String,
+    /// For which purpose.
+    pub purpose: String,
+    /// What policy decided.
+    pub policy: PolicyRecord,
+    /// The isolation level: `process`.
+    pub isolation: String,
+    /// What protection the isolation level does not give, in words (for example of custody).
+    pub caveats: Vec<String>,
+    /// What the preflight saw.
+    pub walls: Vec<Observation>,
+    /// Walls given up by name on the command line.
+    pub best_effort: Vec<String>,
+    /// The limits, how they were enforced, and how much was used.
+    pub limits: Vec<LimitRecord>,
+    /// What was executed.
+    pub workload: WorkloadRecord,
+    /// The model, if any.
+    pub model: Option<ModelRecord>,
+    /// The inputs.
+    pub inputs: Vec<InputRecord>,
+    /// What left.
+    pub outputs: Vec<OutputRecord>,
+    /// What the standard streams carried.
+    pub streams: Vec<StreamRecord>,
+    /// An upper bound on the information that left, in bits.
+    pub capacity: Bits,
+    /// What was refused.
+    pub refusals: Vec<Refusal>,
+    /// What was destroyed at the end.
+    pub destroyed: Vec<Destroyed>,
+}
+
+/// Which decision and which profile a task ran under.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRecord {
+    /// The grant.
+    pub grant: GrantId,
+    /// Ids of the rules that allowed.
+    pub rules: Vec<String>,
+    /// Digest of the policy set.
+    pub policy_digest: Digest,
+    /// Name of the profile.
+    pub profile: String,
+    /// Digest of the effective profile, after narrowing.
+    pub profile_digest: Digest,
+}
+
+/// What was executed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadRecord {
+    /// `builtin-runner` or `command`.
+    pub kind: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Digest of the executed file, where it is one file.
+    pub digest: Option<Digest>,
+}
+
+/// The model that was used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecord {
+    /// Model id of its header, or the file name of a plain model.
+    pub id: String,
+    /// Version of its header.
+    pub version: Option<u64>,
+    /// Whether it came sealed.
+    pub sealed: bool,
+    /// Digest of the package or the file.
+    pub digest: Digest,
+    /// Public key of the vendor who signed it.
+    pub signer: Option<String>,
+}
+
+/// One input, by a salted commitment so that the receipt does not reveal a guessable content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputRecord {
+    /// Its name under `/input`.
+    pub name: String,
+    /// Its size in bytes, all files together.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: u64,
+    /// SHA-256 over salt and content digest; none where the input is too large to be digested at once.
+    pub commitment: Option<Digest>,
+}
+
+/// One file that left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputRecord {
+    /// Its path under the output folder.
+    pub path: String,
+    /// Size in bytes as released.
+    pub bytes: u64,
+    /// Digest as released (of the sealed form where it was sealed).
+    pub digest: Digest,
+    /// How it was checked: `canonical` (rewritten from its values) or `opaque`.
+    pub form: String,
+    /// Number of rows, of a table.
+    pub rows: Option<u64>,
+    /// Upper bound on what it can carry.
+    pub capacity: Bits,
+    /// The recipients it was sealed to; empty when it left in plain.
+    pub recipients: Vec<String>,
+}
+
+/// What one standard stream carried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamRecord {
+    /// `stdout` or `stderr`.
+    pub name: String,
+    /// Bytes that the workload wrote.
+    pub bytes: u64,
+    /// `live-uninspected`, `released` or `withheld`.
+    pub disposition: String,
+}
+
+/// One thing that was refused or stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Stable code.
+    pub code: String,
+    /// What and why, without the content.
+    pub what: String,
+}
+
+/// How one limit was kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitRecord {
+    /// `memory`, `pids`, `cpu`, `wall`, `scratch`.
+    pub name: String,
+    /// The limit, for people: `512 MiB`.
+    pub limit: String,
+    /// What was used at most, where it is known.
+    pub used: Option<String>,
+    /// `full`, or `partial: …`.
+    pub enforcement: String,
+    /// Whether it was reached.
+    pub reached: bool,
+}
+
+/// One thing that was destroyed, and how that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destroyed {
+    /// `processes`, `mounts`, `scratch`, `model key`, `cgroup` and the like.
+    pub what: String,
+    /// How: `killed and reaped`, `freed, not key-wiped`, and the like.
+    pub how: String,
+}

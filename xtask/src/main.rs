@@ -1,0 +1,2 @@
+//! Recipes of the project.
+fn main() {}
