@@ -31,7 +31,8 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{}` is not a digest (expected `sha256:` and 64 hexadecimal digits)", text.escape_debug());
+        let wrong =
+            || format!("`{}` is not a digest (expected `sha256:` and 64 hexadecimal digits)", text.escape_debug());
         let digits = text.strip_prefix("sha256:").ok_or_else(wrong)?.as_bytes();
         if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return Err(wrong());
