@@ -1,0 +1,242 @@
+//! Building the sandbox's file system and other surroundings.
+
+use core::ffi::CStr;
+
+use hotcell_sys::process::{self, Forked};
+use hotcell_sys::{Errno, Fd, Result, file, limit, mount};
+
+use crate::enter::Context;
+use crate::message::Message;
+use crate::plan::Step;
+
+/// Most mounts with mapped ids in one sandbox.
+const MAX_SLOTS: usize = 64;
+
+/// What has been built so far.
+pub(crate) struct Builder {
+    slots: [Fd; MAX_SLOTS],
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self { slots: [Fd(-1); MAX_SLOTS] }
+    }
+
+    /// Clones the mount at `source`, unattached, with one owner shown as another. Outside, as root.
+    pub(crate) fn prepare_id_mount(
+        &mut self,
+        source: &CStr,
+        slot: u64,
+        user: (u64, u64),
+        group: (u64, u64),
+    ) -> Result<()> {
+        let place = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)).ok_or(Errno::EINVAL)?;
+        let tree = mount::clone_tree(source)?;
+        let namespace = id_namespace(user, group)?;
+        mount::set_attributes(tree, mount::Reach::Tree, mount::ATTR_IDMAP, Some(namespace))?;
+        file::close(namespace);
+        *place = tree;
+        Ok(())
+    }
+
+    /// One step of building, inside.
+    pub(crate) fn build(&mut self, context: &Context<'_>, step: Step<'_>) -> Result<()> {
+        match step {
+            Step::Root { size, inodes } => {
+                mount::make_all_private()?;
+                let root = tmpfs(size, inodes, c"0755", mount::ATTR_NOSUID | mount::ATTR_NODEV)?;
+                // Over the old root, whose paths still lead below it until the pivot.
+                mount::attach(root, c"/")?;
+                file::change_dir_to(root)
+            }
+            Step::Dir { path, mode } => file::make_dir_at(Fd::CWD, path, mode as u32),
+            Step::Link { target, path } => file::symlink_at(target, Fd::CWD, path),
+            Step::File { path, mode, content } => {
+                let fd = make_file(path, mode as u32)?;
+                file::write_all(fd, content)?;
+                file::close(fd);
+                Ok(())
+            }
+            Step::Tmpfs { path, size, inodes, attributes } => {
+                mount::attach(tmpfs(size, inodes, c"1777", attributes)?, path)
+            }
+            Step::Bind { source, path, attributes, device, inode } => {
+                let tree = mount::clone_tree(source)?;
+                if device != 0 && file::identity(tree)? != (device, inode) {
+                    return Err(Errno::ESTALE);
+                }
+                attach(tree, path, attributes)
+            }
+            Step::BindSlot { slot, path, attributes } => {
+                let tree = usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot)).ok_or(Errno::EINVAL)?;
+                attach(*tree, path, attributes)
+            }
+            Step::Proc { path } => {
+                let fs = mount::fs_open(c"proc")?;
+                mount::fs_set(fs, c"hidepid", c"invisible")?;
+                mount::fs_set(fs, c"subset", c"pid")?;
+                mount::fs_create(fs)?;
+                let flags = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
+                mount::attach(mount::fs_mount(fs, flags)?, path)
+            }
+            Step::Hand { path, create } => {
+                let fd = if create != 0 {
+                    make_file(path, 0o444)?
+                } else {
+                    file::open_at(Fd::CWD, path, file::O_DIRECTORY | file::O_NOFOLLOW | file::O_CLOEXEC, 0)?
+                };
+                context.say(Message::Handed { step: context.step_number() }, &[fd]);
+                file::close(fd);
+                Ok(())
+            }
+            Step::Restrict { path, attributes } => {
+                let fd = file::open_at(Fd::CWD, path, file::O_PATH | file::O_CLOEXEC, 0)?;
+                mount::set_attributes(fd, mount::Reach::One, attributes, None)?;
+                file::close(fd);
+                Ok(())
+            }
+            Step::Pivot {} => mount::pivot_to_working_dir(),
+            Step::HostName { name } => process::set_host_name(name),
+            Step::Limit { resource, value } => limit::set(resource as u32, value),
+            Step::Affinity { mask } => {
+                let mut words = [0u64; 16];
+                for (word, bytes) in words.iter_mut().zip(mask.chunks_exact(8)) {
+                    *word = u64::from_le_bytes(bytes.try_into().map_err(|_| Errno::EINVAL)?);
+                }
+                process::set_affinity(&words)
+            }
+            Step::Keyring {} => match process::new_session_keyring() {
+                // A kernel without keyrings has none to share.
+                Err(Errno::ENOSYS) => Ok(()),
+                other => other,
+            },
+            Step::CgroupNamespace {} => process::unshare(process::CLONE_NEWCGROUP),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+fn tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attributes: u64) -> Result<Fd> {
+    let fs = mount::fs_open(c"tmpfs")?;
+    mount::fs_set(fs, c"size", size)?;
+    mount::fs_set(fs, c"nr_inodes", inodes)?;
+    mount::fs_set(fs, c"mode", mode)?;
+    mount::fs_create(fs)?;
+    let tree = mount::fs_mount(fs, attributes)?;
+    file::close(fs);
+    Ok(tree)
+}
+
+fn attach(tree: Fd, path: &CStr, attributes: u64) -> Result<()> {
+    if attributes != 0 {
+        mount::set_attributes(tree, mount::Reach::Tree, attributes, None)?;
+    }
+    mount::attach(tree, path)?;
+    file::close(tree);
+    Ok(())
+}
+
+fn make_file(path: &CStr, mode: u32) -> Result<Fd> {
+    let flags = file::O_CREAT | file::O_EXCL | file::O_WRONLY | file::O_NOFOLLOW | file::O_CLOEXEC;
+    file::open_at(Fd::CWD, path, flags, mode)
+}
+
+/// Maps one id inside to one outside, for a process that was just born into a user namespace.
+pub(crate) fn write_id_maps(pid: i32, user: (u64, u64), group: (u64, u64), privileged: bool) -> Result<()> {
+    if !privileged {
+        // Without this the kernel lets nobody but root map groups: a group could be used to deny.
+        write_proc(pid, b"setgroups", b"deny")?;
+    }
+    write_map(pid, b"uid_map", user)?;
+    write_map(pid, b"gid_map", group)
+}
+
+fn write_map(pid: i32, name: &[u8], (inside, outside): (u64, u64)) -> Result<()> {
+    let mut line = Text::new();
+    line.push_number(inside);
+    line.push(b" ");
+    line.push_number(outside);
+    line.push(b" 1\n");
+    write_proc(pid, name, line.bytes())
+}
+
+fn write_proc(pid: i32, name: &[u8], content: &[u8]) -> Result<()> {
+    let mut path = Text::new();
+    path.push(b"/proc/");
+    path.push_number(pid as u64);
+    path.push(b"/");
+    path.push(name);
+    let fd = file::open_at(Fd::CWD, path.as_c_str()?, file::O_WRONLY | file::O_CLOEXEC, 0)?;
+    let result = file::write(fd, content);
+    file::close(fd);
+    if result? == content.len() { Ok(()) } else { Err(Errno::EIO) }
+}
+
+/// A user namespace that maps one user and one group, for a mount.
+fn id_namespace(user: (u64, u64), group: (u64, u64)) -> Result<Fd> {
+    let (read_end, write_end) = file::pipe()?;
+    match process::fork_into(process::CLONE_NEWUSER, None)? {
+        Forked::Child => {
+            file::close(write_end);
+            // Held until the launcher has a descriptor for the namespace, or is gone.
+            let _ = file::read(read_end, &mut [0u8; 1]);
+            process::exit(0)
+        }
+        Forked::Parent { pid, pidfd } => {
+            file::close(read_end);
+            file::close(pidfd);
+            let namespace = write_id_maps(pid, user, group, true).and_then(|()| {
+                let mut path = Text::new();
+                path.push(b"/proc/");
+                path.push_number(pid as u64);
+                path.push(b"/ns/user");
+                file::open_at(Fd::CWD, path.as_c_str()?, file::O_RDONLY | file::O_CLOEXEC, 0)
+            });
+            file::close(write_end);
+            process::reap(true)?;
+            namespace
+        }
+    }
+}
+
+/// A short text without allocation.
+struct Text {
+    buffer: [u8; 96],
+    length: usize,
+}
+
+impl Text {
+    fn new() -> Self {
+        Self { buffer: [0; 96], length: 0 }
+    }
+
+    /// Appends; what does not fit is left out, and the path that comes of it does not exist.
+    fn push(&mut self, part: &[u8]) {
+        let room = self.buffer.len() - 1 - self.length;
+        let part = &part[..part.len().min(room)];
+        self.buffer[self.length..self.length + part.len()].copy_from_slice(part);
+        self.length += part.len();
+    }
+
+    fn push_number(&mut self, mut number: u64) {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.push(&digits[at..]);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    fn as_c_str(&self) -> Result<&CStr> {
+        CStr::from_bytes_until_nul(&self.buffer).map_err(|_| Errno::ENAMETOOLONG)
+    }
+}

@@ -1,0 +1,331 @@
+//! The three processes, and what each does with its part of the plan.
+
+use core::ffi::{CStr, c_char};
+
+use hotcell_sys::process::{self, Forked};
+use hotcell_sys::{Errno, Fd, Result, file, socket};
+
+use crate::build::Builder;
+use crate::lock::Lock;
+use crate::message::{GO, Message};
+use crate::plan::{self, INNER_ID, Step, Steps};
+use crate::probe::Probes;
+
+/// The control socket.
+const CONTROL: Fd = Fd(0);
+/// Descriptors from here on are out of the way of those that came with the plan.
+const HIGH: u32 = 40;
+/// Most arguments and environment strings together; their pointers lie on the stack.
+const MAX_STRINGS: usize = 8192;
+/// Pages of a plan that are read; the host refuses larger ones before.
+const MAX_PLAN_BYTES: usize = 4 << 20;
+
+/// What every process of the launcher carries along.
+pub(crate) struct Context<'a> {
+    /// The descriptors that came with the plan.
+    pub(crate) fds: [Fd; socket::MAX_FDS],
+    /// How many.
+    pub(crate) fd_count: usize,
+    /// The steps to come.
+    steps: Steps<'a>,
+    /// Number of the step that was read last.
+    number: u64,
+    /// The control socket, under its present number.
+    pub(crate) control: Fd,
+}
+
+/// The program: standard input is the control socket.
+pub fn main() -> ! {
+    let mut fds = [Fd(-1); socket::MAX_FDS];
+    let mut length = [0u8; 8];
+    let Ok((8, fd_count)) = socket::receive(CONTROL, &mut length, &mut fds) else { process::exit(125) };
+    let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
+    if fd_count == 0 || length > MAX_PLAN_BYTES {
+        process::exit(125);
+    }
+    let Ok(bytes) = file::map_for_ever(fds[0], length) else { process::exit(125) };
+    let Some(steps) = plan::read(bytes) else { process::exit(125) };
+    let mut context = Context { fds, fd_count, steps, number: 0, control: CONTROL };
+    match outside(&mut context) {
+        Ok(()) => process::exit(0),
+        Err(error) => context.fail(error),
+    }
+}
+
+impl<'a> Context<'a> {
+    /// The next step.
+    fn step(&mut self) -> Result<Option<Step<'a>>> {
+        self.number += 1;
+        match self.steps.next() {
+            None => Ok(None),
+            Some(Ok(step)) => Ok(Some(step)),
+            Some(Err(())) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Number of the step at hand, counted from 0.
+    pub(crate) fn step_number(&self) -> u64 {
+        self.number.saturating_sub(1)
+    }
+
+    /// Says which step failed and ends this process, and with it the sandbox.
+    fn fail(&self, error: Errno) -> ! {
+        self.say(Message::Failed { step: self.step_number(), errno: i64::from(error.0) }, &[]);
+        process::exit(125)
+    }
+
+    /// Tells the host something. When the host is gone there is nobody to tell, and the sandbox ends anyway.
+    pub(crate) fn say(&self, message: Message, fds: &[Fd]) {
+        let _ = socket::send(self.control, &message.encode(), fds);
+    }
+
+    /// Waits for the host's word.
+    fn await_word(&self) -> Result<()> {
+        let mut word = [0u8; 1];
+        match socket::receive(self.control, &mut word, &mut [Fd(-1); socket::MAX_FDS])? {
+            (1, _) if word[0] == GO => Ok(()),
+            _ => Err(Errno::EPIPE),
+        }
+    }
+}
+
+/// The launcher itself: prepares what needs the host's rights, and gives birth to the first process.
+fn outside(context: &mut Context<'_>) -> Result<()> {
+    let mut builder = Builder::new();
+    let mut ids = None;
+    loop {
+        match context.step()?.ok_or(Errno::EINVAL)? {
+            Step::Ids { user, group, privileged } => ids = Some((user, group, privileged != 0)),
+            Step::IdMount { source, slot, user, group } => {
+                let (outer_user, outer_group, _) = ids.ok_or(Errno::EINVAL)?;
+                builder.prepare_id_mount(source, slot, (user, outer_user), (group, outer_group))?;
+            }
+            Step::Namespaces { flags, into_cgroup } => {
+                let (user, group, privileged) = ids.ok_or(Errno::EINVAL)?;
+                let cgroup = (into_cgroup != 0).then(|| context.fds[context.fd_count - 1]);
+                return give_birth(context, builder, flags, cgroup, user, group, privileged);
+            }
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+}
+
+fn give_birth(
+    context: &mut Context<'_>,
+    builder: Builder,
+    flags: u64,
+    cgroup: Option<Fd>,
+    user: u64,
+    group: u64,
+    privileged: bool,
+) -> Result<()> {
+    let has_user_namespace = flags & process::CLONE_NEWUSER != 0;
+    let gate = Gate::new()?;
+    match process::fork_into(flags | process::CLONE_PARENT, cgroup)? {
+        Forked::Child => {
+            let result = gate.wait().and_then(|()| first_process(context, builder, has_user_namespace, privileged));
+            match result {
+                Ok(never) => match never {},
+                Err(error) => context.fail(error),
+            }
+        }
+        Forked::Parent { pid, pidfd } => {
+            if has_user_namespace {
+                crate::build::write_id_maps(pid, (INNER_ID.into(), user), (INNER_ID.into(), group), privileged)?;
+            }
+            context.say(Message::Born { pid: i64::from(pid) }, &[pidfd]);
+            gate.open()
+        }
+    }
+}
+
+/// The first process of the sandbox: builds, forks the workload, reaps until the end.
+fn first_process(
+    context: &mut Context<'_>,
+    mut builder: Builder,
+    has_user_namespace: bool,
+    privileged: bool,
+) -> Result<core::convert::Infallible> {
+    process::new_session()?;
+    if has_user_namespace {
+        if privileged {
+            process::drop_groups()?;
+        }
+        process::set_ids(INNER_ID, INNER_ID)?;
+    }
+    process::die_with_parent()?;
+    file::set_umask(0);
+    loop {
+        match context.step()?.ok_or(Errno::EINVAL)? {
+            Step::Await {} => {
+                context.say(Message::Waiting, &[]);
+                context.await_word()?;
+            }
+            Step::Workload {} => break,
+            step => builder.build(context, step)?,
+        }
+    }
+    let child_ends = process::child_ends()?;
+    match process::fork_into(0, None)? {
+        Forked::Child => match workload(context) {
+            Ok(never) => match never {},
+            Err(error) => context.fail(error),
+        },
+        Forked::Parent { pid, pidfd } => {
+            file::close(pidfd);
+            reap_until_the_end(context, pid, child_ends)
+        }
+    }
+}
+
+/// Keeps the process table clean, and ends when the workload or the host does: the kernel then kills all
+/// that is left in the sandbox.
+fn reap_until_the_end(context: &mut Context<'_>, workload: i32, child_ends: Fd) -> Result<core::convert::Infallible> {
+    // INVARIANT (idle-guardian): the guardian holds the control socket and its signal descriptor, no
+    // capability, nothing that could be written to, and no memory that its own user could read.
+    for fd in context.fds.iter().take(context.fd_count) {
+        file::close(*fd);
+    }
+    process::drop_capabilities()?;
+    process::no_new_privileges()?;
+    process::not_dumpable()?;
+    loop {
+        let (host_is_gone, child_ended) = match socket::wait_hangup_or_readable(context.control, child_ends) {
+            Err(Errno::EINTR) => continue,
+            other => other?,
+        };
+        if host_is_gone {
+            process::exit(125);
+        }
+        if !child_ended {
+            continue;
+        }
+        // One signal may stand for several ends.
+        let mut signal = [0u8; 128];
+        file::read(child_ends, &mut signal)?;
+        while let Some(ended) = reap_one()? {
+            if ended.pid == workload {
+                context.say(Message::Ended { status: i64::from(ended.status) }, &[]);
+                process::exit(0);
+            }
+        }
+    }
+}
+
+fn reap_one() -> Result<Option<process::Ended>> {
+    match process::reap(false) {
+        Err(Errno::ECHILD) => Ok(None),
+        other => other,
+    }
+}
+
+/// The workload's process: locks itself in, reports what it can still do, becomes the program.
+fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
+    process::unblock_signals()?;
+    let mut lock = Lock::new();
+    let mut probes = Probes::new();
+    loop {
+        match context.step()?.ok_or(Errno::EINVAL)? {
+            Step::Streams {} => arrange_streams(context)?,
+            Step::WorkingDir { path } => file::change_dir(path)?,
+            Step::Probe { kind, text, number } => probes.try_out(kind, text, number)?,
+            Step::Report {} => {
+                probes.report(context.control)?;
+                context.await_word()?;
+            }
+            Step::Execute { candidates, arguments, environment } => {
+                let error = execute(candidates, arguments, environment);
+                context.say(Message::NotExecuted { errno: i64::from(error.0) }, &[]);
+                process::exit(125);
+            }
+            step => lock.turn(step)?,
+        }
+    }
+}
+
+/// Standard streams become the descriptors 1, 2 and 3 that came with the plan; the control socket moves out
+/// of their way and closes by itself at `execve`; all else is closed.
+fn arrange_streams(context: &mut Context<'_>) -> Result<()> {
+    if context.fd_count < 4 {
+        return Err(Errno::EINVAL);
+    }
+    let control = duplicate_high(context.control)?;
+    let streams = [context.fds[1], context.fds[2], context.fds[3]];
+    let mut moved = [Fd(-1); 3];
+    for (place, stream) in moved.iter_mut().zip(streams) {
+        *place = duplicate_high(stream)?;
+    }
+    for (number, stream) in moved.iter().enumerate() {
+        file::duplicate_to(*stream, Fd(number as i32))?;
+        file::close(*stream);
+    }
+    context.control = control;
+    file::close_range(3, control.0 as u32 - 1)?;
+    file::close_range(control.0 as u32 + 1, u32::MAX)
+}
+
+/// A copy of a descriptor with a number from [`HIGH`] on, closed at `execve`.
+fn duplicate_high(fd: Fd) -> Result<Fd> {
+    file::duplicate_above(fd, HIGH)
+}
+
+fn execute(candidates: &[u8], arguments: &[u8], environment: &[u8]) -> Errno {
+    let mut pointers = [core::ptr::null::<c_char>(); MAX_STRINGS + 2];
+    let Some(after_arguments) = point_to(arguments, &mut pointers) else { return Errno::E2BIG };
+    let (argument_pointers, rest) = pointers.split_at_mut(after_arguments);
+    let Some(after_environment) = point_to(environment, rest) else { return Errno::E2BIG };
+    let environment_pointers = &rest[..after_environment];
+    let mut last = Errno::ENOENT;
+    for candidate in strings(candidates) {
+        let error = process::execute(candidate, argument_pointers, environment_pointers);
+        // As a shell searches: a name that is not there hides no other error.
+        if !matches!(error, Errno::ENOENT | Errno::ENOTDIR) {
+            last = error;
+            if error != Errno::EACCES {
+                break;
+            }
+        }
+    }
+    last
+}
+
+/// Fills the array with pointers to NUL-terminated strings and a null pointer; gives the number of places used.
+fn point_to(bytes: &[u8], pointers: &mut [*const c_char]) -> Option<usize> {
+    let mut count = 0;
+    for text in strings(bytes) {
+        *pointers.get_mut(count)? = text.as_ptr();
+        count += 1;
+    }
+    *pointers.get_mut(count)? = core::ptr::null();
+    Some(count + 1)
+}
+
+/// The NUL-terminated strings of a run of bytes.
+fn strings(bytes: &[u8]) -> impl Iterator<Item = &CStr> {
+    bytes.split_inclusive(|byte| *byte == 0).filter_map(|text| CStr::from_bytes_with_nul(text).ok())
+}
+
+/// Holds the child back until its ids are mapped.
+struct Gate {
+    child_end: Fd,
+    parent_end: Fd,
+}
+
+impl Gate {
+    fn new() -> Result<Self> {
+        let (child_end, parent_end) = file::pipe()?;
+        Ok(Self { child_end, parent_end })
+    }
+
+    fn wait(&self) -> Result<()> {
+        file::close(self.parent_end);
+        let mut word = [0u8; 1];
+        let count = file::read(self.child_end, &mut word)?;
+        file::close(self.child_end);
+        if count == 1 { Ok(()) } else { Err(Errno::EPIPE) }
+    }
+
+    fn open(&self) -> Result<()> {
+        file::write_all(self.parent_end, &[GO])
+    }
+}

@@ -1,0 +1,140 @@
+//! Sockets: messages with descriptors, and waiting.
+
+use crate::call::syscall;
+use crate::{Errno, Fd, Result};
+
+/// Path sockets of this machine.
+pub const AF_UNIX: u32 = 1;
+/// IPv4.
+pub const AF_INET: u32 = 2;
+/// Most descriptors in one message.
+pub const MAX_FDS: usize = 16;
+
+const SOL_SOCKET: i32 = 1;
+const SCM_RIGHTS: i32 = 1;
+const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
+const MSG_NOSIGNAL: u32 = 0x4000;
+
+#[repr(C)]
+struct IoVec {
+    base: *mut u8,
+    length: usize,
+}
+
+/// `struct msghdr` of the kernel.
+#[repr(C)]
+struct MessageHeader {
+    name: usize,
+    name_length: u32,
+    iov: *mut IoVec,
+    iov_count: usize,
+    control: *mut Control,
+    control_length: usize,
+    flags: u32,
+}
+
+/// `struct cmsghdr` with room for descriptors.
+#[repr(C)]
+struct Control {
+    length: usize,
+    level: i32,
+    kind: i32,
+    fds: [i32; MAX_FDS],
+}
+
+const CONTROL_HEADER: usize = 16;
+
+/// Opens a socket.
+pub fn open(family: u32, kind: u32) -> Result<Fd> {
+    // SAFETY: numbers only.
+    unsafe { syscall!(socket, family, kind, 0) }.map(|fd| Fd(fd as i32))
+}
+
+/// Tries to connect to an IPv4 address and port.
+pub fn connect_ipv4(socket: Fd, address: [u8; 4], port: u16) -> Result<()> {
+    let [high, low] = port.to_be_bytes();
+    let [a, b, c, d] = address;
+    let [family_low, family_high] = (AF_INET as u16).to_ne_bytes();
+    let address = [family_low, family_high, high, low, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: a live `struct sockaddr_in` of 16 bytes.
+    unsafe { syscall!(connect, socket.0, address.as_ptr(), address.len()) }.map(drop)
+}
+
+/// Sends one message with descriptors.
+pub fn send(socket: Fd, bytes: &[u8], fds: &[Fd]) -> Result<()> {
+    if fds.len() > MAX_FDS {
+        return Err(Errno::EINVAL);
+    }
+    let mut control =
+        Control { length: CONTROL_HEADER + 4 * fds.len(), level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [0; MAX_FDS] };
+    for (place, fd) in control.fds.iter_mut().zip(fds) {
+        *place = fd.0;
+    }
+    let mut iov = IoVec { base: bytes.as_ptr().cast_mut(), length: bytes.len() };
+    let header = MessageHeader {
+        name: 0,
+        name_length: 0,
+        iov: &raw mut iov,
+        iov_count: 1,
+        control: if fds.is_empty() { core::ptr::null_mut() } else { &raw mut control },
+        control_length: if fds.is_empty() { 0 } else { (CONTROL_HEADER + 4 * fds.len()).next_multiple_of(8) },
+        flags: 0,
+    };
+    loop {
+        // SAFETY: header, vector, control and bytes are live; sendmsg only reads them.
+        match unsafe { syscall!(sendmsg, socket.0, &raw const header, MSG_NOSIGNAL) } {
+            Ok(count) if count == bytes.len() => return Ok(()),
+            Ok(_) => return Err(Errno::EIO),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Receives one message: how many bytes came (0 at the end), and how many descriptors.
+pub fn receive(socket: Fd, bytes: &mut [u8], fds: &mut [Fd; MAX_FDS]) -> Result<(usize, usize)> {
+    let mut control = Control { length: 0, level: 0, kind: 0, fds: [-1; MAX_FDS] };
+    let mut iov = IoVec { base: bytes.as_mut_ptr(), length: bytes.len() };
+    let mut header = MessageHeader {
+        name: 0,
+        name_length: 0,
+        iov: &raw mut iov,
+        iov_count: 1,
+        control: &raw mut control,
+        control_length: size_of::<Control>(),
+        flags: 0,
+    };
+    let count = loop {
+        // SAFETY: the kernel writes at most `bytes.len()` bytes and `size_of::<Control>()` bytes of control
+        // data into memory that is ours.
+        match unsafe { syscall!(recvmsg, socket.0, &raw mut header, MSG_CMSG_CLOEXEC) } {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut received = 0;
+    if header.control_length >= CONTROL_HEADER && control.level == SOL_SOCKET && control.kind == SCM_RIGHTS {
+        received = (control.length.saturating_sub(CONTROL_HEADER) / 4).min(MAX_FDS);
+        for (fd, number) in fds.iter_mut().zip(control.fds).take(received) {
+            *fd = Fd(number);
+        }
+    }
+    Ok((count, received))
+}
+
+/// Waits until `peer` is hung up or `source` can be read; tells for each. What `peer` has to read is left to
+/// others.
+pub fn wait_hangup_or_readable(peer: Fd, source: Fd) -> Result<(bool, bool)> {
+    #[repr(C)]
+    struct PollFd {
+        fd: i32,
+        events: i16,
+        revents: i16,
+    }
+    const POLLIN: i16 = 1;
+    let mut set = [PollFd { fd: peer.0, events: 0, revents: 0 }, PollFd { fd: source.0, events: POLLIN, revents: 0 }];
+    // SAFETY: the array is live and ours; a null time-out waits for ever and a null mask changes none.
+    unsafe { syscall!(ppoll, set.as_mut_ptr(), set.len(), 0, 0, 0) }?;
+    let [peer, source] = set;
+    Ok((peer.revents != 0, source.revents != 0))
+}
