@@ -1,0 +1,1 @@
+//! Scoring a million rows inside a sandbox and the same runner on the same rows outside.

@@ -1,0 +1,69 @@
+//! Debian packages that tests and benchmarks use, installed when we are root and they are missing.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::command::{Result, is_root, title};
+
+/// A program and the package that brings it.
+pub(crate) type Package = (&'static str, &'static str);
+
+/// What tests use: `age` opens what we sealed, `strace` and `python3` are workloads,
+/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings.
+pub(crate) const TESTS: &[Package] = &[
+    ("age", "age"),
+    ("strace", "strace"),
+    ("python3", "python3-minimal"),
+    ("bwrap", "bubblewrap"),
+    ("capsh", "libcap2-bin"),
+    ("setpriv", "util-linux"),
+    ("unshare", "util-linux"),
+];
+
+/// The peers of `bench start`.
+pub(crate) const PEERS: &[Package] =
+    &[("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc"), ("firejail", "firejail")];
+
+/// The peers of `bench seal`.
+pub(crate) const SEALERS: &[Package] = &[("age", "age")];
+
+/// Installs what is missing. Not being able to is said, and no error: whoever needs the program says so again.
+pub(crate) fn provide(packages: &[Package]) {
+    let missing = missing(packages);
+    if missing.is_empty() {
+        return;
+    }
+    let list = missing.join(" ");
+    if !is_root() {
+        eprintln!("not installed: {list} (not root; `apt-get install {list}` brings them)");
+        return;
+    }
+    title(&format!("installing {list}"));
+    // The package lists of a fresh machine may be absent or old: the second try is after an update.
+    let installed = install(&missing).or_else(|_| apt(&["update"]).and_then(|()| install(&missing)));
+    if let Err(error) = installed {
+        eprintln!("not installed: {list} ({error})");
+    }
+}
+
+/// What is not in the system's own folders, where sandboxes and other users see it too.
+fn missing(packages: &[Package]) -> Vec<&'static str> {
+    let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(Path::new);
+    let absent = packages.iter().filter(|(name, _)| !folders.iter().any(|folder| folder.join(name).is_file()));
+    let mut names: Vec<&str> = absent.map(|(_, package)| *package).collect();
+    names.dedup();
+    names
+}
+
+fn install(packages: &[&str]) -> Result {
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
+}
+
+fn apt(args: &[&str]) -> Result {
+    let output = Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(said.lines().last().unwrap_or("apt-get failed without a word").to_owned().into())
+}
