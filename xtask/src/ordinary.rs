@@ -31,19 +31,25 @@ exec "$@"
 /// An ordinary user with a folder of its own.
 pub(crate) struct Ordinary {
     home: PathBuf,
+    checkout: PathBuf,
     closed: Option<PathBuf>,
 }
 
 impl Ordinary {
-    /// Makes the user's folder below the build folder.
+    /// Makes the user's folder.
     pub(crate) fn new(home: PathBuf) -> Result<Self> {
+        Self::with_checkout(home, root().to_owned())
+    }
+
+    fn with_checkout(home: PathBuf, checkout: PathBuf) -> Result<Self> {
         if !is_root() {
             return Err("only root can become an ordinary user".into());
         }
         fs::create_dir_all(&home)?;
         chown(&home, Some(ID), Some(ID))?;
         fs::set_permissions(&home, fs::Permissions::from_mode(0o755))?;
-        Ok(Self { home, closed: closed_above(root())? })
+        let closed = closed_above(&checkout)?;
+        Ok(Self { home, checkout, closed })
     }
 
     /// A command that will run as the user, with an environment made from nothing.
@@ -52,7 +58,7 @@ impl Ordinary {
             Some(closed) => {
                 let mut command = Command::new("unshare");
                 command.args(["--mount", "--propagation", "private", "sh", "-c", REVEAL, "sh"]);
-                command.arg(root()).arg(closed).arg("setpriv");
+                command.arg(&self.checkout).arg(closed).arg("setpriv");
                 command
             }
             None => Command::new("setpriv"),
@@ -78,4 +84,47 @@ fn closed_above(path: &Path) -> Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hotcell_testkit::{data_dir, require_program, require_root};
+
+    fn said(mut command: Command) -> String {
+        let output = command.output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    }
+
+    #[test]
+    fn an_ordinary_user_has_no_rights_and_a_clean_environment() {
+        require_root!();
+        require_program!("setpriv");
+        let user = Ordinary::new(data_dir().join("ordinary-plain")).unwrap();
+        let mut command = user.command(Path::new("/bin/sh"));
+        command.args(["-c", "id -u; id -G; grep CapEff /proc/self/status; env | grep -c CARGO; touch $HOME/mine"]);
+        assert_eq!(said(command), "65534\n65534\nCapEff:\t0000000000000000\n0\n");
+        assert!(user.home().join("mine").is_file());
+        fs::remove_dir_all(user.home()).unwrap();
+    }
+
+    #[test]
+    fn a_checkout_below_a_closed_folder_is_shown_at_its_place() {
+        require_root!();
+        require_program!("unshare");
+        let closed = data_dir().join("ordinary-closed");
+        let checkout = closed.join("deep/checkout");
+        fs::create_dir_all(&checkout).unwrap();
+        fs::write(checkout.join("file"), b"seen\n").unwrap();
+        fs::write(closed.join("secret"), b"secret\n").unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+
+        let user = Ordinary::with_checkout(checkout.join("home"), checkout.clone()).unwrap();
+        let mut command = user.command(Path::new("/bin/cat"));
+        command.arg(checkout.join("file")).arg(closed.join("secret"));
+        let said = said(command);
+        fs::remove_dir_all(&closed).unwrap();
+
+        assert!(said.starts_with("seen\n") && said.contains("No such file"), "{said}");
+    }
 }
