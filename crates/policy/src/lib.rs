@@ -1,1 +1,36 @@
 //! Who may do what: Cedar schema and evaluation, profiles, grants.
+//!
+//! - A [`Profile`] is the shape of a sandbox as data. Layers over it ([`Overlay`]) may only narrow it.
+//! - An [`Engine`] decides: a question gets a [`Grant`] or a [`Denial`], both with reasons.
+//!
+//! INVARIANT (only-policy-grants): [`Grant`], [`GrantUse`] and [`ReleaseGrant`] have no constructor
+//! outside of this crate's decisions, cannot be cloned or serialised, and are passed by value.
+//!
+//! INVARIANT (fail-closed): an error on the way to a decision is a denial, also where a single `forbid`
+//! could not be evaluated.
+//!
+//! Deliberately absent: any I/O, the clock, randomness. Files, times and ids arrive as arguments.
+
+pub mod calls;
+mod error;
+mod explain;
+mod limit;
+mod narrow;
+mod origin;
+mod overlay;
+mod profile;
+mod rule;
+mod system_view;
+
+pub use calls::{CallGroup, CallRule};
+pub use error::{PolicyError, ProfileError};
+pub use explain::Effective;
+pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
+pub use origin::Origin;
+pub use overlay::{
+    CallSettings, InspectionSettings, LimitSetting, MAX_FILE_BYTES, MemorySettings, ModelSettings, MountSettings,
+    NetworkSettings, Overlay, RawSystemView, WallSettings,
+};
+pub use profile::Profile;
+pub use rule::{OutputRule, SignatureRule, StreamRule};
+pub use system_view::{SYSTEM_VIEW, SystemView, ViewRule};

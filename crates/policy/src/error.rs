@@ -1,0 +1,220 @@
+//! What can be wrong with a profile or a policy file.
+
+use hotcell_types::{Exit, Explain};
+
+use crate::Origin;
+
+/// A profile, or a layer over it, that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Not TOML, an unknown key or a wrong type.
+    #[error("`{file}` line {line}: {problem}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file is too long to be one of ours.
+    #[error("`{file}` has {bytes} bytes, more than the {most} that are read")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        most: usize,
+    },
+    /// No profile of this name.
+    #[error("there is no built-in profile `{name}`")]
+    UnknownProfile {
+        /// The name asked for.
+        name: String,
+    },
+    /// An option that cannot be read.
+    #[error("`{flag}`: {problem}")]
+    Flag {
+        /// The option with its value.
+        flag: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A value that means nothing.
+    #[error("`{key}` in {origin}: {problem}")]
+    Value {
+        /// The key.
+        key: String,
+        /// Who set it.
+        origin: Origin,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A layer asks for more than it may have.
+    #[error("{origin} sets `{key}` to {asked}, beyond the {bound} of {bound_origin}")]
+    Widens {
+        /// The key.
+        key: String,
+        /// What was asked for.
+        asked: String,
+        /// Who asked.
+        origin: Origin,
+        /// What it is bound by.
+        bound: String,
+        /// Who set the bound.
+        bound_origin: Origin,
+        /// The option by which the local user could ask for it, where there is one.
+        own_way: Option<String>,
+    },
+    /// A complete profile lacks a key.
+    #[error("{origin} lacks the key `{key}`")]
+    Incomplete {
+        /// The key.
+        key: String,
+        /// The profile.
+        origin: Origin,
+    },
+}
+
+impl Explain for ProfileError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax { .. } => "POL-001",
+            Self::TooLong { .. } => "POL-002",
+            Self::UnknownProfile { .. } => "POL-003",
+            Self::Flag { .. } => "POL-004",
+            Self::Value { .. } => "POL-005",
+            Self::Widens { .. } => "POL-006",
+            Self::Incomplete { .. } => "POL-007",
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Syntax { .. } => {
+                "correct that line; docs/formats/profile.md lists every key with its values".to_owned()
+            }
+            Self::TooLong { .. } => "split off what does not belong into a profile".to_owned(),
+            Self::UnknownProfile { .. } => format!(
+                "choose one of {}, or name a file with a path that contains `/` or ends in `.toml`",
+                crate::Profile::BUILTIN.join(", ")
+            ),
+            Self::Flag { .. } => "write it as `--limit memory=512MiB`, `wall=60s`, `cpu=1.5`, `pids=64`".to_owned(),
+            Self::Value { key, .. } => format!("give `{key}` a value that docs/formats/profile.md allows"),
+            Self::Widens { own_way: Some(way), bound, .. } => {
+                format!("set it to {bound} or tighter there, or ask for it yourself with `{way}`")
+            }
+            Self::Widens { own_way: None, bound, key, .. } => {
+                format!("set `{key}` to {bound} or tighter; a layer may only narrow what the one before it allows")
+            }
+            Self::Incomplete { key, .. } => format!("add `{key}`"),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Widens { .. } => Exit::Refused,
+            _ => Exit::Usage,
+        }
+    }
+}
+
+/// A policy file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Not Cedar.
+    #[error("`{file}` line {line}: {problem}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file is too long.
+    #[error("`{file}` has {bytes} bytes, more than the {most} that are read")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        most: usize,
+    },
+    /// A rule does not fit the schema.
+    #[error("`{file}` line {line}: {problem}")]
+    Schema {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A rule lacks an annotation that a denial has to cite.
+    #[error("`{file}` line {line}: the rule has no @{annotation}")]
+    Annotation {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// Which one.
+        annotation: &'static str,
+    },
+    /// Two rules have one id.
+    #[error("`{file}` line {line}: another rule has the id `{id}` already")]
+    Duplicate {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The id.
+        id: String,
+    },
+    /// A layer over the default policy permits something.
+    #[error("`{file}` line {line}: the rule `{id}` permits; a layer may only forbid")]
+    LayerPermits {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The rule.
+        id: String,
+    },
+}
+
+impl Explain for PolicyError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax { .. } => "POL-020",
+            Self::TooLong { .. } => "POL-021",
+            Self::Schema { .. } => "POL-022",
+            Self::Annotation { .. } => "POL-023",
+            Self::Duplicate { .. } => "POL-024",
+            Self::LayerPermits { .. } => "POL-025",
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Syntax { .. } => "correct the rule; it is written in the Cedar policy language".to_owned(),
+            Self::TooLong { .. } => "split the rules into several files".to_owned(),
+            Self::Schema { .. } => {
+                "use only the entities, actions and attributes of policies/hotcell.cedarschema".to_owned()
+            }
+            Self::Annotation { annotation, .. } => format!("write @{annotation}(\"…\") before the rule"),
+            Self::Duplicate { .. } => "give each rule an id of its own".to_owned(),
+            Self::LayerPermits { .. } => {
+                "write a `forbid` with the opposite condition; what the default policy denies stays denied".to_owned()
+            }
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}

@@ -1,0 +1,96 @@
+//! The effective values of a profile, for `policy explain` and for the digest in the receipt.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use crate::narrow::list;
+use crate::profile::{Profile, Setting};
+
+/// One effective value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Effective {
+    /// The key, as it stands in a profile file: `limits.memory`.
+    pub key: String,
+    /// The value in force.
+    pub value: String,
+    /// Who set it.
+    pub origin: String,
+    /// How far the local user may go, where there is room above the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+    /// Who set the bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_origin: Option<String>,
+}
+
+impl Profile {
+    /// Every effective value with its origin, in the order in which they are shown.
+    pub fn effective(&self) -> Vec<Effective> {
+        let mut rows = Vec::new();
+        for (key, limit) in self.limits().iter() {
+            let bounded = limit.max != limit.value;
+            rows.push(Effective {
+                key: format!("limits.{key}"),
+                value: key.show(limit.value),
+                origin: limit.origin.to_string(),
+                bound: bounded.then(|| format!("at most {}", key.show(limit.max))),
+                bound_origin: bounded.then(|| limit.max_origin.to_string()),
+            });
+            rows.push(Effective {
+                key: format!("limits.{key}.enforcement"),
+                value: limit.enforcement.to_string(),
+                origin: limit.enforcement_origin.to_string(),
+                bound: None,
+                bound_origin: None,
+            });
+        }
+        rows.push(plain("mounts.system_view", &self.system_view));
+        rows.push(plain("mounts.code_exec", &self.code_exec));
+        let allowed = self.loopback_allowed.value && !self.loopback.value;
+        rows.push(Effective {
+            bound: allowed.then(|| "may be turned on".to_owned()),
+            bound_origin: allowed.then(|| self.loopback_allowed.origin.to_string()),
+            ..plain("network.loopback", &self.loopback)
+        });
+        rows.push(plain("memory.write_xor_execute", &self.write_xor_execute));
+        rows.push(set("system_calls.groups", &self.groups));
+        rows.push(set("system_calls.allow", &self.allow));
+        rows.push(set("system_calls.deny", &self.deny));
+        rows.push(plain("inspection.streams", &self.streams));
+        rows.push(plain("inspection.outputs", &self.outputs));
+        rows.push(plain("model.signature", &self.signature));
+        rows.push(set("walls.required", &self.walls));
+        rows
+    }
+
+    /// The values in force as text, one `key=value` a line, sorted as [`Profile::effective`]: two profiles
+    /// that make the same sandbox have the same text. The receipt cites its digest.
+    pub fn canonical(&self) -> String {
+        let mut text = format!("name={}\n", self.name().escape_debug());
+        for row in self.effective() {
+            text.push_str(&format!("{}={}\n", row.key, row.value.escape_debug()));
+        }
+        text.push_str(&format!("calls={}\n", self.system_calls().join(",")));
+        text
+    }
+}
+
+fn plain<T: Display>(key: &str, setting: &Setting<T>) -> Effective {
+    Effective {
+        key: key.to_owned(),
+        value: setting.value.to_string(),
+        origin: setting.origin.to_string(),
+        bound: None,
+        bound_origin: None,
+    }
+}
+
+fn set<T: Display>(key: &str, setting: &Setting<BTreeSet<T>>) -> Effective {
+    Effective {
+        key: key.to_owned(),
+        value: list(&setting.value),
+        origin: setting.origin.to_string(),
+        bound: None,
+        bound_origin: None,
+    }
+}

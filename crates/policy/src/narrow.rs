@@ -1,0 +1,213 @@
+//! Laying one layer over a profile: it may only narrow.
+//!
+//! Each key has a value in force and a bound. A file that came with the code (`hotcell.toml`, a task
+//! file) may only tighten the value in force. The local user, by a profile file that they name or by a
+//! flag, may choose anything up to the bound. Nobody goes beyond the bound, and any layer may tighten it.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use crate::Origin;
+use crate::error::ProfileError;
+use crate::limit::{Limit, LimitKey};
+use crate::overlay::{LimitSetting, Overlay};
+use crate::profile::{Profile, Setting, check_allow, check_deny, check_view, parse_limit};
+
+impl Profile {
+    /// Lays `overlay` over the profile.
+    ///
+    /// # Errors
+    /// [`ProfileError::Widens`] with key, both values, both origins and the remedy;
+    /// [`ProfileError::Value`] for a value that means nothing.
+    pub fn narrow(mut self, overlay: &Overlay, origin: &Origin) -> Result<Self, ProfileError> {
+        for (key, setting) in &overlay.limits {
+            narrow_limit(*key, self.limits.of_mut(*key), setting, origin)?;
+        }
+        if let Some(view) = &overlay.mounts.system_view {
+            let view = check_view(view, origin)?;
+            tighten("mounts.system_view", &mut self.system_view, view, origin, |new, old| new.within(old))?;
+        }
+        if let Some(asked) = overlay.mounts.code_exec {
+            tighten("mounts.code_exec", &mut self.code_exec, asked, origin, |new, old| new <= old)?;
+        }
+        self.narrow_network(overlay, origin)?;
+        if let Some(asked) = overlay.memory.write_xor_execute {
+            tighten("memory.write_xor_execute", &mut self.write_xor_execute, asked, origin, |new, old| new >= old)?;
+        }
+        self.narrow_calls(overlay, origin)?;
+        if let Some(asked) = overlay.inspection.streams {
+            tighten("inspection.streams", &mut self.streams, asked, origin, |new, old| new >= old)?;
+        }
+        if let Some(asked) = overlay.inspection.outputs {
+            tighten("inspection.outputs", &mut self.outputs, asked, origin, |new, old| new >= old)?;
+        }
+        if let Some(asked) = overlay.model.signature {
+            tighten("model.signature", &mut self.signature, asked, origin, |new, old| new >= old)?;
+        }
+        if let Some(asked) = &overlay.walls.required {
+            let asked: BTreeSet<_> = asked.iter().copied().collect();
+            tighten_set("walls.required", &mut self.walls, asked, origin, |new, old| new.is_superset(old))?;
+        }
+        Ok(self)
+    }
+
+    fn narrow_network(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
+        if let Some(asked) = overlay.network.loopback {
+            let allowed = self.loopback.value || (origin.is_own_choice() && self.loopback_allowed.value);
+            if asked && !allowed {
+                let bound_by = if self.loopback_allowed.value { &self.loopback } else { &self.loopback_allowed };
+                let way = "a profile file with `loopback = true`";
+                return Err(ProfileError::Widens {
+                    key: "network.loopback".to_owned(),
+                    asked: "true".to_owned(),
+                    origin: origin.clone(),
+                    bound: "false".to_owned(),
+                    bound_origin: bound_by.origin.clone(),
+                    own_way: self.loopback_allowed.value.then(|| way.to_owned()),
+                });
+            }
+            self.loopback.set(asked, origin);
+        }
+        if let Some(asked) = overlay.network.loopback_allowed {
+            tighten("network.loopback_allowed", &mut self.loopback_allowed, asked, origin, |new, old| new <= old)?;
+        }
+        if self.loopback.value && !self.loopback_allowed.value {
+            let why = self.loopback_allowed.origin.clone();
+            self.loopback.set(false, &why);
+        }
+        Ok(())
+    }
+
+    fn narrow_calls(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
+        let calls = &overlay.system_calls;
+        if let Some(asked) = &calls.groups {
+            let asked: BTreeSet<_> = asked.iter().copied().collect();
+            tighten_set("system_calls.groups", &mut self.groups, asked, origin, |new, old| new.is_subset(old))?;
+        }
+        if let Some(asked) = &calls.allow {
+            let asked = check_allow(asked, origin)?;
+            let own = origin.is_own_choice();
+            tighten_set("system_calls.allow", &mut self.allow, asked, origin, |new, old| own || new.is_subset(old))?;
+        }
+        if let Some(asked) = &calls.deny {
+            // Denials add up: a layer need not repeat what an earlier one denied.
+            let mut asked = check_deny(asked, origin)?;
+            asked.extend(&self.deny.value);
+            self.deny.set(asked, origin);
+        }
+        Ok(())
+    }
+}
+
+impl<T: PartialEq> Setting<T> {
+    /// Takes a new value; who set an unchanged one stays on record.
+    fn set(&mut self, value: T, origin: &Origin) {
+        if self.value != value {
+            *self = Self { value, origin: origin.clone() };
+        }
+    }
+}
+
+fn narrow_limit(key: LimitKey, limit: &mut Limit, setting: &LimitSetting, origin: &Origin) -> Result<(), ProfileError> {
+    let widens = |asked: String, bound: String, bound_origin: &Origin, own_way: Option<String>| ProfileError::Widens {
+        key: format!("limits.{key}"),
+        asked,
+        origin: origin.clone(),
+        bound,
+        bound_origin: bound_origin.clone(),
+        own_way,
+    };
+    if let Some(text) = &setting.max {
+        let max = parse_limit(key, text, origin)?;
+        if max > limit.max {
+            let asked = format!("at most {}", key.show(max));
+            return Err(widens(asked, format!("at most {}", key.show(limit.max)), &limit.max_origin, None));
+        }
+        if max < limit.max {
+            (limit.max, limit.max_origin) = (max, origin.clone());
+        }
+    }
+    if let Some(text) = &setting.default {
+        let value = parse_limit(key, text, origin)?;
+        if value > limit.max {
+            return Err(widens(key.show(value), format!("at most {}", key.show(limit.max)), &limit.max_origin, None));
+        }
+        if value > limit.value && !origin.is_own_choice() {
+            let way = format!("--limit {key}={}", key.show(value));
+            return Err(widens(key.show(value), key.show(limit.value), &limit.origin, Some(way)));
+        }
+        if value != limit.value {
+            (limit.value, limit.origin) = (value, origin.clone());
+        }
+    }
+    if limit.value > limit.max {
+        (limit.value, limit.origin) = (limit.max, limit.max_origin.clone());
+    }
+    if let Some(asked) = setting.enforcement {
+        if asked < limit.enforcement {
+            return Err(widens(
+                format!("enforcement {asked}"),
+                format!("enforcement {}", limit.enforcement),
+                &limit.enforcement_origin,
+                None,
+            ));
+        }
+        if asked != limit.enforcement {
+            (limit.enforcement, limit.enforcement_origin) = (asked, origin.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Takes `asked` where it is at least as narrow as what is in force.
+fn tighten<T: PartialEq + Display>(
+    key: &str,
+    setting: &mut Setting<T>,
+    asked: T,
+    origin: &Origin,
+    narrows: impl Fn(&T, &T) -> bool,
+) -> Result<(), ProfileError> {
+    if !narrows(&asked, &setting.value) {
+        return Err(ProfileError::Widens {
+            key: key.to_owned(),
+            asked: asked.to_string(),
+            origin: origin.clone(),
+            bound: setting.value.to_string(),
+            bound_origin: setting.origin.clone(),
+            own_way: None,
+        });
+    }
+    setting.set(asked, origin);
+    Ok(())
+}
+
+/// As [`tighten`], for sets.
+fn tighten_set<T: Ord + Display>(
+    key: &str,
+    setting: &mut Setting<BTreeSet<T>>,
+    asked: BTreeSet<T>,
+    origin: &Origin,
+    narrows: impl Fn(&BTreeSet<T>, &BTreeSet<T>) -> bool,
+) -> Result<(), ProfileError> {
+    if !narrows(&asked, &setting.value) {
+        return Err(ProfileError::Widens {
+            key: key.to_owned(),
+            asked: list(&asked),
+            origin: origin.clone(),
+            bound: list(&setting.value),
+            bound_origin: setting.origin.clone(),
+            own_way: None,
+        });
+    }
+    setting.set(asked, origin);
+    Ok(())
+}
+
+/// A set for people: `[a, b]`.
+pub(crate) fn list<T: Display>(items: &BTreeSet<T>) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    format!("[{}]", items.join(", "))
+}
+
+#[cfg(test)]
+mod tests {}

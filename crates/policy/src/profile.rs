@@ -1,0 +1,290 @@
+//! Profiles: the shape of a sandbox as data, checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hotcell_types::Wall;
+use serde::Deserialize;
+
+use crate::calls::{self, CallGroup};
+use crate::error::ProfileError;
+use crate::limit::{Limit, LimitKey, Limits};
+use crate::overlay::{
+    CallSettings, InspectionSettings, LimitSetting, MemorySettings, ModelSettings, MountSettings, NetworkSettings,
+    Overlay, RawSystemView, WallSettings, parse_toml,
+};
+use crate::system_view::{SystemView, check_path};
+use crate::{Origin, OutputRule, SignatureRule, StreamRule};
+
+/// The shape of a sandbox: checked, complete, and with the origin of each value.
+///
+/// INVARIANT (narrow-only): from a built-in profile there are two ways to another one, [`Profile::narrow`]
+/// and [`Profile::from_file`], and neither leads beyond the built-in profile's bounds.
+///
+/// Inputs, model and code are mounted read-only in every profile; there is no key for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub(crate) name: String,
+    pub(crate) limits: Limits,
+    pub(crate) system_view: Setting<SystemView>,
+    pub(crate) code_exec: Setting<bool>,
+    pub(crate) loopback: Setting<bool>,
+    pub(crate) loopback_allowed: Setting<bool>,
+    pub(crate) write_xor_execute: Setting<bool>,
+    pub(crate) groups: Setting<BTreeSet<CallGroup>>,
+    pub(crate) allow: Setting<BTreeSet<&'static str>>,
+    pub(crate) deny: Setting<BTreeSet<&'static str>>,
+    pub(crate) streams: Setting<StreamRule>,
+    pub(crate) outputs: Setting<OutputRule>,
+    pub(crate) signature: Setting<SignatureRule>,
+    pub(crate) walls: Setting<BTreeSet<Wall>>,
+}
+
+/// A value and who set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+impl Profile {
+    /// The names of the built-in profiles.
+    pub const BUILTIN: &'static [&'static str] = &["strict", "third-party", "infer"];
+
+    /// The built-in profile of this name.
+    ///
+    /// # Errors
+    /// [`ProfileError::UnknownProfile`]; a built-in file with a fault (a test proves that there is none)
+    /// gives the fault.
+    pub fn builtin(name: &str) -> Result<Self, ProfileError> {
+        let (name, text) = match name {
+            "strict" => ("strict", include_str!("../profiles/strict.toml")),
+            "third-party" => ("third-party", include_str!("../profiles/third-party.toml")),
+            "infer" => ("infer", include_str!("../profiles/infer.toml")),
+            _ => return Err(ProfileError::UnknownProfile { name: crate::limit::brief(name) }),
+        };
+        let overlay = Overlay::parse(text, name)?;
+        complete(name.to_owned(), overlay, &Origin::Builtin(name))
+    }
+
+    /// Reads a profile file: `extends` names the built-in profile that it narrows, or chooses from within
+    /// its bounds. `path` is named in errors and origins.
+    ///
+    /// # Errors
+    /// Any [`ProfileError`].
+    pub fn from_file(text: &str, path: &str) -> Result<Self, ProfileError> {
+        let file: ProfileFile = parse_toml(text, path)?;
+        let mut profile = Self::builtin(&file.extends)?;
+        profile.name = file.name;
+        let overlay = Overlay {
+            limits: file.limits,
+            mounts: file.mounts,
+            network: file.network,
+            memory: file.memory,
+            system_calls: file.system_calls,
+            inspection: file.inspection,
+            model: file.model,
+            walls: file.walls,
+        };
+        profile.narrow(&overlay, &Origin::ProfileFile(path.to_owned()))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What is seen of the host, read-only.
+    pub fn system_view(&self) -> &SystemView {
+        &self.system_view.value
+    }
+
+    /// Whether programs under `/code` may be executed. Nothing else that was brought in may be.
+    pub fn code_exec(&self) -> bool {
+        self.code_exec.value
+    }
+
+    /// Whether IPv4 and IPv6 sockets may be opened, which reach the sandbox itself only.
+    pub fn loopback(&self) -> bool {
+        self.loopback.value
+    }
+
+    /// Whether memory that was writable can never become executable.
+    pub fn write_xor_execute(&self) -> bool {
+        self.write_xor_execute.value
+    }
+
+    /// The names of the system calls that pass, sorted: the groups and `allow`, without `deny`.
+    pub fn system_calls(&self) -> Vec<&'static str> {
+        let grouped = calls::BASE
+            .iter()
+            .filter(|rule| self.groups.value.contains(&rule.group))
+            .map(|rule| rule.name)
+            .chain(self.allow.value.iter().copied());
+        let passing: BTreeSet<_> = grouped.filter(|name| !self.deny.value.contains(name)).collect();
+        passing.into_iter().collect()
+    }
+
+    /// What the profile wants done with standard output and error; policy may be stricter.
+    pub fn streams(&self) -> StreamRule {
+        self.streams.value
+    }
+
+    /// Which files may leave.
+    pub fn outputs(&self) -> OutputRule {
+        self.outputs.value
+    }
+
+    /// Which signature a model needs.
+    pub fn signature(&self) -> SignatureRule {
+        self.signature.value
+    }
+
+    /// The walls that must stand.
+    pub fn required_walls(&self) -> &BTreeSet<Wall> {
+        &self.walls.value
+    }
+}
+
+/// A profile file as written: an overlay, with the profile it is laid over.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileFile {
+    name: String,
+    extends: String,
+    #[serde(default)]
+    limits: BTreeMap<LimitKey, LimitSetting>,
+    #[serde(default)]
+    mounts: MountSettings,
+    #[serde(default)]
+    network: NetworkSettings,
+    #[serde(default)]
+    memory: MemorySettings,
+    #[serde(default)]
+    system_calls: CallSettings,
+    #[serde(default)]
+    inspection: InspectionSettings,
+    #[serde(default)]
+    model: ModelSettings,
+    #[serde(default)]
+    walls: WallSettings,
+}
+
+/// Makes a profile of an overlay that has every key.
+fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, ProfileError> {
+    let lacks = |key: &str| ProfileError::Incomplete { key: key.to_owned(), origin: origin.clone() };
+    let limits = complete_limits(&overlay, origin)?;
+    let view = overlay.mounts.system_view.ok_or_else(|| lacks("mounts.system_view"))?;
+    let groups = overlay.system_calls.groups.ok_or_else(|| lacks("system_calls.groups"))?;
+    let allow = overlay.system_calls.allow.ok_or_else(|| lacks("system_calls.allow"))?;
+    let deny = overlay.system_calls.deny.ok_or_else(|| lacks("system_calls.deny"))?;
+    let walls = overlay.walls.required.ok_or_else(|| lacks("walls.required"))?;
+    Ok(Profile {
+        name,
+        limits,
+        system_view: from(check_view(&view, origin)?, origin),
+        code_exec: present(overlay.mounts.code_exec, "mounts.code_exec", origin)?,
+        loopback: present(overlay.network.loopback, "network.loopback", origin)?,
+        loopback_allowed: present(overlay.network.loopback_allowed, "network.loopback_allowed", origin)?,
+        write_xor_execute: present(overlay.memory.write_xor_execute, "memory.write_xor_execute", origin)?,
+        groups: from(groups.into_iter().collect(), origin),
+        allow: from(check_allow(&allow, origin)?, origin),
+        deny: from(check_deny(&deny, origin)?, origin),
+        streams: present(overlay.inspection.streams, "inspection.streams", origin)?,
+        outputs: present(overlay.inspection.outputs, "inspection.outputs", origin)?,
+        signature: present(overlay.model.signature, "model.signature", origin)?,
+        walls: from(walls.into_iter().collect(), origin),
+    })
+}
+
+fn complete_limits(overlay: &Overlay, origin: &Origin) -> Result<Limits, ProfileError> {
+    let mut limits = Vec::with_capacity(LimitKey::ALL.len());
+    for key in LimitKey::ALL {
+        let lacks = || ProfileError::Incomplete { key: format!("limits.{key}"), origin: origin.clone() };
+        let setting = overlay.limits.get(key).ok_or_else(lacks)?;
+        let value = parse_limit(*key, setting.default.as_deref().ok_or_else(lacks)?, origin)?;
+        let max = parse_limit(*key, setting.max.as_deref().ok_or_else(lacks)?, origin)?;
+        if value > max {
+            let problem = format!("the default {} is above the max {}", key.show(value), key.show(max));
+            return Err(ProfileError::Value { key: format!("limits.{key}"), origin: origin.clone(), problem });
+        }
+        limits.push(Limit {
+            value,
+            max,
+            enforcement: setting.enforcement.ok_or_else(lacks)?,
+            origin: origin.clone(),
+            max_origin: origin.clone(),
+            enforcement_origin: origin.clone(),
+        });
+    }
+    let lacks_some = |_| ProfileError::Incomplete { key: "limits".to_owned(), origin: origin.clone() };
+    Ok(Limits(limits.try_into().map_err(lacks_some)?))
+}
+
+fn from<T>(value: T, origin: &Origin) -> Setting<T> {
+    Setting { value, origin: origin.clone() }
+}
+
+fn present<T>(value: Option<T>, key: &str, origin: &Origin) -> Result<Setting<T>, ProfileError> {
+    let value = value.ok_or_else(|| ProfileError::Incomplete { key: key.to_owned(), origin: origin.clone() })?;
+    Ok(from(value, origin))
+}
+
+/// Reads a limit's value, naming key and origin when it means nothing.
+pub(crate) fn parse_limit(key: LimitKey, text: &str, origin: &Origin) -> Result<u64, ProfileError> {
+    key.parse(text).map_err(|problem| ProfileError::Value {
+        key: format!("limits.{key}"),
+        origin: origin.clone(),
+        problem,
+    })
+}
+
+/// Checks what is written under `system_view`.
+pub(crate) fn check_view(raw: &RawSystemView, origin: &Origin) -> Result<SystemView, ProfileError> {
+    let wrong = |problem| ProfileError::Value { key: "mounts.system_view".to_owned(), origin: origin.clone(), problem };
+    match raw {
+        RawSystemView::Word(word) => match word.as_str() {
+            "host" => Ok(SystemView::Host),
+            "none" => Ok(SystemView::None),
+            other => Err(wrong(format!(
+                "`{}` is neither \"host\", \"none\" nor a list of paths",
+                crate::limit::brief(other)
+            ))),
+        },
+        RawSystemView::Paths(paths) => {
+            paths.iter().try_for_each(|path| check_path(path)).map_err(wrong)?;
+            Ok(SystemView::Paths(paths.clone()))
+        }
+    }
+}
+
+/// Checks the names under `allow`: each must stand in one of our lists, and none among those that never pass.
+pub(crate) fn check_allow(names: &[String], origin: &Origin) -> Result<BTreeSet<&'static str>, ProfileError> {
+    let wrong = |problem| ProfileError::Value { key: "system_calls.allow".to_owned(), origin: origin.clone(), problem };
+    names
+        .iter()
+        .map(|name| {
+            if let Some((never, why)) = calls::NEVER.iter().find(|(never, _)| never == name) {
+                return Err(wrong(format!("`{never}` can never be allowed: {why}")));
+            }
+            let shown = crate::limit::brief(name);
+            let rule =
+                calls::rule_of(name).ok_or_else(|| wrong(format!("`{shown}` is not a call that can be allowed")))?;
+            Ok(rule.name)
+        })
+        .collect()
+}
+
+/// Checks the names under `deny`: a name that is unknown is a slip of the pen that would protect nothing.
+pub(crate) fn check_deny(names: &[String], origin: &Origin) -> Result<BTreeSet<&'static str>, ProfileError> {
+    let wrong = |name: &str| ProfileError::Value {
+        key: "system_calls.deny".to_owned(),
+        origin: origin.clone(),
+        problem: format!("`{}` is not a call that could pass in the first place", crate::limit::brief(name)),
+    };
+    names.iter().map(|name| calls::rule_of(name).map(|rule| rule.name).ok_or_else(|| wrong(name))).collect()
+}

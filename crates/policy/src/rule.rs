@@ -1,0 +1,51 @@
+//! The choices that a profile makes by one word, each ordered from wide to narrow.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// What is done with standard output and error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamRule {
+    /// They pass as they are written, where policy permits.
+    Live,
+    /// They are captured and inspected.
+    Inspect,
+}
+
+/// Which files may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputRule {
+    /// Regular files within the limits; declared ones are rewritten.
+    Any,
+    /// Only what the task declares, rewritten from its values.
+    Declared,
+}
+
+/// Which signature a model needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureRule {
+    /// None.
+    None,
+    /// A valid one, by whomever.
+    Valid,
+    /// A valid one by a key that the user named as trusted.
+    Trusted,
+}
+
+macro_rules! words {
+    ($type:ident: $($variant:ident = $word:literal),*) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $(Self::$variant => $word,)* })
+            }
+        }
+    };
+}
+
+words!(StreamRule: Live = "live", Inspect = "inspect");
+words!(OutputRule: Any = "any", Declared = "declared");
+words!(SignatureRule: None = "none", Valid = "valid", Trusted = "trusted");
