@@ -125,7 +125,7 @@ fn oci_config() -> Result<Value> {
         "root": {"path": "rootfs", "readonly": true},
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
-            tmpfs("/dev"),
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
             tmpfs("/tmp"),
             tmpfs("/output"),
             {"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro", "nosuid", "nodev"]},
