@@ -9,6 +9,7 @@ mod lint;
 mod metadata;
 mod ordinary;
 mod packages;
+mod promises;
 mod reasons;
 mod skips;
 mod test;
@@ -29,6 +30,7 @@ const RECIPES: &[Recipe] = &[
     Recipe { name: "fmt", what: "formatting (`--fix` rewrites)", run: lint::fmt },
     Recipe { name: "clippy", what: "lints of the whole workspace, warnings are errors", run: lint::clippy },
     Recipe { name: "doc", what: "documentation, warnings are errors", run: lint::doc },
+    Recipe { name: "promises", what: "every test that the threat model cites exists", run: promises::check },
     Recipe { name: "check", what: "all of the above", run: check },
     Recipe {
         name: "test",
@@ -82,6 +84,7 @@ fn check(args: &[String]) -> Result {
     command::no_arguments(args)?;
     lint::fmt(&[])?;
     check_deps(&[])?;
+    promises::check(&[])?;
     deny::recipe(&[])?;
     lint::clippy(&[])?;
     lint::doc(&[])
