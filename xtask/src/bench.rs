@@ -4,6 +4,7 @@
 
 mod contest;
 mod hotcell;
+mod overhead;
 mod peers;
 mod seal;
 mod start;
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &[String]) -> Result {
     let wishes = wishes(options)?;
     match name.as_str() {
         "start" => start::run(&wishes),
+        "overhead" => overhead::run(&wishes),
         "seal" => seal::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),
     }
