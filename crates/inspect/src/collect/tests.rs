@@ -260,7 +260,7 @@ fn what_its_owner_may_not_read_is_refused() {
         let folder = folder();
         let bad = folder.path().join("bad");
         make(&bad);
-        fs::set_permissions(&bad, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&bad, fs::Permissions::from_mode(0o0)).unwrap();
         assert_eq!(refused(collect_from(folder.path(), &CollectRule::strict())), [("bad".to_owned(), "INS-216")]);
     }
 }

@@ -205,3 +205,13 @@ fn sizes_of_a_schema_are_bounded() {
     let schema = OutputSchema { files: vec![OutputFile { columns: vec![column], ..first }] };
     assert_eq!(schema.check().unwrap_err().problem, SchemaProblem::TooManyValues);
 }
+
+#[test]
+fn the_example_of_the_documentation_is_accepted() {
+    let page = include_str!("../../../../docs/formats/output-schema.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let schema = parse(example).check().unwrap();
+    assert_eq!(schema.files().len(), 1);
+    assert_eq!(schema.files()[0].key_sources().collect::<Vec<_>>(), ["data.patient"]);
+}
