@@ -12,19 +12,31 @@
 //! Deliberately absent: any I/O, the clock, randomness. Files, times and ids arrive as arguments.
 
 pub mod calls;
+mod cedar;
+mod compiled;
+mod denial;
+mod engine;
 mod error;
 mod explain;
+mod grant;
+mod layer;
 mod limit;
 mod narrow;
 mod origin;
 mod overlay;
 mod profile;
+mod request;
 mod rule;
+mod rules;
 mod system_view;
 
 pub use calls::{CallGroup, CallRule};
+pub use denial::{Denial, DenialKind};
+pub use engine::{Decision, Engine};
 pub use error::{PolicyError, ProfileError};
 pub use explain::Effective;
+pub use grant::{CitedRule, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ReleaseGrant};
+pub use layer::{RuleInfo, check_policy};
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
 pub use origin::Origin;
 pub use overlay::{
@@ -32,5 +44,7 @@ pub use overlay::{
     NetworkSettings, Overlay, RawSystemView, WallSettings,
 };
 pub use profile::Profile;
+pub use request::{Form, ItemKind, ModelFacts, Principal, ReleaseItem, Request, Runner, Signature};
 pub use rule::{OutputRule, SignatureRule, StreamRule};
+pub use rules::{DEFAULT_POLICY, SCHEMA};
 pub use system_view::{SYSTEM_VIEW, SystemView, ViewRule};

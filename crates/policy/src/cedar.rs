@@ -1,0 +1,56 @@
+//! Our values as Cedar's: names, entities, contexts.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, pst};
+use cedar_policy_core::FromNormalizedStr;
+use cedar_policy_core::ast::{EntityType, Id, Name, UnreservedId};
+
+/// A question that cannot be put to Cedar. Whoever sees it denies.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NameError(pub(crate) String);
+
+impl From<pst::PstConstructionError> for NameError {
+    fn from(error: pst::PstConstructionError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The name of an entity type. Not by `parse`: that builds Cedar's text parser first.
+pub(crate) fn type_name(name: &str) -> Result<EntityType, NameError> {
+    let wrong = || NameError(format!("`{name}` is not the name of an entity type"));
+    let id = Id::from_normalized_str(name).map_err(|_| wrong())?;
+    Ok(Name::unqualified_name(UnreservedId::try_from(id).map_err(|_| wrong())?).into())
+}
+
+/// The entity `kind::"id"`.
+pub(crate) fn uid(kind: &str, id: &str) -> Result<EntityUid, NameError> {
+    let name = EntityTypeName::from(type_name(kind)?);
+    Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
+}
+
+/// An entity with attributes and parents.
+pub(crate) fn entity(
+    uid: EntityUid,
+    attributes: Vec<(&str, RestrictedExpression)>,
+    parents: HashSet<EntityUid>,
+) -> Result<Entity, NameError> {
+    let attributes: HashMap<_, _> = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Entity::new(uid, attributes, parents).map_err(|error| NameError(error.to_string()))
+}
+
+/// A text as an attribute.
+pub(crate) fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+/// A set of texts as an attribute.
+pub(crate) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> RestrictedExpression {
+    RestrictedExpression::new_set(values.into_iter().map(text))
+}
+
+/// Yes or no as an attribute.
+pub(crate) fn flag(value: bool) -> RestrictedExpression {
+    RestrictedExpression::new_bool(value)
+}
