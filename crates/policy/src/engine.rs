@@ -268,4 +268,4 @@ fn whole_bits(capacity: Bits) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -142,3 +142,6 @@ fn line_of(source: &str, id: Option<&str>) -> usize {
 fn line_at(source: &str, offset: usize) -> usize {
     source.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,4 +210,4 @@ pub(crate) fn list<T: Display>(items: &BTreeSet<T>) -> String {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -1,0 +1,345 @@
+use std::collections::BTreeSet;
+
+use hotcell_types::{Bits, Exit, Explain, GrantId, TaskId, Timestamp, Wall};
+use proptest::prelude::*;
+
+use crate::*;
+
+fn request(profile: &str) -> Request {
+    Request {
+        grant: GrantId::from_bytes([1; 10]),
+        task: TaskId::from_bytes([2; 10]),
+        now: Timestamp(1_000),
+        principal: Principal { id: "local:1000".to_owned(), local: true, roles: Vec::new() },
+        owner: "local:1000".to_owned(),
+        purpose: String::new(),
+        profile: Profile::builtin(profile).unwrap(),
+        isolation: "process".to_owned(),
+        runner: Runner::Command,
+        best_effort: BTreeSet::new(),
+        model: None,
+        inputs_owned: true,
+        recipients: Vec::new(),
+        role: None,
+    }
+}
+
+fn sealed() -> ModelFacts {
+    ModelFacts {
+        id: "biopsy".to_owned(),
+        sealed: true,
+        signature: Signature::Trusted,
+        runner_in_terms: true,
+        within_time: true,
+        custody_met: true,
+        isolation_met: true,
+    }
+}
+
+fn grant(engine: &Engine, request: Request) -> Grant {
+    match engine.decide(request) {
+        Decision::Allow(grant) => grant,
+        Decision::Deny(denial) => panic!("{denial}"),
+    }
+}
+
+fn denial(engine: &Engine, request: Request) -> Denial {
+    match engine.decide(request) {
+        Decision::Allow(grant) => panic!("allowed by {:?}", grant.rules()),
+        Decision::Deny(denial) => denial,
+    }
+}
+
+#[test]
+fn own_task_in_strict_runs_with_live_streams_and_the_grant_says_so() {
+    let grant = grant(&Engine::default(), request("strict"));
+    assert_eq!(grant.rules(), ["owner-runs-own-task", "owner-watches-own-streams"]);
+    assert_eq!(grant.streams(), StreamRule::Live);
+    assert!(grant.stream_reasons().is_empty());
+    assert_eq!(grant.profile().name(), "strict");
+    assert_eq!(grant.expires(), Timestamp(901_000));
+    assert!(!grant.sealed_model());
+}
+
+#[test]
+fn what_the_default_policy_forbids_is_denied_with_its_rule_and_remedy() {
+    type Change = fn(&mut Request);
+    let cases: &[(&str, Change, &str, &str, Exit, &str)] = &[
+        ("strict", |r| r.principal.local = false, "POL-102", "owner-runs-own-task", Exit::Refused, "local user"),
+        ("strict", |r| r.owner = "local:7".into(), "POL-102", "owner-runs-own-task", Exit::Refused, "local user"),
+        (
+            "infer",
+            |r| {
+                r.model = Some(sealed());
+                r.best_effort.insert(Wall::Landlock);
+            },
+            "POL-101",
+            "sealed-model-keeps-every-wall",
+            Exit::Refused,
+            "--best-effort",
+        ),
+        (
+            "infer",
+            |r| r.model = Some(ModelFacts { runner_in_terms: false, ..sealed() }),
+            "POL-101",
+            "sealed-model-only-in-listed-runner",
+            Exit::Refused,
+            "built-in runner",
+        ),
+        (
+            "infer",
+            |r| r.model = Some(ModelFacts { signature: Signature::None, ..sealed() }),
+            "POL-101",
+            "sealed-model-is-signed",
+            Exit::Refused,
+            "signed",
+        ),
+        (
+            "infer",
+            |r| r.model = Some(ModelFacts { within_time: false, ..sealed() }),
+            "POL-101",
+            "sealed-model-within-its-time",
+            Exit::Refused,
+            "later expiry",
+        ),
+        (
+            "infer",
+            |r| r.model = Some(ModelFacts { custody_met: false, ..sealed() }),
+            "POL-101",
+            "sealed-model-in-demanded-custody",
+            Exit::HostLacks,
+            "service",
+        ),
+        (
+            "infer",
+            |r| r.model = Some(ModelFacts { isolation_met: false, ..sealed() }),
+            "POL-101",
+            "sealed-model-in-demanded-isolation",
+            Exit::HostLacks,
+            "isolation level",
+        ),
+        (
+            "third-party",
+            |r| r.model = Some(ModelFacts { sealed: false, signature: Signature::None, ..sealed() }),
+            "POL-101",
+            "signature-demanded",
+            Exit::Refused,
+            "signed package",
+        ),
+        (
+            "third-party",
+            |r| r.model = Some(ModelFacts { signature: Signature::Unknown, ..sealed() }),
+            "POL-101",
+            "trusted-signature-demanded",
+            Exit::Refused,
+            "trusted",
+        ),
+    ];
+    for (profile, change, code, rule, exit, remedy) in cases {
+        let mut request = request(profile);
+        change(&mut request);
+        let denial = denial(&Engine::default(), request);
+        assert_eq!(denial.code(), *code, "{denial}");
+        assert_eq!(denial.rules().iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), [*rule]);
+        assert_eq!(denial.exit(), *exit, "{rule}");
+        assert!(denial.remedy().contains(remedy), "{}", denial.remedy());
+        assert!(denial.to_string().starts_with("policy refuses to "), "{denial}");
+    }
+}
+
+#[test]
+fn a_lack_of_the_host_beside_a_refusal_is_a_refusal() {
+    let mut request = request("infer");
+    request.model = Some(ModelFacts { custody_met: false, runner_in_terms: false, ..sealed() });
+    let denial = denial(&Engine::default(), request);
+    assert_eq!(denial.exit(), Exit::Refused);
+    assert_eq!(denial.rules().len(), 2);
+}
+
+#[test]
+fn streams_are_inspected_where_they_could_carry_what_is_not_the_callers() {
+    type Change = fn(&mut Request);
+    let cases: &[(&str, Change, &str)] = &[
+        ("third-party", |_| (), "profile-inspects-streams"),
+        ("strict", |r| r.inputs_owned = false, "inputs-of-others-stay-inspected"),
+        ("strict", |r| r.model = Some(sealed()), "sealed-models-stay-inspected"),
+        ("strict", |r| r.recipients.push("age1x".into()), "results-for-others-stay-inspected"),
+        ("strict", |r| r.role = Some("nurse".into()), "role-views-stay-inspected"),
+    ];
+    for (profile, change, rule) in cases {
+        let mut request = request(profile);
+        change(&mut request);
+        let grant = grant(&Engine::default(), request);
+        assert_eq!(grant.streams(), StreamRule::Inspect, "{rule}");
+        assert_eq!(grant.stream_reasons().iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), [*rule]);
+    }
+}
+
+#[test]
+fn a_grant_is_good_for_fifteen_minutes_and_not_before_it_was_made() {
+    for (now, good) in [(1_000, true), (900_999, true), (901_000, false), (999, false), (u64::MAX, false)] {
+        let grant = grant(&Engine::default(), request("strict"));
+        let used = grant.begin(Timestamp(now));
+        assert_eq!(used.is_ok(), good, "{now}");
+        if let Err(expired) = used {
+            assert_eq!((expired.code(), expired.exit()), ("POL-110", Exit::Refused));
+        }
+    }
+}
+
+#[test]
+fn outputs_leave_by_a_decision_of_their_own() {
+    for (profile, sealed_model, form, rule) in [
+        ("strict", false, Form::Opaque, None),
+        ("strict", false, Form::Canonical, None),
+        ("strict", true, Form::Canonical, None),
+        ("strict", true, Form::Opaque, Some("sealed-model-output-is-canonical")),
+        ("infer", false, Form::Opaque, Some("undeclared-output-refused")),
+        ("infer", true, Form::Canonical, None),
+    ] {
+        let engine = Engine::default();
+        let mut request = request(profile);
+        request.model = sealed_model.then(sealed);
+        let used = grant(&engine, request).begin(Timestamp(1_000)).unwrap();
+        let item = ReleaseItem { name: "scores.csv".into(), kind: ItemKind::File, form, capacity: Bits(12.5) };
+        match (engine.decide_release(&used, item), rule) {
+            (Ok(release), None) => {
+                assert_eq!((release.name(), release.grant()), ("scores.csv", used.id()));
+                assert_eq!(release.rules(), ["owner-receives-own-output"]);
+            }
+            (Err(denial), Some(rule)) => {
+                assert_eq!(denial.rules()[0].id, rule);
+                assert!(denial.remedy().contains("declare"), "{}", denial.remedy());
+            }
+            (seen, expected) => panic!("{profile} {sealed_model} {form:?}: {seen:?}, expected {expected:?}"),
+        }
+    }
+}
+
+fn layered(rule: &str) -> Engine {
+    let text = format!("@id(\"ours\") @reason(\"we say so\") @remedy(\"do not\")\n{rule}");
+    Engine::with_layers(&[("ours.cedar".to_owned(), text)]).unwrap()
+}
+
+#[test]
+fn a_layer_can_cap_what_leaves_in_bits() {
+    let engine = layered(
+        "forbid (principal is User, action == Action::\"release\", resource is Output) when { resource.capacityBits > 100 };",
+    );
+    for (bits, allowed) in [(100.0, true), (100.1, false), (f64::INFINITY, false), (f64::NAN, false)] {
+        let used = grant(&engine, request("strict")).begin(Timestamp(1_000)).unwrap();
+        let item = ReleaseItem { name: "x".into(), kind: ItemKind::File, form: Form::Canonical, capacity: Bits(bits) };
+        assert_eq!(engine.decide_release(&used, item).is_ok(), allowed, "{bits}");
+    }
+}
+
+#[test]
+fn a_rule_by_role_or_purpose_denies_only_whom_it_names() {
+    let engine = layered(
+        "forbid (principal in Role::\"intern\", action == Action::\"run\", resource) unless { context.purpose == \"audit\" };",
+    );
+    for (role, purpose, allowed) in [("intern", "", false), ("intern", "audit", true), ("doctor", "", true)] {
+        let mut request = request("strict");
+        request.principal.roles.push(role.to_owned());
+        request.purpose = purpose.to_owned();
+        assert_eq!(matches!(engine.decide(request), Decision::Allow(_)), allowed, "{role} {purpose}");
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_be_evaluated_denies() {
+    // Cedar's validator cannot see an overflow coming; Cedar itself would skip the rule and allow.
+    let engine = layered(
+        "forbid (principal is User, action == Action::\"release\", resource is Output) when { resource.capacityBits + 1 < 0 };",
+    );
+    let used = grant(&engine, request("strict")).begin(Timestamp(1_000)).unwrap();
+    let item = |capacity| ReleaseItem {
+        name: "x".into(),
+        kind: ItemKind::File,
+        form: Form::Canonical,
+        capacity: Bits(capacity),
+    };
+    assert!(engine.decide_release(&used, item(8.0)).is_ok());
+    let denial = engine.decide_release(&used, item(f64::INFINITY)).unwrap_err();
+    assert_eq!(denial.code(), "POL-103");
+    assert!(denial.to_string().contains("ours") && denial.to_string().contains("overflow"), "{denial}");
+    assert!(denial.remedy().contains("policy check"), "{}", denial.remedy());
+}
+
+/// The default policy once more, as a child would write it.
+fn naive(request: &Request) -> (bool, StreamRule) {
+    let owns = request.principal.local && request.owner == request.principal.id;
+    let mut runs = owns;
+    let mut live = owns && request.inputs_owned && request.recipients.is_empty();
+    live &= request.role.as_deref().unwrap_or("").is_empty() && request.profile.streams() == StreamRule::Live;
+    if let Some(model) = &request.model {
+        if model.sealed {
+            live = false;
+            runs &= request.best_effort.is_empty() && model.signature != Signature::None;
+            runs &= model.runner_in_terms && model.within_time && model.custody_met && model.isolation_met;
+        }
+        runs &= match request.profile.signature() {
+            SignatureRule::None => true,
+            SignatureRule::Valid => model.signature != Signature::None,
+            SignatureRule::Trusted => model.signature == Signature::Trusted,
+        };
+    }
+    (runs, if live { StreamRule::Live } else { StreamRule::Inspect })
+}
+
+fn any_model() -> impl Strategy<Value = Option<ModelFacts>> {
+    let signature = prop_oneof![Just(Signature::None), Just(Signature::Unknown), Just(Signature::Trusted)];
+    // Mostly true, so that allowing is as frequent as denying.
+    let often = || prop::bool::weighted(0.9);
+    prop::option::of((prop::bool::ANY, signature, often(), often(), often(), often()).prop_map(
+        |(sealed, signature, runner_in_terms, within_time, custody_met, isolation_met)| ModelFacts {
+            id: "m".into(),
+            sealed,
+            signature,
+            runner_in_terms,
+            within_time,
+            custody_met,
+            isolation_met,
+        },
+    ))
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let often = || prop::bool::weighted(0.9);
+    let profile = prop::sample::select(Profile::BUILTIN);
+    let valid_signature = prop::bool::ANY;
+    (profile, valid_signature, any_model(), often(), often(), often(), often(), often(), often()).prop_map(
+        |(profile, valid, model, local, owner, owned, no_recipient, no_role, no_best_effort)| {
+            let mut request = request(profile);
+            if valid && request.profile.signature() == SignatureRule::None {
+                let overlay = Overlay::parse("model.signature = \"valid\"", "x").unwrap();
+                request.profile = request.profile.narrow(&overlay, &Origin::Task("x".into())).unwrap();
+            }
+            request.model = model;
+            request.principal.local = local;
+            request.inputs_owned = owned;
+            if !owner {
+                request.owner = "local:7".into();
+            }
+            if !no_recipient {
+                request.recipients.push("age1x".into());
+            }
+            request.role = (!no_role).then(|| "nurse".to_owned());
+            if !no_best_effort {
+                request.best_effort.insert(Wall::Keyring);
+            }
+            request
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn the_engine_agrees_with_a_naive_evaluator(request in any_request()) {
+        let (runs, streams) = naive(&request);
+        match Engine::default().decide(request) {
+            Decision::Allow(grant) => prop_assert_eq!((true, grant.streams()), (runs, streams)),
+            Decision::Deny(denial) => prop_assert!(!runs, "{}", denial),
+        }
+    }
+}
