@@ -53,21 +53,8 @@ pub enum ProfileError {
         problem: String,
     },
     /// A layer asks for more than it may have.
-    #[error("{origin} sets `{key}` to {asked}, beyond the {bound} of {bound_origin}")]
-    Widens {
-        /// The key.
-        key: String,
-        /// What was asked for.
-        asked: String,
-        /// Who asked.
-        origin: Origin,
-        /// What it is bound by.
-        bound: String,
-        /// Who set the bound.
-        bound_origin: Origin,
-        /// The option by which the local user could ask for it, where there is one.
-        own_way: Option<String>,
-    },
+    #[error("{} sets `{}` to {}, beyond the {} of {}", .0.origin, .0.key, .0.asked, .0.bound, .0.bound_origin)]
+    Widens(Box<Widening>),
     /// A complete profile lacks a key.
     #[error("{origin} lacks the key `{key}`")]
     Incomplete {
@@ -78,6 +65,23 @@ pub enum ProfileError {
     },
 }
 
+/// What a layer asked for, and what it is bound by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Widening {
+    /// The key.
+    pub key: String,
+    /// What was asked for.
+    pub asked: String,
+    /// Who asked.
+    pub origin: Origin,
+    /// What it is bound by.
+    pub bound: String,
+    /// Who set the bound.
+    pub bound_origin: Origin,
+    /// The option by which the local user could ask for it, where there is one.
+    pub own_way: Option<String>,
+}
+
 impl Explain for ProfileError {
     fn code(&self) -> &'static str {
         match self {
@@ -86,7 +90,7 @@ impl Explain for ProfileError {
             Self::UnknownProfile { .. } => "POL-003",
             Self::Flag { .. } => "POL-004",
             Self::Value { .. } => "POL-005",
-            Self::Widens { .. } => "POL-006",
+            Self::Widens(_) => "POL-006",
             Self::Incomplete { .. } => "POL-007",
         }
     }
@@ -103,19 +107,22 @@ impl Explain for ProfileError {
             ),
             Self::Flag { .. } => "write it as `--limit memory=512MiB`, `wall=60s`, `cpu=1.5`, `pids=64`".to_owned(),
             Self::Value { key, .. } => format!("give `{key}` a value that docs/formats/profile.md allows"),
-            Self::Widens { own_way: Some(way), bound, .. } => {
-                format!("set it to {bound} or tighter there, or ask for it yourself with `{way}`")
-            }
-            Self::Widens { own_way: None, bound, key, .. } => {
-                format!("set `{key}` to {bound} or tighter; a layer may only narrow what the one before it allows")
-            }
+            Self::Widens(widening) => match &widening.own_way {
+                Some(way) => {
+                    format!("set it to {} or tighter there, or ask for it yourself with `{way}`", widening.bound)
+                }
+                None => format!(
+                    "set `{}` to {} or tighter; a layer may only narrow what the one before it allows",
+                    widening.key, widening.bound
+                ),
+            },
             Self::Incomplete { key, .. } => format!("add `{key}`"),
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Widens { .. } => Exit::Refused,
+            Self::Widens(_) => Exit::Refused,
             _ => Exit::Usage,
         }
     }

@@ -33,7 +33,7 @@ mod system_view;
 pub use calls::{CallGroup, CallRule};
 pub use denial::{Denial, DenialKind};
 pub use engine::{Decision, Engine};
-pub use error::{PolicyError, ProfileError};
+pub use error::{PolicyError, ProfileError, Widening};
 pub use explain::Effective;
 pub use grant::{CitedRule, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ReleaseGrant};
 pub use layer::{RuleInfo, check_policy};

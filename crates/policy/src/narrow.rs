@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use crate::Origin;
-use crate::error::ProfileError;
+use crate::error::{ProfileError, Widening};
 use crate::limit::{Limit, LimitKey};
 use crate::overlay::{LimitSetting, Overlay};
 use crate::profile::{Profile, Setting, check_allow, check_deny, check_view, parse_limit};
@@ -57,14 +57,14 @@ impl Profile {
             if asked && !allowed {
                 let bound_by = if self.loopback_allowed.value { &self.loopback } else { &self.loopback_allowed };
                 let way = "a profile file with `loopback = true`";
-                return Err(ProfileError::Widens {
+                return Err(ProfileError::Widens(Box::new(Widening {
                     key: "network.loopback".to_owned(),
                     asked: "true".to_owned(),
                     origin: origin.clone(),
                     bound: "false".to_owned(),
                     bound_origin: bound_by.origin.clone(),
                     own_way: self.loopback_allowed.value.then(|| way.to_owned()),
-                });
+                })));
             }
             self.loopback.set(asked, origin);
         }
@@ -109,13 +109,15 @@ impl<T: PartialEq> Setting<T> {
 }
 
 fn narrow_limit(key: LimitKey, limit: &mut Limit, setting: &LimitSetting, origin: &Origin) -> Result<(), ProfileError> {
-    let widens = |asked: String, bound: String, bound_origin: &Origin, own_way: Option<String>| ProfileError::Widens {
-        key: format!("limits.{key}"),
-        asked,
-        origin: origin.clone(),
-        bound,
-        bound_origin: bound_origin.clone(),
-        own_way,
+    let widens = |asked: String, bound: String, bound_origin: &Origin, own_way: Option<String>| {
+        ProfileError::Widens(Box::new(Widening {
+            key: format!("limits.{key}"),
+            asked,
+            origin: origin.clone(),
+            bound,
+            bound_origin: bound_origin.clone(),
+            own_way,
+        }))
     };
     if let Some(text) = &setting.max {
         let max = parse_limit(key, text, origin)?;
@@ -168,14 +170,14 @@ fn tighten<T: PartialEq + Display>(
     narrows: impl Fn(&T, &T) -> bool,
 ) -> Result<(), ProfileError> {
     if !narrows(&asked, &setting.value) {
-        return Err(ProfileError::Widens {
+        return Err(ProfileError::Widens(Box::new(Widening {
             key: key.to_owned(),
             asked: asked.to_string(),
             origin: origin.clone(),
             bound: setting.value.to_string(),
             bound_origin: setting.origin.clone(),
             own_way: None,
-        });
+        })));
     }
     setting.set(asked, origin);
     Ok(())
@@ -190,14 +192,14 @@ fn tighten_set<T: Ord + Display>(
     narrows: impl Fn(&BTreeSet<T>, &BTreeSet<T>) -> bool,
 ) -> Result<(), ProfileError> {
     if !narrows(&asked, &setting.value) {
-        return Err(ProfileError::Widens {
+        return Err(ProfileError::Widens(Box::new(Widening {
             key: key.to_owned(),
             asked: list(&asked),
             origin: origin.clone(),
             bound: list(&setting.value),
             bound_origin: setting.origin.clone(),
             own_way: None,
-        });
+        })));
     }
     setting.set(asked, origin);
     Ok(())
