@@ -79,13 +79,26 @@ fn check_deps(args: &[String]) -> Result {
     reasons::check()
 }
 
-/// Every check that is not a test. The cheap ones come first.
 fn check(args: &[String]) -> Result {
     command::no_arguments(args)?;
-    lint::fmt(&[])?;
-    check_deps(&[])?;
-    promises::check(&[])?;
-    deny::recipe(&[])?;
-    lint::clippy(&[])?;
-    lint::doc(&[])
+    match failed_checks() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} checks failed", CHECKS.len()).into()),
+    }
 }
+
+/// Runs every check that is not a test, and gives how many failed: one that fails hides no other.
+fn failed_checks() -> u64 {
+    let mut failed = 0;
+    for check in CHECKS {
+        if let Err(error) = check(&[]) {
+            eprintln!("failed: {error}");
+            failed += 1;
+        }
+    }
+    failed
+}
+
+/// The cheap ones come first.
+const CHECKS: &[fn(&[String]) -> Result] =
+    &[lint::fmt, check_deps, promises::check, deny::recipe, lint::clippy, lint::doc];

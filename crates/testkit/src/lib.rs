@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 macro_rules! skip {
     ($($reason:tt)*) => {{
         fn here() {}
-        $crate::record("skip", $crate::test_name(&here), &::std::format!($($reason)*));
+        $crate::record("skip", env!("CARGO_PKG_NAME"), $crate::test_name(&here), &::std::format!($($reason)*));
         return;
     }};
 }
@@ -70,7 +70,7 @@ macro_rules! full_only {
     () => {
         if !$crate::is_full() {
             fn here() {}
-            $crate::record("long", $crate::test_name(&here), "long: cargo xtask test --full");
+            $crate::record("long", env!("CARGO_PKG_NAME"), $crate::test_name(&here), "long: cargo xtask test --full");
             return;
         }
     };
@@ -123,12 +123,12 @@ pub fn workspace() -> &'static Path {
 
 /// Writes one line to the record of tests that did not run. The macros call this.
 #[doc(hidden)]
-pub fn record(kind: &str, test: &str, reason: &str) {
+pub fn record(kind: &str, package: &str, test: &str, reason: &str) {
     let reason = reason.replace(['\n', '\t'], " ");
     eprintln!("skipped: {test}: {reason}");
     let Some(path) = env::var_os("HOTCELL_SKIPS") else { return };
     // One write of one short line in append mode: processes and threads do not mix their lines.
-    let line = format!("{kind}\t{test}\t{reason}\n");
+    let line = format!("{kind}\t{package} {test}\t{reason}\n");
     let written = fs::OpenOptions::new()
         .append(true)
         .create(true)
@@ -189,7 +189,7 @@ mod tests {
         let recorded = fs::read_to_string(&file).unwrap();
         fs::remove_file(&file).unwrap();
         assert!(child.status.success());
-        assert_eq!(recorded, "skip\thotcell_testkit::tests::skipped_when_asked\tno moon here\n");
+        assert_eq!(recorded, "skip\thotcell-testkit hotcell_testkit::tests::skipped_when_asked\tno moon here\n");
     }
 
     #[test]
