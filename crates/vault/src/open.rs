@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use hotcell_crypto::{ChunkCipher, Plaintext, SecretKey, TAG_BYTES, VerifyingKey, WrapError, open_key};
+use hotcell_crypto::{ChunkCipher, Plaintext, SecretKey, TAG_BYTES, VerifyingKey, open_key};
 use hotcell_types::Digest;
 
 use crate::body::{Cut, PackageDigest, cipher, is_at_end, read_part, trailer_message};
@@ -54,10 +54,7 @@ impl Package {
             .sealed_keys()
             .ok_or(out_of_bounds("a sealed key must be 80 bytes in base 64"))?
             .iter()
-            .find_map(|sealed| match open_key(key, sealed, &purpose) {
-                Ok(data_key) => Some(data_key),
-                Err(WrapError::NotForKey | WrapError::Length { .. } | WrapError::Recipient) => None,
-            })
+            .find_map(|sealed| open_key(key, sealed, &purpose).ok())
             .ok_or(PackageError::WrongKey)?;
         let (mac_key, mac_message) = Header::mac_input(&data_key, &signed, &signature);
         mac_key.verify_mac(&mac_message, &mac).map_err(|_| PackageError::HeaderMac)?;
