@@ -1,0 +1,179 @@
+//! The journal: the one file that is made durable; everything else in the log's folder follows from it.
+//!
+//! A text file. The first line names the format and the log's origin; each further line is one entry:
+//! the first 16 hexadecimal digits of its leaf hash, a space, the canonical JSON, a newline. A write
+//! that a crash tore leaves a last line that lacks its newline or does not fit its hash.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+
+use hotcell_types::Digest;
+
+use crate::canonical::MAX_ENTRY_BYTES;
+use crate::merkle::leaf_hash;
+use crate::note::Origin;
+
+/// What the first line begins with; the version is part of it.
+const HEADER: &str = "hotcell audit journal v1 ";
+
+/// Hexadecimal digits of the leaf hash that stand before an entry.
+const CHECK_DIGITS: usize = 16;
+
+/// Most bytes of a line: digits, space, entry, newline.
+pub(crate) const MAX_LINE_BYTES: usize = CHECK_DIGITS + 1 + MAX_ENTRY_BYTES + 1;
+
+/// The first line of the journal of this log.
+pub(crate) fn header(origin: &Origin) -> String {
+    format!("{HEADER}{origin}\n")
+}
+
+/// The origin that a first line names, and the length of that line; none when it is no such line.
+pub(crate) fn parse_header(start: &[u8]) -> Option<(Origin, u64)> {
+    let line = start.split_inclusive(|byte| *byte == b'\n').next()?;
+    let text = std::str::from_utf8(line).ok()?.strip_prefix(HEADER)?.strip_suffix('\n')?;
+    Some((Origin::parse(text).ok()?, line.len() as u64))
+}
+
+/// The line of an entry, and its leaf hash.
+pub(crate) fn encode(entry: &[u8]) -> (Vec<u8>, Digest) {
+    let leaf = leaf_hash(entry);
+    let mut line = check(&leaf);
+    line.reserve(entry.len() + 2);
+    line.push(b' ');
+    line.extend_from_slice(entry);
+    line.push(b'\n');
+    (line, leaf)
+}
+
+/// The entry of a line, and its leaf hash; none when the line is torn or altered.
+pub(crate) fn decode(line: &[u8]) -> Option<(&[u8], Digest)> {
+    let (digits, rest) = line.split_at_checked(CHECK_DIGITS)?;
+    let entry = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
+    let leaf = leaf_hash(entry);
+    (check(&leaf) == digits).then_some((entry, leaf))
+}
+
+fn check(leaf: &Digest) -> Vec<u8> {
+    leaf.0.iter().take(CHECK_DIGITS / 2).flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
+}
+
+fn hex(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+}
+
+/// One step of reading a journal.
+pub(crate) enum Line {
+    /// An entry that fits its hash.
+    Entry {
+        /// Where the line begins.
+        offset: u64,
+        /// Length of the line.
+        length: u64,
+        /// The entry.
+        entry: Vec<u8>,
+        /// Its leaf hash.
+        leaf: Digest,
+    },
+    /// A line that is torn or altered; nothing after it can be relied on.
+    Bad {
+        /// Where it begins.
+        offset: u64,
+    },
+    /// The end.
+    End,
+}
+
+/// Reads lines between two offsets, in constant memory.
+pub(crate) struct Lines {
+    reader: BufReader<std::io::Take<File>>,
+    offset: u64,
+    end: u64,
+}
+
+impl Lines {
+    /// Reads `file` from `offset` up to `end`.
+    pub(crate) fn new(mut file: File, offset: u64, end: u64) -> std::io::Result<Self> {
+        file.seek(SeekFrom::Start(offset))?;
+        let reader = BufReader::with_capacity(READ_BUFFER_BYTES, file.take(end.saturating_sub(offset)));
+        Ok(Self { reader, offset, end })
+    }
+
+    /// The next line.
+    pub(crate) fn next(&mut self) -> std::io::Result<Line> {
+        if self.offset >= self.end {
+            return Ok(Line::End);
+        }
+        let offset = self.offset;
+        let mut line = Vec::new();
+        (&mut self.reader).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(Line::Bad { offset }); // shorter than it was a moment ago
+        }
+        let length = line.len() as u64;
+        self.offset += length;
+        Ok(match decode(&line) {
+            Some((entry, leaf)) => Line::Entry { offset, length, entry: entry.to_vec(), leaf },
+            None => Line::Bad { offset },
+        })
+    }
+
+    /// Whether an entry that fits its hash follows anywhere: then a bad line before it is no torn end.
+    pub(crate) fn any_entry_follows(&mut self) -> std::io::Result<bool> {
+        loop {
+            let before = self.offset;
+            match self.next()? {
+                Line::Entry { .. } => return Ok(true),
+                Line::End => return Ok(false),
+                Line::Bad { .. } if self.offset == before => return Ok(false),
+                Line::Bad { .. } => {}
+            }
+        }
+    }
+}
+
+/// Reading in pieces of this size keeps the cost of system calls below that of hashing.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_with_any_byte_changed_added_or_missing_is_not_an_entry() {
+        let (line, leaf) = encode(b"{\"time\":1}");
+        assert_eq!(decode(&line), Some((&b"{\"time\":1}"[..], leaf)));
+        for place in 0..line.len() {
+            for change in 1..=255u8 {
+                let mut altered = line.clone();
+                altered[place] ^= change;
+                assert_eq!(decode(&altered), None, "byte {place} xor {change}");
+            }
+            let mut shorter = line.clone();
+            shorter.remove(place);
+            assert_eq!(decode(&shorter), None, "without byte {place}");
+            assert_eq!(decode(&line[..place]), None, "cut at {place}");
+            let mut longer = line.clone();
+            longer.insert(place, b'0');
+            if longer != line {
+                assert_eq!(decode(&longer), None, "with a byte more at {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_line_of_another_format_or_version_is_refused() {
+        let good = header(&Origin::parse("example.org/log").unwrap());
+        assert_eq!(parse_header(good.as_bytes()).unwrap().1, good.len() as u64);
+        for bad in [
+            "",
+            "\n",
+            "hotcell audit journal v1 example.org/log",
+            "hotcell audit journal v2 example.org/log\n",
+            "hotcell audit journal v1 \n",
+            "hotcell audit journal v1 two words\n",
+            " hotcell audit journal v1 example.org/log\n",
+        ] {
+            assert!(parse_header(bad.as_bytes()).is_none(), "{bad:?}");
+        }
+    }
+}
