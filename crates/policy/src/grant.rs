@@ -147,6 +147,12 @@ macro_rules! terms {
                 &self.terms.request.best_effort
             }
 
+            /// The walls that must stand in full: those of the profile without those given up by name.
+            pub fn required_walls(&self) -> BTreeSet<Wall> {
+                let given_up = self.best_effort();
+                self.profile().required_walls().iter().copied().filter(|wall| !given_up.contains(wall)).collect()
+            }
+
             /// What must be done with standard output and error.
             pub fn streams(&self) -> StreamRule {
                 self.terms.streams

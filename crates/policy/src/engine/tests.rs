@@ -176,6 +176,15 @@ fn streams_are_inspected_where_they_could_carry_what_is_not_the_callers() {
 }
 
 #[test]
+fn a_wall_given_up_by_name_is_the_only_one_not_required() {
+    let mut request = request("strict");
+    request.best_effort.insert(Wall::Landlock);
+    let grant = grant(&Engine::default(), request);
+    let missing: Vec<_> = Wall::ALL.iter().filter(|wall| !grant.required_walls().contains(wall)).collect();
+    assert_eq!(missing, [&Wall::Landlock]);
+}
+
+#[test]
 fn a_grant_is_good_for_fifteen_minutes_and_not_before_it_was_made() {
     for (now, good) in [(1_000, true), (900_999, true), (901_000, false), (999, false), (u64::MAX, false)] {
         let grant = grant(&Engine::default(), request("strict"));
