@@ -140,19 +140,18 @@ pub fn verify_consistency(
     new_root: &Digest,
     proof: &[Digest],
 ) -> Result<(), ProofError> {
-    if old_size != new_size {
-        return verify_subtree(0, old_size, new_size, old_root, new_root, proof);
+    if old_size == 0 && new_size != 0 {
+        return Err(ProofError::NoSubtree { start: 0, end: 0, size: new_size });
     }
-    if !proof.is_empty() {
-        return Err(ProofError::WrongLength { found: proof.len(), too_many: true });
-    }
-    if old_root == new_root { Ok(()) } else { Err(ProofError::RootDiffers) }
+    verify_subtree(0, old_size, new_size, old_root, new_root, proof)?;
+    if old_size != new_size || old_root == new_root { Ok(()) } else { Err(ProofError::RootDiffers) }
 }
 
 /// Checks that the subtree over entries `start..end` with this hash is part of the tree of `size`
 /// entries with this root; with `start` 0 this is RFC 6962 consistency.
 ///
-/// A subtree starts at a multiple of its length rounded up to a power of two.
+/// A subtree starts at a multiple of its length rounded up to a power of two. The empty one is part of
+/// any tree and has the hash of a tree without entries.
 ///
 /// # Errors
 /// [`ProofError`] when it does not follow from the proof.
@@ -164,6 +163,13 @@ pub fn verify_subtree(
     root: &Digest,
     proof: &[Digest],
 ) -> Result<(), ProofError> {
+    if start == end && end <= size {
+        return match proof {
+            [] if *subtree == empty_root() => Ok(()),
+            [] => Err(ProofError::RootDiffers),
+            _ => Err(ProofError::WrongLength { found: proof.len(), too_many: true }),
+        };
+    }
     if !is_subtree(start, end) || end > size {
         return Err(ProofError::NoSubtree { start, end, size });
     }
@@ -201,5 +207,5 @@ pub fn verify_subtree(
 
 /// Whether the tree shape knows `start..end` as one node (or, at the right edge, as the root of a smaller tree).
 fn is_subtree(start: u64, end: u64) -> bool {
-    end > start && (end - start).checked_next_power_of_two().is_some_and(|span| start % span == 0)
+    end > start && (end - start).checked_next_power_of_two().is_some_and(|span| start.is_multiple_of(span))
 }
