@@ -107,7 +107,7 @@ def classical() -> None:
     learned("linear", LinearRegression(), d)
     learned("ridge_two_targets", Ridge(), (d[0], np.c_[dy, 2 * dy]))
     learned("elastic_net_minmax", make_pipeline(MinMaxScaler(), ElasticNet()), d)
-    learned("kmeans", KMeans(3, n_init=1, random_state=1), (i[0], None))
+    learned("kmeans", KMeans(3, n_init=1, random_state=1), (i[0] - i[0].mean(axis=0), None))
     learned("naive_bayes", GaussianNB(), i, raw)
     learned("calibrated", CalibratedClassifierCV(LogisticRegression(max_iter=300), cv=2), i, raw)
     learned("one_versus_rest", OneVsRestClassifier(LogisticRegression()), i, raw)
@@ -153,9 +153,12 @@ def operators() -> None:
     transforms = ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"]
     for transform in transforms:
         for case, ids, shift in [("one_column", [1] * 8, 0.3), ("two_columns", [0, 1] * 4, 0.3), ("three", [0, 1, 2, 0, 1, 2, 0, 1], 0.3)]:
-            labels = [10, 20, 30][: 3 if case == "three" else 2]
+            # With scores for both of two classes, onnxruntime answers 0 and 1 whatever the labels are.
+            labels = {"one_column": [10, 20], "two_columns": [0, 1], "three": [10, 20, 30]}[case]
             for sign in ["mixed", "positive"]:
-                if transform in ["SOFTMAX_ZERO", "PROBIT"] and sign == "mixed":
+                if transform == "SOFTMAX_ZERO" and sign == "mixed":
+                    continue
+                if transform == "PROBIT":  # of a score of zero: onnxruntime answers NaN
                     continue
                 base = [0.1] * (1 if case == "one_column" else len(labels))
                 weights = np.linspace(0.05, 0.2, 8) if sign == "positive" else np.linspace(-0.6, 0.7, 8)
@@ -170,6 +173,8 @@ def operators() -> None:
                     **({"base_values": base} if transform == "NONE" else {}),
                 )
         for case, rows in [("one", 1), ("two", 2), ("three", 3)]:
+            if case == "one" and transform == "PROBIT":  # onnxruntime leaves half of the result unwritten
+                continue
             one_op(
                 f"linear_classifier_{case}_{transform.lower()}",
                 "LinearClassifier",
@@ -227,7 +232,7 @@ def plain() -> None:
     """Pipelines of plain operators around one ml operator, so that our evaluator takes them."""
     x = (rng.normal(size=(4, 3)) * 2).astype(np.float32)
     chains = {
-        "elementwise": ["Abs", "Neg", "Exp", "Sigmoid", "Tanh", "Relu", "Floor", "Ceil", "Sign", "Softplus", "Erf", "Reciprocal"],
+        "elementwise": ["Abs", "Neg", "Exp", "Sigmoid", "Tanh", "Relu", "Floor", "Ceil", "Sign", "Softplus", "Reciprocal"],
     }
     for name, ops in chains.items():
         nodes = [helper.make_node("Scaler", ["x"], ["s"], domain=ML, offset=[0.1], scale=[0.7])]

@@ -5,8 +5,8 @@ use crate::tensor::{Data, Tensor};
 use super::attributes::Settings;
 use super::labels::Labels;
 use super::matrix::Matrix;
-use super::scores::{Transform, logistic, probit};
-use super::tree::{Entry, Trees};
+use super::scores::{Transform, logistic};
+use super::tree::Trees;
 
 /// A tree ensemble that votes for classes.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ impl Classifier {
         if labels.len() < 2 {
             return Err("it has fewer than two classes".into());
         }
+        let transform = Transform::parse(settings.text("post_transform", "NONE")?)?;
+        if labels.len() == 2 && transform == Transform::Probit {
+            return Err("probit is not defined for two classes here".into());
+        }
         let base = settings.floats_or_tensor("base_values")?.into_owned();
         if base.len() > labels.len() {
             return Err("it has more base values than classes".into());
@@ -54,7 +58,7 @@ impl Classifier {
         Ok(Self {
             one_sided: labels.len() == 2 && one_class,
             all_positive: trees.entries().iter().all(|entry| entry.weight >= 0.0),
-            transform: Transform::parse(settings.text("post_transform", "NONE")?)?,
+            transform,
             trees,
             labels,
             base,
@@ -108,28 +112,27 @@ impl Classifier {
 
     /// The rules for two classes, which the format leaves vague; these are onnxruntime's.
     fn finish_two(&self, first: &mut f32, second: &mut f32, has_first: bool, has_second: bool) -> usize {
-        let mut two = has_second;
-        match *self.base.as_slice() {
+        let two = match *self.base.as_slice() {
             [_, base] if has_second => {
                 *second = base + *first;
                 *first = -*second;
+                true
             }
             [base, other] => {
                 *first += base;
                 *second += other;
-                two = true;
+                true
             }
-            [base] => *first += base,
-            _ => {}
-        }
-        let decides = if has_second {
-            *second
-        } else if has_first || !self.base.is_empty() {
-            *first
-        } else {
-            0.0
+            [base] => {
+                *first += base;
+                has_second
+            }
+            _ => has_second,
         };
-        let limit = if self.one_sided && self.all_positive { 0.5 } else { 0.0 };
+        // A class that no leaf scored counts as zero, whatever its base value.
+        *first = if has_first { *first } else { 0.0 };
+        *second = if has_second { *second } else { 0.0 };
+        let decides = if has_second { *second } else { *first };
         if two {
             let mut both = [*first, *second];
             self.transform.apply(&mut both);
@@ -137,13 +140,12 @@ impl Classifier {
         } else {
             let score = *first;
             [*first, *second] = match self.transform {
-                Transform::Probit => [probit(score), 0.0],
-                _ if !self.one_sided => [score, 0.0],
-                _ if self.all_positive => [1.0 - score, score],
+                _ if self.one_sided && self.all_positive => [1.0 - score, score],
                 Transform::Logistic => [logistic(-score), logistic(score)],
                 _ => [-score, score],
             };
         }
+        let limit = if self.one_sided && self.all_positive { 0.5 } else { 0.0 };
         usize::from(decides > limit)
     }
 }
@@ -175,47 +177,40 @@ impl Regressor {
         let input = Matrix::of(input)?;
         check_width(&self.trees, &input)?;
         let mut values = input.zeros(self.targets)?;
-        match self.aggregate {
-            Aggregate::Sum | Aggregate::Average => {
-                self.trees.walk(input.values(), input.columns, |row, entries| {
-                    each(&mut values, self.targets, row, entries, |_, value, weight| *value += weight);
-                });
+        let aggregate = self.aggregate;
+        // Above or below every weight, so that the first one counts.
+        values.fill(match aggregate {
+            Aggregate::Sum | Aggregate::Average => 0.0,
+            Aggregate::Min => f32::INFINITY,
+            Aggregate::Max => f32::NEG_INFINITY,
+        });
+        let mut has = vec![self.targets == 1 && matches!(aggregate, Aggregate::Sum | Aggregate::Average); values.len()];
+        self.trees.walk(input.values(), input.columns, |row, entries| {
+            for entry in entries {
+                let at = row * self.targets + entry.target as usize;
+                let (Some(value), Some(has)) = (values.get_mut(at), has.get_mut(at)) else { continue };
+                match aggregate {
+                    Aggregate::Sum | Aggregate::Average => *value += entry.weight,
+                    Aggregate::Min => *value = value.min(entry.weight),
+                    Aggregate::Max => *value = value.max(entry.weight),
+                }
+                *has = true;
             }
-            Aggregate::Min | Aggregate::Max => {
-                let mut has = vec![false; values.len()];
-                let least = self.aggregate == Aggregate::Min;
-                self.trees.walk(input.values(), input.columns, |row, entries| {
-                    each(&mut values, self.targets, row, entries, |at, value, weight| {
-                        let Some(has) = has.get_mut(at) else { return };
-                        if !*has || (least && weight < *value) || (!least && weight > *value) {
-                            *value = weight;
-                        }
-                        *has = true;
-                    });
-                });
-            }
-        }
+        });
         let trees = self.trees.count() as f32;
-        for row in values.chunks_exact_mut(self.targets) {
-            if self.aggregate == Aggregate::Average {
-                row.iter_mut().for_each(|value| *value /= trees);
+        for (row, has) in values.chunks_exact_mut(self.targets).zip(has.chunks_exact(self.targets)) {
+            for (target, (value, has)) in row.iter_mut().zip(has).enumerate() {
+                let base = self.base.get(target).copied().unwrap_or(0.0);
+                let whole = if aggregate == Aggregate::Average { *value / trees } else { *value };
+                // As onnxruntime has it: of several targets, one that no leaf named is zero without its base value.
+                *value = if *has { whole + base } else { 0.0 };
             }
-            row.iter_mut().zip(&self.base).for_each(|(value, base)| *value += base);
             // With one target onnxruntime knows no other transform than probit.
             if self.targets > 1 || self.transform == Transform::Probit {
                 self.transform.apply(row);
             }
         }
         Ok(vec![Tensor::new([input.rows, self.targets], Data::Float(values)).ok_or("too many values")?])
-    }
-}
-
-fn each(values: &mut [f32], targets: usize, row: usize, entries: &[Entry], mut then: impl FnMut(usize, &mut f32, f32)) {
-    for entry in entries {
-        let at = row * targets + entry.target as usize;
-        if let Some(value) = values.get_mut(at) {
-            then(at, value, entry.weight);
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::tensor::{Data, Tensor};
 use super::attributes::Settings;
 use super::labels::Labels;
 use super::matrix::Matrix;
-use super::scores::{Transform, probit};
+use super::scores::{Transform, logistic};
 
 /// Rows of coefficients and what is added to each.
 #[derive(Debug)]
@@ -69,7 +69,11 @@ impl Classifier {
         if labels.len() != rows.max(2) {
             return Err("its labels do not fit its coefficients".into());
         }
-        Ok(Self { weights, labels, transform: Transform::parse(settings.text("post_transform", "NONE")?)? })
+        let transform = Transform::parse(settings.text("post_transform", "NONE")?)?;
+        if rows == 1 && transform == Transform::Probit {
+            return Err("probit is not defined for one row of coefficients here".into());
+        }
+        Ok(Self { weights, labels, transform })
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -85,11 +89,9 @@ impl Classifier {
         for raw in raw.chunks_exact(rows) {
             if let [score] = *raw {
                 picks.push(usize::from(score > 0.0));
-                // One row of coefficients for two classes: the score is the second's, untransformed but for probit.
-                scores.extend(match self.transform {
-                    Transform::Probit => [probit(score), 0.0],
-                    _ => [1.0 - score, score],
-                });
+                // One row of coefficients for two classes: the score is the second's.
+                let second = if self.transform == Transform::Logistic { logistic(score) } else { score };
+                scores.extend([1.0 - second, second]);
                 continue;
             }
             let mut best = (0, f32::NEG_INFINITY);
