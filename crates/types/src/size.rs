@@ -59,7 +59,7 @@ impl fmt::Display for ByteSize {
     /// The largest binary unit of which it is a whole number, or else one decimal: `512 MiB`, `22.5 KiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = UNITS[..4].iter().rev().find(|(_, factor)| self.0 >= *factor).copied().unwrap_or(("B", 1));
-        if self.0 % factor == 0 {
+        if self.0.is_multiple_of(factor) {
             write!(f, "{} {unit}", self.0 / factor)
         } else {
             write!(f, "{:.1} {unit}", self.0 as f64 / factor as f64)

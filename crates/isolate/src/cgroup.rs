@@ -1,0 +1,358 @@
+//! Control groups: the kernel's own accounting and limits, where this user may use them.
+//!
+//! Version 1, version 2 and both at once ("hybrid") are handled. A group is made below the one that Hotcell
+//! itself runs in (version 1) or below the nearest ancestor that hands the controllers down (version 2).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where this process may make groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cgroups {
+    /// Folder of the version 2 group to make children in, when it hands down `memory` and `pids`.
+    pub v2: Option<PathBuf>,
+    /// Folder of the version 1 memory group to make children in.
+    pub v1_memory: Option<PathBuf>,
+    /// Folder of the version 1 pids group to make children in.
+    pub v1_pids: Option<PathBuf>,
+    /// Folder of the version 1 cpu group to make children in.
+    pub v1_cpu: Option<PathBuf>,
+}
+
+/// What a group limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupLimits {
+    /// Bytes of memory, without swap.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Thousandths of a processor; none leaves it unlimited.
+    pub cpu_millis: Option<u64>,
+}
+
+impl Cgroups {
+    /// Finds them out for this process.
+    ///
+    /// `mounts` and `own` are the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`; `writable` says
+    /// whether groups can be made in a folder.
+    pub fn find(mounts: &str, own: &str, writable: &dyn Fn(&Path) -> bool) -> Self {
+        let mut found = Self::default();
+        for line in own.lines() {
+            let mut parts = line.splitn(3, ':');
+            let (Some(number), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
+            if number == "0" && controllers.is_empty() {
+                found.v2 = mount_point(mounts, "cgroup2", None).and_then(|root| v2_parent(&root, path, writable));
+                continue;
+            }
+            for controller in controllers.split(',') {
+                let place = match controller {
+                    "memory" => &mut found.v1_memory,
+                    "pids" => &mut found.v1_pids,
+                    "cpu" => &mut found.v1_cpu,
+                    _ => continue,
+                };
+                let folder = mount_point(mounts, "cgroup", Some(controller)).map(|root| join(&root, path));
+                *place = folder.filter(|folder| writable(folder));
+            }
+        }
+        found
+    }
+
+    /// As [`find`](Self::find), on this machine.
+    pub fn of_this_process() -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self::find(&mounts, &own, &|folder| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok())
+    }
+
+    /// Whether memory can be limited by the kernel.
+    pub fn has_memory(&self) -> bool {
+        self.v2.is_some() || self.v1_memory.is_some()
+    }
+
+    /// Whether the number of processes can be limited by the kernel.
+    pub fn has_pids(&self) -> bool {
+        self.v2.is_some() || self.v1_pids.is_some()
+    }
+
+    /// Whether processor time can be limited by the kernel.
+    pub fn has_cpu(&self) -> bool {
+        self.v2.is_some() || self.v1_cpu.is_some()
+    }
+
+    /// Makes the groups of one sandbox.
+    ///
+    /// # Errors
+    /// Whatever the kernel says to making or setting one; what was made before is removed again.
+    pub fn make(&self, name: &str, limits: &GroupLimits) -> io::Result<Group> {
+        let mut group = Group { folders: Vec::new(), memory: None, is_v2: self.v2.is_some() };
+        group.fill(self, name, limits)?;
+        Ok(group)
+    }
+}
+
+/// The groups of one sandbox; removed when dropped, which works once every process in them is gone.
+#[derive(Debug)]
+pub struct Group {
+    folders: Vec<PathBuf>,
+    memory: Option<PathBuf>,
+    is_v2: bool,
+}
+
+impl Group {
+    fn fill(&mut self, parents: &Cgroups, name: &str, limits: &GroupLimits) -> io::Result<()> {
+        if let Some(parent) = &parents.v2 {
+            let folder = self.make_folder(parent, name)?;
+            self.memory = Some(folder.clone());
+            write(&folder, "memory.max", limits.memory_bytes)?;
+            write_if_there(&folder, "memory.swap.max", 0)?;
+            write_if_there(&folder, "memory.oom.group", 1)?;
+            write(&folder, "pids.max", limits.pids)?;
+            if let Some(millis) = limits.cpu_millis {
+                fs::write(folder.join("cpu.max"), format!("{} {CPU_PERIOD_US}", cpu_quota_us(millis)))?;
+            }
+            return Ok(());
+        }
+        if let Some(parent) = &parents.v1_memory {
+            let folder = self.make_folder(parent, name)?;
+            self.memory = Some(folder.clone());
+            write(&folder, "memory.limit_in_bytes", limits.memory_bytes)?;
+            // Where swap is accounted, memory and swap together; where it is not, at least no wish to swap.
+            write_if_there(&folder, "memory.memsw.limit_in_bytes", limits.memory_bytes)?;
+            write_if_there(&folder, "memory.swappiness", 0)?;
+        }
+        if let Some(parent) = &parents.v1_pids {
+            let folder = self.make_folder(parent, name)?;
+            write(&folder, "pids.max", limits.pids)?;
+        }
+        if let (Some(parent), Some(millis)) = (&parents.v1_cpu, limits.cpu_millis) {
+            let folder = self.make_folder(parent, name)?;
+            write(&folder, "cpu.cfs_period_us", CPU_PERIOD_US)?;
+            write(&folder, "cpu.cfs_quota_us", cpu_quota_us(millis))?;
+        }
+        Ok(())
+    }
+
+    fn make_folder(&mut self, parent: &Path, name: &str) -> io::Result<PathBuf> {
+        let folder = parent.join(name);
+        fs::create_dir(&folder)?;
+        self.folders.push(folder.clone());
+        Ok(folder)
+    }
+
+    /// Puts a process, and what it will fork, into every group.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn take_in(&self, pid: i32) -> io::Result<()> {
+        for folder in &self.folders {
+            write(folder, "cgroup.procs", pid)?;
+        }
+        Ok(())
+    }
+
+    /// Where the groups are, for a janitor.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// The version 2 folder, to be born into.
+    pub fn v2_folder(&self) -> Option<&Path> {
+        if self.is_v2 { self.folders.first().map(PathBuf::as_path) } else { None }
+    }
+
+    /// Whether this process is in every group, as the kernel says in `/proc/PID/cgroup`.
+    pub fn holds(&self, pid: i32) -> bool {
+        let Ok(of_process) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
+        !self.folders.is_empty()
+            && self.folders.iter().all(|folder| {
+                let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("");
+                of_process.lines().filter(|line| line.ends_with(&format!("/{name}"))).count() >= self.folders.len()
+            })
+    }
+
+    /// The memory limit as the kernel has it.
+    pub fn memory_limit(&self) -> Option<u64> {
+        read(self.memory.as_ref()?, if self.is_v2 { "memory.max" } else { "memory.limit_in_bytes" })
+    }
+
+    /// The most memory that was used.
+    pub fn memory_peak(&self) -> Option<u64> {
+        let names = if self.is_v2 {
+            ["memory.peak", "memory.current"]
+        } else {
+            ["memory.max_usage_in_bytes", "memory.usage_in_bytes"]
+        };
+        let folder = self.memory.as_ref()?;
+        names.into_iter().find_map(|name| read(folder, name))
+    }
+
+    /// Whether the kernel killed for want of memory, or refused it.
+    pub fn memory_was_exhausted(&self) -> bool {
+        let Some(folder) = &self.memory else { return false };
+        let (file, key) = if self.is_v2 { ("memory.events", "oom_kill ") } else { ("memory.oom_control", "oom_kill ") };
+        let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+        text.lines().filter_map(|line| line.strip_prefix(key)).any(|count| count.trim() != "0")
+    }
+
+    /// The limit of processes as the kernel has it.
+    pub fn pids_limit(&self) -> Option<u64> {
+        self.folders.iter().find_map(|folder| read(folder, "pids.max"))
+    }
+
+    /// How often a process was refused for it.
+    pub fn pids_refused(&self) -> u64 {
+        self.folders
+            .iter()
+            .find_map(|folder| fs::read_to_string(folder.join("pids.events")).ok())
+            .and_then(|text| text.trim().strip_prefix("max ").and_then(|count| count.parse().ok()))
+            .unwrap_or(0)
+    }
+
+    /// Removes the groups, waiting a little for the kernel to let go of dead processes.
+    ///
+    /// # Errors
+    /// The last error when one is still there after that.
+    pub fn remove(mut self) -> io::Result<()> {
+        self.try_remove()
+    }
+
+    fn try_remove(&mut self) -> io::Result<()> {
+        while let Some(folder) = self.folders.last() {
+            remove_folder(folder)?;
+            self.folders.pop();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = self.try_remove();
+    }
+}
+
+/// The period in which a share of processor time is counted: the kernel's default.
+const CPU_PERIOD_US: u64 = 100_000;
+/// Tries to remove a group, and the pause between them: the kernel takes some milliseconds to let go.
+const REMOVE_TRIES: u32 = 200;
+const REMOVE_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// Removes one group that has no process left.
+///
+/// # Errors
+/// When it is still there after some tries.
+pub fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir(folder) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if tries == REMOVE_TRIES => return Err(error),
+            Err(_) => {
+                tries += 1;
+                std::thread::sleep(REMOVE_PAUSE);
+            }
+        }
+    }
+}
+
+fn cpu_quota_us(millis: u64) -> u64 {
+    // The kernel takes no quota under one millisecond.
+    (millis * CPU_PERIOD_US / 1000).max(1000)
+}
+
+fn write(folder: &Path, file: &str, value: impl ToString) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(folder.join(file)).and_then(|mut file| {
+        use io::Write as _;
+        file.write_all(value.to_string().as_bytes())
+    })
+}
+
+fn write_if_there(folder: &Path, file: &str, value: u64) -> io::Result<()> {
+    match write(folder, file, value) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn read(folder: &Path, file: &str) -> Option<u64> {
+    fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+}
+
+fn join(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+/// Where a cgroup file system is mounted: of version 2, or the one of a version 1 controller.
+fn mount_point(mounts: &str, kind: &str, controller: Option<&str>) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.split(' ');
+        if right.next()? != kind {
+            return None;
+        }
+        let options = right.nth(1).unwrap_or("");
+        if controller.is_some_and(|controller| !options.split(',').any(|option| option == controller)) {
+            return None;
+        }
+        left.split(' ').nth(4).map(PathBuf::from)
+    })
+}
+
+/// The nearest group, from our own upwards, that may have children with memory and pids limits.
+fn v2_parent(root: &Path, own: &str, writable: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+    let mut folder = join(root, own);
+    loop {
+        let handed_down = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
+        let has = |name: &str| handed_down.split_whitespace().any(|controller| controller == name);
+        // A process is moved only where the common ancestor may be written to.
+        if has("memory") && has("pids") && writable(&folder) && writable(&folder.join("cgroup.procs")) {
+            return Some(folder);
+        }
+        if folder == root || !folder.pop() {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+31 23 0:26 / /sys/fs/cgroup/memory rw,nosuid shared:1 - cgroup cgroup rw,memory
+32 23 0:27 / /sys/fs/cgroup/pids rw,nosuid shared:2 - cgroup cgroup rw,pids
+33 23 0:28 / /sys/fs/cgroup/cpu,cpuacct rw shared:3 - cgroup cgroup rw,cpu,cpuacct
+34 23 0:29 / /sys/fs/cgroup/unified rw shared:4 - cgroup2 cgroup2 rw
+";
+    const OWN: &str = "8:pids:/\n4:memory:/service/one\n1:cpu,cpuacct:/\n0::/\n";
+
+    #[test]
+    fn version_1_groups_are_found_below_our_own() {
+        let found = Cgroups::find(HYBRID, OWN, &|_| true);
+        assert_eq!(found.v1_memory.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/service/one")));
+        assert_eq!(found.v1_pids.as_deref(), Some(Path::new("/sys/fs/cgroup/pids/")));
+        assert_eq!(found.v1_cpu.as_deref(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct/")));
+        assert_eq!(found.v2, None, "an empty version 2 beside it hands nothing down");
+    }
+
+    #[test]
+    fn groups_that_cannot_be_written_to_do_not_count() {
+        assert_eq!(Cgroups::find(HYBRID, OWN, &|_| false), Cgroups::default());
+    }
+
+    #[test]
+    fn version_2_is_used_where_an_ancestor_hands_the_controllers_down() {
+        let root = tempfile::tempdir().unwrap();
+        let app = root.path().join("user/app.slice");
+        fs::create_dir_all(app.join("term.scope")).unwrap();
+        fs::write(app.join("cgroup.subtree_control"), "cpu memory pids\n").unwrap();
+        let mounts = format!("30 1 0:5 / {} rw - cgroup2 cgroup2 rw\n", root.path().display());
+        let found = Cgroups::find(&mounts, "0::/user/app.slice/term.scope\n", &|_| true);
+        assert_eq!(found.v2.as_deref(), Some(app.as_path()));
+    }
+}

@@ -1,0 +1,134 @@
+//! The host's end of the control socket, and the start of the launcher.
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Command, Stdio};
+
+use hotcell_launcher::message::{self, GO, MAX_PROBES, Message};
+use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::LAUNCHER;
+use crate::error::IsolateError;
+
+/// Bytes of the largest message: a report of the preflight.
+const MAX_MESSAGE: usize = message::BYTES + 8 * MAX_PROBES;
+
+/// The control socket.
+#[derive(Debug)]
+pub(crate) struct Control {
+    socket: OwnedFd,
+}
+
+impl Control {
+    /// Starts the launcher and hands it the plan and the descriptors.
+    pub(crate) fn start(
+        plan: &[u8],
+        streams: [BorrowedFd<'_>; 3],
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, IsolateError> {
+        let host = |what| move |error: rustix::io::Errno| IsolateError::Host { what, source: error.into() };
+        let launcher = sealed(c"hotcell-launcher", LAUNCHER)?;
+        let plan_file = sealed(c"hotcell-plan", plan)?;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(host("making the control socket"))?;
+        // Found by its number in our own table; the descriptor itself closes when the launcher is executed.
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&launcher));
+        let mut child = Command::new(path)
+            .env_clear()
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|source| IsolateError::Host { what: "starting the launcher", source })?;
+        let control = Self { socket: ours };
+        let mut fds: Vec<BorrowedFd<'_>> = vec![plan_file.as_fd()];
+        fds.extend(streams);
+        fds.extend(cgroup);
+        control.send(&(plan.len() as u64).to_le_bytes(), &fds)?;
+        // It ends as soon as the first process of the sandbox exists.
+        child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
+        Ok(control)
+    }
+
+    /// Tells the sandbox to go on.
+    pub(crate) fn go(&self) -> Result<(), IsolateError> {
+        self.send(&[GO], &[])
+    }
+
+    fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), IsolateError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(IsolateError::Launcher { what: "was given too many descriptors" });
+        }
+        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)
+            .map_err(|error| IsolateError::Host { what: "speaking to the launcher", source: error.into() })?;
+        Ok(())
+    }
+
+    /// The next message, with a descriptor if one comes along and the answers of a report.
+    pub(crate) fn receive(&self) -> Result<Received, IsolateError> {
+        let mut bytes = [0u8; MAX_MESSAGE];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            match recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    return Err(IsolateError::Host { what: "listening to the launcher", source: error.into() });
+                }
+                Ok(received) => break received,
+            }
+        };
+        if received.bytes == 0 {
+            return Err(IsolateError::Launcher { what: "ended without a word" });
+        }
+        let fd = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        let bytes = bytes.get(..received.bytes).unwrap_or_default();
+        let message = Message::decode(bytes).ok_or(IsolateError::Launcher { what: "said something unknown" })?;
+        let answers = bytes
+            .get(message::BYTES..)
+            .unwrap_or_default()
+            .chunks_exact(8)
+            .filter_map(|word| word.try_into().ok().map(i64::from_le_bytes))
+            .collect();
+        Ok(Received { message, fd, answers })
+    }
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// One message of the launcher.
+pub(crate) struct Received {
+    pub(crate) message: Message,
+    pub(crate) fd: Option<OwnedFd>,
+    pub(crate) answers: Vec<i64>,
+}
+
+/// Bytes in memory that nobody can change any more.
+fn sealed(name: &std::ffi::CStr, bytes: &[u8]) -> Result<OwnedFd, IsolateError> {
+    let wrap = |source| IsolateError::Host { what: "sealing the launcher", source };
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know that a file may be asked to be executable, and allow it.
+    let fd = memfd_create(name, flags | MemfdFlags::EXEC)
+        .or_else(|_| memfd_create(name, flags))
+        .map_err(|error| wrap(error.into()))?;
+    let mut file = File::from(fd);
+    file.write_all(bytes).map_err(wrap)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals).map_err(|error| wrap(error.into()))?;
+    Ok(file.into())
+}

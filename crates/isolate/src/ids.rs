@@ -1,0 +1,49 @@
+//! An unused id of the host for each sandbox that root starts.
+//!
+//! A range of ids is set aside; a sandbox takes one by locking the file of its number, which the kernel
+//! unlocks when the holder is gone, however it went.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// First id of the range. It lies above those of containers (systemd-nspawn's and podman's ranges end at
+/// 0x7000_0000) and below 2^31, where some file systems stop.
+pub const FIRST: u32 = 0x7100_0000;
+/// Ids in the range.
+pub const COUNT: u32 = 0x1000;
+
+/// An id that is ours until this value is dropped or the process dies.
+#[derive(Debug)]
+pub struct OuterId {
+    id: u32,
+    _lock: File,
+}
+
+impl OuterId {
+    /// Takes a free id; `seed` says where to begin looking, so that ids are seldom used again at once.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to or no id is free.
+    pub fn take(folder: &Path, seed: u32) -> io::Result<Self> {
+        for attempt in 0..COUNT {
+            let slot = seed.wrapping_add(attempt) % COUNT;
+            let path = folder.join(format!("{slot:03x}"));
+            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { id: FIRST + slot, _lock: file }),
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::Error::other("all ids of the range are in use"))
+    }
+
+    /// User and group id outside.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+}

@@ -1,0 +1,223 @@
+//! The preflight: which probes a sandbox answers before its workload starts, and what the answers mean.
+
+use std::ffi::CString;
+
+use hotcell_launcher::plan::Probe;
+use hotcell_policy::Profile;
+use hotcell_sys::{Errno, limit};
+use hotcell_types::{Enforcement, Observation, Wall};
+
+use crate::error::IsolateError;
+use crate::host::Host;
+use crate::plan::{CANARY, HOST_NAME, c_os, c_text};
+use crate::sandbox::{ModelMount, Spec};
+
+/// One thing to try.
+#[derive(Debug, Clone)]
+pub(crate) struct Trial {
+    wall: Wall,
+    pub(crate) kind: Probe,
+    pub(crate) text: CString,
+    pub(crate) number: u64,
+    expected: Expected,
+}
+
+/// What has to come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Expected {
+    Fails(Errno),
+    Is(i64),
+    IsNot(i64),
+    AtMost(i64),
+}
+
+impl Expected {
+    fn holds(&self, value: i64) -> bool {
+        match self {
+            Self::Fails(errno) => value == -i64::from(errno.0),
+            Self::Is(number) => value == *number,
+            // An error is no proof of anything.
+            Self::IsNot(number) => value > 0 && value != *number,
+            Self::AtMost(number) => (0..=*number).contains(&value),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Fails(errno) => errno.name().to_owned(),
+            Self::Is(number) => number.to_string(),
+            Self::IsNot(number) => format!("not {number}"),
+            Self::AtMost(number) => format!("at most {number}"),
+        }
+    }
+}
+
+/// All trials of one sandbox, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Preflight {
+    trials: Vec<Trial>,
+}
+
+/// `TIOCSTI` with high bits set: a filter that compares 64 bits lets it through, the kernel looks at 32.
+const TIOCSTI_WITH_HIGH_BITS: u64 = 0xffff_ffff_0000_5412;
+
+impl Preflight {
+    pub(crate) fn of(profile: &Profile, spec: &Spec, host: &Host) -> Result<Self, IsolateError> {
+        use Expected::{AtMost, Fails, Is, IsNot};
+        let mut preflight = Self::default();
+        let mut add = |wall: Wall, kind: Probe, text: CString, number: u64, expected: Expected| {
+            preflight.trials.push(Trial { wall, kind, text, number, expected });
+        };
+        let none = CString::default();
+        for (wall, name) in [
+            (Wall::UserNamespace, "user"),
+            (Wall::PidNamespace, "pid"),
+            (Wall::MountNamespace, "mnt"),
+            (Wall::NetworkNamespace, "net"),
+            (Wall::IpcNamespace, "ipc"),
+            (Wall::UtsNamespace, "uts"),
+            (Wall::CgroupNamespace, "cgroup"),
+        ] {
+            let path = format!("/proc/self/ns/{name}");
+            add(wall, Probe::Namespace, c_text(&path)?, 0, IsNot(own_namespace(&path)));
+        }
+        let own_pid = u64::from(std::process::id());
+        add(Wall::UserNamespace, Probe::User, none.clone(), 0, Is(hotcell_launcher::plan::INNER_ID.into()));
+        add(Wall::PidNamespace, Probe::Pid, none.clone(), 0, Is(2));
+        add(Wall::PidNamespace, Probe::Signal, none.clone(), own_pid, Fails(Errno::ESRCH));
+        add(Wall::MountNamespace, Probe::Exists, c_os(spec.state.as_os_str())?, 0, Fails(Errno::ENOENT));
+        add(Wall::MountNamespace, Probe::Exists, c"/sys/kernel".into(), 0, Fails(Errno::ENOENT));
+        add(Wall::NetworkNamespace, Probe::Interfaces, none.clone(), 0, Is(1));
+        if profile.loopback() {
+            add(Wall::NetworkNamespace, Probe::Connect, none.clone(), 0, Fails(Errno::ENETUNREACH));
+        } else {
+            add(Wall::Seccomp, Probe::Socket, none.clone(), 2, Fails(Errno::EPERM));
+        }
+        add(Wall::UtsNamespace, Probe::HostName, HOST_NAME.into(), 0, Is(1));
+        add(Wall::ReadOnly, Probe::MakeDir, c"/.made".into(), 0, Fails(Errno::EROFS));
+        for input in &spec.inputs {
+            add(Wall::ReadOnly, Probe::Touch, c_text(&format!("/input/{}", input.name))?, 0, Fails(Errno::EROFS));
+        }
+        if spec.code.is_some() {
+            add(Wall::ReadOnly, Probe::Touch, c"/code".into(), 0, Fails(Errno::EROFS));
+        }
+        if matches!(spec.model, Some(ModelMount::Opened { .. })) {
+            add(Wall::ReadOnly, Probe::Touch, c"/model".into(), 0, Fails(Errno::EROFS));
+        }
+        add(Wall::NoExec, Probe::MapExecutable, c"/scratch/.mapped".into(), 0, Fails(Errno::EPERM));
+        add(Wall::NoExec, Probe::ExecuteFile, c"/output/.executed".into(), 0, Fails(Errno::EACCES));
+        for set in [c"CapInh:", c"CapPrm:", c"CapEff:", c"CapBnd:", c"CapAmb:"] {
+            add(Wall::Capabilities, Probe::Status, set.into(), 0, Is(0));
+        }
+        add(Wall::NoNewPrivs, Probe::Status, c"NoNewPrivs:".into(), 0, Is(1));
+        add(Wall::Landlock, Probe::Open, CANARY.into(), 0, Fails(Errno::EACCES));
+        add(Wall::Seccomp, Probe::NewUserNamespace, none.clone(), 0, Fails(Errno::EPERM));
+        add(Wall::Seccomp, Probe::Trace, none.clone(), 0, Fails(Errno::EPERM));
+        add(Wall::Seccomp, Probe::Ioctl, none.clone(), TIOCSTI_WITH_HIGH_BITS, Fails(Errno::EPERM));
+        if cfg!(target_arch = "x86_64") {
+            add(Wall::Seccomp, Probe::X32, none.clone(), 0, Fails(Errno::EPERM));
+        }
+        add(Wall::Seccomp, Probe::Keyring, none.clone(), 0, Fails(Errno::EPERM));
+        add(Wall::Descriptors, Probe::Descriptors, none.clone(), 0, Is(3));
+        add(Wall::Environment, Probe::Environment, none.clone(), 0, Is(0));
+        add(Wall::CoreDumps, Probe::Limit, none.clone(), limit::CORE.into(), Is(0));
+        let limits = profile.limits();
+        let most = |value: u64| AtMost(i64::try_from(value).unwrap_or(i64::MAX));
+        add(Wall::PidsLimit, Probe::Limit, none.clone(), limit::NPROC.into(), most(limits.pids() + 1));
+        if !host.cgroups.has_memory() {
+            add(Wall::MemoryLimit, Probe::Limit, none.clone(), limit::DATA.into(), most(limits.memory().bytes()));
+        }
+        let scratch = limits.scratch().bytes().next_multiple_of(4096);
+        let output = limits.output().bytes().next_multiple_of(4096);
+        add(Wall::StorageLimit, Probe::FileSystemSize, c"/scratch".into(), 0, most(scratch));
+        add(Wall::StorageLimit, Probe::FileSystemSize, c"/output".into(), 0, most(output));
+        Ok(preflight)
+    }
+
+    pub(crate) fn probes(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// What the answers mean. A missing answer is a wall that does not stand.
+    pub(crate) fn judge(&self, answers: &[i64], host: &Host) -> Vec<Observation> {
+        let mut observations: Vec<_> = self
+            .trials
+            .iter()
+            .enumerate()
+            .map(|(number, trial)| {
+                let answer = answers.get(number).copied();
+                let holds = answer.is_some_and(|value| trial.expected.holds(value));
+                Observation {
+                    wall: trial.wall,
+                    tried: trial.show(),
+                    expected: trial.expected.show(),
+                    seen: answer.map_or_else(|| "no answer".to_owned(), |value| show_answer(&trial.expected, value)),
+                    holds,
+                    enforcement: match trial.wall {
+                        _ if !holds => Enforcement::Absent { why: "the preflight saw it down".into() },
+                        Wall::Landlock => host.landlock(),
+                        wall => host.limit(wall),
+                    },
+                }
+            })
+            .collect();
+        observations.sort_by_key(|observation| observation.wall);
+        observations
+    }
+}
+
+impl Trial {
+    fn show(&self) -> String {
+        let text = self.text.to_string_lossy();
+        match self.kind {
+            Probe::Pid => "getpid()".into(),
+            Probe::User => "getuid()".into(),
+            Probe::Signal => format!("kill(the host's {}, 0)", self.number),
+            Probe::Namespace => format!("readlink({text})"),
+            Probe::Exists => format!("access({text})"),
+            Probe::MakeDir => format!("mkdir({text})"),
+            Probe::Touch => format!("utimensat({text})"),
+            Probe::Open => format!("open({text})"),
+            Probe::MapExecutable => format!("mmap({text}, PROT_EXEC)"),
+            Probe::ExecuteFile => format!("execve({text})"),
+            Probe::Status => format!("/proc/self/status {text}"),
+            Probe::NewUserNamespace => "unshare(CLONE_NEWUSER)".into(),
+            Probe::X32 => "getpid by its x32 number".into(),
+            Probe::Trace => "ptrace(PTRACE_TRACEME)".into(),
+            Probe::Ioctl => "ioctl(TIOCSTI with high bits)".into(),
+            Probe::Socket => "socket(AF_INET)".into(),
+            Probe::Connect => "connect(192.0.2.1)".into(),
+            Probe::Interfaces => "count of network interfaces".into(),
+            Probe::Descriptors => "count of open descriptors".into(),
+            Probe::Keyring => "keyctl(KEYCTL_GET_KEYRING_ID)".into(),
+            Probe::Limit => format!("getrlimit({})", limit_name(self.number)),
+            Probe::HostName => "uname()".into(),
+            Probe::FileSystemSize => format!("statfs({text})"),
+            Probe::Environment => "bytes of environment".into(),
+        }
+    }
+}
+
+fn limit_name(number: u64) -> &'static str {
+    match u32::try_from(number) {
+        Ok(limit::CORE) => "RLIMIT_CORE",
+        Ok(limit::NPROC) => "RLIMIT_NPROC",
+        Ok(limit::DATA) => "RLIMIT_DATA",
+        _ => "a resource",
+    }
+}
+
+fn show_answer(expected: &Expected, value: i64) -> String {
+    match i32::try_from(-value) {
+        Ok(number) if (1..4096).contains(&number) => Errno(number).name().to_owned(),
+        _ if matches!(expected, Expected::Fails(_)) && value >= 0 => "it succeeded".into(),
+        _ => value.to_string(),
+    }
+}
+
+/// The number of a namespace of this process; 0 where the kernel has none of that kind.
+fn own_namespace(path: &str) -> i64 {
+    let link = std::fs::read_link(path).unwrap_or_default();
+    let text = link.to_string_lossy();
+    text.split(['[', ']']).nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+}

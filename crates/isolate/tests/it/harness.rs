@@ -1,0 +1,88 @@
+//! What every test of a sandbox needs.
+
+use std::ffi::OsString;
+
+use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Spec};
+use hotcell_policy::{Decision, Engine, GrantUse, Principal, Profile, Request, Runner};
+use hotcell_types::{GrantId, Observation, TaskId, Timestamp, Wall};
+
+/// What came of a run.
+pub(crate) struct Ran {
+    pub(crate) exit: Exit,
+    pub(crate) cause: Cause,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) observations: Vec<Observation>,
+}
+
+/// A grant for the strict profile, with these walls given up.
+pub(crate) fn grant(task: TaskId, profile: Profile, best_effort: &[Wall]) -> GrantUse {
+    let request = Request {
+        grant: GrantId::from_bytes([1; 10]),
+        task,
+        now: Timestamp(1),
+        principal: Principal { id: "local:test".into(), local: true, roles: Vec::new() },
+        owner: "local:test".into(),
+        purpose: "test".into(),
+        profile,
+        isolation: "process".into(),
+        runner: Runner::Command,
+        best_effort: best_effort.iter().copied().collect(),
+        model: None,
+        inputs_owned: true,
+        recipients: Vec::new(),
+        role: None,
+    };
+    match Engine::default().decide(request) {
+        Decision::Allow(grant) => grant.begin(Timestamp(2)).unwrap(),
+        Decision::Deny(denial) => panic!("{denial}"),
+    }
+}
+
+/// A task of this shape, in a fresh state folder.
+pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
+    let seed: [u8; 8] =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos().to_le_bytes()[..8]
+            .try_into()
+            .unwrap();
+    let mut id = [0u8; 10];
+    id[..8].copy_from_slice(&seed);
+    id[8..].copy_from_slice(&(std::process::id() as u16).to_le_bytes());
+    Spec {
+        task: TaskId::from_bytes(id),
+        program: Program::Command(command.iter().map(OsString::from).collect()),
+        environment: Vec::new(),
+        code: None,
+        inputs: Vec::new(),
+        model: None,
+        stdin: None,
+        state: state.to_owned(),
+        seed,
+        omitted: Default::default(),
+    }
+}
+
+/// Runs it to its end.
+pub(crate) fn run_with(spec: Spec, profile: Profile, best_effort: &[Wall]) -> Result<Ran, IsolateError> {
+    let grant = grant(spec.task, profile, best_effort);
+    let prepared = Sandbox::build(&grant, spec)?.lock(&grant)?;
+    let observations = prepared.observations().to_vec();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let running = prepared.start()?;
+    let ended = running.wait(&mut Io {
+        stdout: &mut |bytes| stdout.extend_from_slice(bytes),
+        stderr: &mut |bytes| stderr.extend_from_slice(bytes),
+        cancel: None,
+    })?;
+    let (exit, cause) = (ended.exit, ended.cause);
+    ended.destroy()?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Ran { exit, cause, stdout: text(stdout), stderr: text(stderr), observations })
+}
+
+/// Runs a command in `strict`.
+pub(crate) fn run(command: &[&str]) -> Ran {
+    let state = tempfile::tempdir().unwrap();
+    let result = run_with(spec(command, state.path()), Profile::builtin("strict").unwrap(), &[]);
+    result.unwrap_or_else(|error| panic!("{error}"))
+}

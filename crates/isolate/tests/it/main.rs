@@ -1,0 +1,5 @@
+//! Sandboxes, built and run for real.
+#![allow(missing_docs, reason = "a test")]
+
+mod harness;
+mod walls;
