@@ -15,6 +15,27 @@ pub const GRANT_LIFETIME_MS: u64 = 15 * 60 * 1000;
 ///
 /// It is made only by an Allow of [`crate::Engine::decide`], cannot be cloned or serialised, and is used
 /// up by [`Grant::begin`].
+///
+/// ```compile_fail,E0382
+/// fn two_tasks(grant: hotcell_policy::Grant, now: hotcell_types::Timestamp) {
+///     let _first = grant.begin(now);
+///     let _second = grant.begin(now);
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// fn two_grants(grant: hotcell_policy::Grant) -> [hotcell_policy::Grant; 2] {
+///     [grant.clone(), grant]
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// let _ = hotcell_policy::Grant { terms: todo!(), expires: hotcell_types::Timestamp(0) };
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn travels(grant: hotcell_policy::Grant) -> impl serde::Serialize { grant }
+/// ```
 #[derive(Debug)]
 #[must_use = "a grant that nobody uses was asked for in vain"]
 pub struct Grant {
