@@ -25,12 +25,12 @@ pub(crate) fn fmt(args: &[String]) -> Result {
 pub(crate) fn clippy(args: &[String]) -> Result {
     no_arguments(args)?;
     title("clippy");
-    run(cargo("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
+    run(cargo("clippy").args(["--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]))
 }
 
 /// Documentation. Only rustdoc's own warnings: the compiler's are clippy's business.
 pub(crate) fn doc(args: &[String]) -> Result {
     no_arguments(args)?;
     title("documentation");
-    run(cargo("doc").args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    run(cargo("doc").args(["--workspace", "--no-deps", "--keep-going"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
