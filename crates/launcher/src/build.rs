@@ -97,7 +97,11 @@ impl Builder {
             }
             Step::Pivot {} => mount::pivot_to_working_dir(),
             Step::HostName { name } => process::set_host_name(name),
-            Step::Limit { resource, value } => limit::set(resource as u32, value),
+            Step::Limit { resource, value } => {
+                // Lowered, never raised.
+                let hard = limit::hard(resource as u32)?;
+                limit::set(resource as u32, value.min(hard))
+            }
             Step::Affinity { mask } => {
                 let mut words = [0u64; 16];
                 for (word, bytes) in words.iter_mut().zip(mask.chunks_exact(8)) {

@@ -222,6 +222,8 @@ fn reap_one() -> Result<Option<process::Ended>> {
 /// The workload's process: locks itself in, reports what it can still do, becomes the program.
 fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
     process::unblock_signals()?;
+    // The change of ids hid this process's own /proc files from itself; `execve` would undo that anyway.
+    process::dumpable()?;
     let mut lock = Lock::new();
     let mut probes = Probes::new();
     loop {

@@ -190,6 +190,12 @@ pub fn not_dumpable() -> Result<()> {
     control(PR_SET_DUMPABLE, 0, 0, 0, 0).map(drop)
 }
 
+/// May be looked at by its own user again, as every program is after `execve`.
+pub fn dumpable() -> Result<()> {
+    const PR_SET_DUMPABLE: i32 = 4;
+    control(PR_SET_DUMPABLE, 1, 0, 0, 0).map(drop)
+}
+
 /// Empties the ambient, bounding, effective, permitted and inheritable capability sets.
 pub fn drop_capabilities() -> Result<()> {
     const PR_CAPBSET_DROP: i32 = 24;
