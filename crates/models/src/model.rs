@@ -56,7 +56,7 @@ pub struct Output {
 #[derive(Debug)]
 enum Engine {
     Classical(Program),
-    Network(Network),
+    Network(Box<Network>),
 }
 
 impl Model {
@@ -78,7 +78,7 @@ impl Model {
         let engine = match Program::compile(&file) {
             Ok(program) => Engine::Classical(program),
             Err(ModelError::UnsupportedOperator { .. }) if !has_classical(&file) => {
-                Engine::Network(Network::load(bytes)?)
+                Engine::Network(Box::new(Network::load(bytes)?))
             }
             Err(error) => return Err(error),
         };

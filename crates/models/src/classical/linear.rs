@@ -36,7 +36,8 @@ impl Weights {
         if intercepts.is_empty() && rows <= coefficients.len() {
             intercepts = vec![0.0; rows];
         }
-        if rows == 0 || intercepts.len() != rows || coefficients.is_empty() || coefficients.len() % rows != 0 {
+        if rows == 0 || intercepts.len() != rows || coefficients.is_empty() || !coefficients.len().is_multiple_of(rows)
+        {
             return Err("its coefficients and intercepts do not fit together".into());
         }
         Ok(Self { coefficients, intercepts })

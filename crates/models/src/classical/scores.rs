@@ -69,7 +69,7 @@ pub(super) fn probit(value: f32) -> f32 {
     let x = 2.0 * value - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
     let log = ((1.0 - x) * (1.0 + x)).ln();
-    let half = 2.0 / (3.14159_f32 * 0.147) + 0.5 * log;
+    let half = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
     let root = -half + (half * half - log / 0.147).sqrt();
     std::f32::consts::SQRT_2 * (sign * root.sqrt())
 }

@@ -124,7 +124,7 @@ impl Trees {
             // tree-closed: the node exists; features < stride was checked by the caller
             let Some(node) = self.nodes.get(*at as usize) else { continue };
             let Some(value) = row.get((node.feature & !MISSING_TRUE) as usize) else { continue };
-            let mut side = usize::from(!(*value <= node.threshold));
+            let mut side = 1 - usize::from(*value <= node.threshold);
             if MISSING && value.is_nan() {
                 side = usize::from(node.feature & MISSING_TRUE == 0);
             }

@@ -193,7 +193,7 @@ impl Given {
         let open = rest.iter().filter(|size| size.is_none()).count();
         let fits = match open {
             0 => known == columns.len(),
-            1 => known > 0 && columns.len() % known == 0 && !columns.is_empty(),
+            1 => known > 0 && columns.len().is_multiple_of(known) && !columns.is_empty(),
             _ => false,
         };
         if !fits || !matches!(first, None | Some(1)) {

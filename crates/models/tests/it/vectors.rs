@@ -58,7 +58,7 @@ fn difference(ours: &Tensor, theirs: &Tensor) -> Option<String> {
         (a, b) => return (a != b).then(|| format!("{a:?}, expected {b:?}")),
     };
     let far = |(a, b): (&f64, &f64)| !((a - b).abs() <= TOLERANCE * b.abs().max(1.0) || (a.is_nan() && b.is_nan()));
-    ours.iter().zip(&theirs).any(|pair| far(pair)).then(|| format!("{ours:?}, expected {theirs:?}"))
+    ours.iter().zip(&theirs).any(far).then(|| format!("{ours:?}, expected {theirs:?}"))
 }
 
 #[test]
