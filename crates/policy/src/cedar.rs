@@ -19,8 +19,8 @@ impl From<pst::PstConstructionError> for NameError {
 
 /// The name of an entity type, which is one of our schema's.
 ///
-/// Not by `parse`, nor by `from_normalized_str`: the first builds Cedar's text parser, the second a regular
-/// expression, and each takes longer than the whole decision. That every name used is one that `parse`
+/// Not by `parse`, nor by `from_normalized_str`: the first uses Cedar's text parser, the second a regular
+/// expression, and to build either takes longer than a decision by rules that are ready. That every name used is one that `parse`
 /// takes is what the comparison of `compiled.rs` and the schema test show.
 pub(crate) fn type_name(name: &'static str) -> Result<EntityType, NameError> {
     let wrong = || NameError(format!("`{name}` is not the name of an entity type"));
