@@ -3,6 +3,8 @@
 //! Cargo cannot build one crate for two kinds of program at once, so the three small sources are given to the
 //! compiler directly: `sys` and `launcher` as libraries, then the program that joins them.
 
+#![allow(clippy::panic, reason = "a build that cannot go on stops with the reason")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -16,7 +16,7 @@ pub fn load(program: &[u8]) -> Result<()> {
     }
     const SET_MODE_FILTER: u32 = 1;
     let length = u16::try_from(program.len() / INSTRUCTION_BYTES).map_err(|_| Errno::E2BIG)?;
-    if program.len() % INSTRUCTION_BYTES != 0 || length == 0 {
+    if !program.len().is_multiple_of(INSTRUCTION_BYTES) || length == 0 {
         return Err(Errno::EINVAL);
     }
     let header = Program { length, filter: program.as_ptr() };
