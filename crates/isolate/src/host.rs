@@ -44,6 +44,34 @@ impl Host {
         })
     }
 
+    /// Every control, how far this host can enforce it, and what would mend it.
+    ///
+    /// A control that only a sandbox itself can show (most of them) is `Full` here when the kernel has what it
+    /// is made of; the preflight of each run looks at it again.
+    pub fn report(&self) -> Vec<HostControl> {
+        let namespaces = namespaces_allowed();
+        Wall::ALL
+            .iter()
+            .map(|wall| {
+                let (enforcement, remedy) = match wall {
+                    Wall::Landlock => {
+                        (self.landlock(), "use Linux 6.12 or newer with `landlock` in the kernel's `lsm=` list")
+                    }
+                    Wall::MemoryLimit | Wall::PidsLimit | Wall::CpuLimit => (
+                        self.limit(*wall),
+                        "run as root, or in a session whose control groups are delegated to you (systemd: Delegate=yes)",
+                    ),
+                    Wall::UserNamespace | Wall::PidNamespace | Wall::MountNamespace | Wall::NetworkNamespace => {
+                        (namespaces.clone(), NAMESPACE_REMEDY)
+                    }
+                    _ => (Enforcement::Full, ""),
+                };
+                let remedy = (enforcement != Enforcement::Full).then(|| remedy.to_owned());
+                HostControl { wall: *wall, enforcement, remedy }
+            })
+            .collect()
+    }
+
     /// How far Landlock can be enforced here.
     pub fn landlock(&self) -> Enforcement {
         let handled = landlock::Handled::of_abi(self.landlock_abi);
@@ -74,6 +102,35 @@ impl Host {
             _ => Enforcement::Full,
         }
     }
+}
+
+/// One line of `hotcell doctor`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct HostControl {
+    /// The control.
+    pub wall: Wall,
+    /// How far it can be enforced.
+    pub enforcement: Enforcement,
+    /// What would mend it, where something is missing.
+    pub remedy: Option<String>,
+}
+
+/// How to get namespaces, on the kernels that withhold them.
+pub(crate) const NAMESPACE_REMEDY: &str = "enable user namespaces: sysctl -w user.max_user_namespaces=15000, on Debian also \
+     kernel.unprivileged_userns_clone=1, on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0";
+
+/// What the kernel's settings say about making namespaces.
+fn namespaces_allowed() -> Enforcement {
+    for (setting, refused) in [
+        ("/proc/sys/user/max_user_namespaces", "0"),
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
+        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+    ] {
+        if std::fs::read_to_string(setting).is_ok_and(|value| value.trim() == refused) {
+            return Enforcement::Absent { why: format!("{setting} is {refused}") };
+        }
+    }
+    Enforcement::Full
 }
 
 /// A mask of the first `count` processors that this process may use.

@@ -22,9 +22,9 @@ mod sandbox;
 mod watch;
 
 pub use error::IsolateError;
-pub use host::Host;
+pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
-pub use sandbox::{Building, Input, ModelMount, Prepared, Program, Sandbox, Spec};
+pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 
 /// The launcher, as built by this crate's build script.
 pub(crate) static LAUNCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/launcher"));

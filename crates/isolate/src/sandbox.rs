@@ -173,9 +173,7 @@ fn step_error(step: String, errno: i64) -> IsolateError {
         return IsolateError::HostLacks {
             wall: Wall::UserNamespace,
             why: format!("the kernel answered {errno} to making namespaces"),
-            remedy: "enable user namespaces: sysctl -w user.max_user_namespaces=15000, on Debian \
-                     kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0"
-                .into(),
+            remedy: crate::host::NAMESPACE_REMEDY.into(),
         };
     }
     IsolateError::Step { step, errno }

@@ -1,5 +1,4 @@
 //! What every test of a sandbox needs.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::ffi::OsString;
 
