@@ -34,7 +34,7 @@ pub enum Data {
 
 /// Elements and their shape.
 ///
-/// INVARIANT (shape-fits): the product of the shape is the number of elements, and at most [`MAX_ELEMENTS`].
+/// INVARIANT (shape-fits): the product of the shape is the number of elements, and at most `MAX_ELEMENTS`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
