@@ -254,6 +254,11 @@ impl Building {
         self.model_sink.take()
     }
 
+    /// The control groups, which stay when this process is killed.
+    pub fn group_folders(&self) -> &[PathBuf] {
+        self.parts.group.as_ref().map_or(&[], Group::folders)
+    }
+
     /// Locks the sandbox and looks, from inside, whether every wall stands.
     ///
     /// # Errors

@@ -1,1 +1,35 @@
 //! The life cycle of a task: submit, authorize, prepare, run, inspect, release, destroy, receipt.
+//!
+//! [`run_task`] is the only way through. Each step consumes what the one before it made: the sandbox a grant in
+//! use, the release an inspected output, the receipt what was destroyed. Each step is in the audit log before it
+//! is acted on; two of these writes wait for the disk: the one before the workload starts, and the receipt.
+//!
+//! INVARIANT (nothing-half-released): files reach the output folder only after every one of them was inspected
+//! and permitted, each whole; where one is refused, none leaves.
+//!
+//! Deliberately absent: the command line, printing, the environment and the date, which the caller brings.
+
+mod error;
+mod file;
+mod inputs;
+mod journey;
+mod keys;
+mod model;
+mod observe;
+mod receipt;
+mod release;
+mod running;
+mod spec;
+mod store;
+mod streams;
+mod submit;
+
+pub use error::TaskError;
+pub use file::parse_task_file;
+pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
+pub use keys::{open_log, read_or_create_signing_key};
+pub use observe::{Observer, ProgressFilter, Silent, Step};
+pub use running::{RunningTask, running_tasks};
+pub use spec::{ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
+pub use store::{TaskFolder, read_receipt};
+pub use submit::{DryRun, dry_run};

@@ -1,0 +1,663 @@
+//! The way of one task, step by step.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use hotcell_audit::{Durability, Log};
+use hotcell_inspect::{InputKeys, SensitiveValues, StreamVerdict};
+use hotcell_isolate::{Building, Cause, Ended, Exit as WorkloadExit, Io, Prepared, Program, Sandbox, Spec};
+use hotcell_policy::{Decision, Denial, Engine, Form, Grant, GrantUse, ItemKind, OutputRule, ReleaseItem, StreamRule};
+use hotcell_types::{
+    Bits, Clock, Digest, Event, EventKind, Exit, Explain, InputRecord, ModelRecord, Outcome, OutputRecord, ReceiptBody,
+    Refusal, TaskId, WorkloadRecord,
+};
+
+use crate::TaskError;
+use crate::inputs::{digest_model, read_keys, sensitive_values};
+use crate::keys::open_log;
+use crate::model::Model;
+use crate::observe::{Observer, ProgressFilter, Step};
+use crate::receipt::{self, Account};
+use crate::release::{self, Inspection};
+use crate::running::{self, Marker, RunningTask};
+use crate::spec::{TaskSpec, Work};
+use crate::store::TaskFolder;
+use crate::streams::Captured;
+use crate::submit::{Submitted, submit};
+
+/// What a task needs of its surroundings.
+pub struct Context<'a> {
+    /// Hotcell's own folder: keys, log, receipts.
+    pub state: &'a Path,
+    /// Version of Hotcell, for the receipt.
+    pub version: &'a str,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who asks, for example `local:1000`; vouched for by this machine's own accounts.
+    pub principal: String,
+    /// Decides.
+    pub engine: &'a Engine,
+    /// Becomes readable when the task is to be cancelled.
+    pub cancel: Option<BorrowedFd<'a>>,
+    /// Looks on.
+    pub observer: &'a mut dyn Observer,
+}
+
+/// A task that came to its end, whichever it was: there is a receipt of it.
+#[derive(Debug)]
+pub struct TaskReport {
+    /// The task.
+    pub task: TaskId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The exit status that says so: the workload's own, or one of [`Exit`].
+    pub status: u8,
+    /// The receipt, as a file.
+    pub receipt: Vec<u8>,
+    /// What it says.
+    pub body: ReceiptBody,
+    /// How long each step took.
+    pub timings: Vec<(Step, Duration)>,
+    /// Streams that were inspected and released.
+    pub streams: Vec<ReleasedStream>,
+    /// What rewriting changed in each output.
+    pub notes: Vec<(String, Vec<String>)>,
+    /// Why not everything went well, where it did not.
+    pub problem: Option<Problem>,
+}
+
+/// The text of a stream that may leave.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ReleasedStream {
+    /// `stdout` or `stderr`.
+    pub name: String,
+    /// The text, with control sequences made visible.
+    pub text: String,
+}
+
+/// Why a task did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// A stable code.
+    pub code: String,
+    /// What happened.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// The status of a task that the user cancelled, as of a program that SIGINT ended.
+const CANCELLED_STATUS: u8 = 130;
+
+/// Takes a task from its submission to its receipt.
+///
+/// # Errors
+/// [`TaskError`] when it ended before its workload was started, or when Hotcell itself failed; then there is no
+/// receipt, nothing was released, the sandbox is gone and the log says so. All other ends are a [`TaskReport`].
+pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport, TaskError> {
+    let mut timer = Timer::start();
+    let submitted = submit(spec, context)?;
+    let task = submitted.task;
+    let log = open_log(context.state, context.version, submitted.now)?;
+    running::sweep(context.state, &log, submitted.now)?;
+    let workload = submitted.workload();
+    let what = workload.command.first().unwrap_or(&workload.kind).clone();
+    let marker = Marker::take(
+        context.state,
+        RunningTask {
+            task,
+            process: std::process::id(),
+            submitted: submitted.now,
+            what,
+            groups: Vec::new(),
+            staging: None,
+        },
+    )?;
+
+    timer.step(context.observer, task, Step::Authorize);
+    let asked = submitted_event(&submitted, &workload, context);
+    let grant = match context.engine.decide(submitted.request(context)) {
+        Decision::Allow(grant) => grant,
+        Decision::Deny(denial) => {
+            let denied = Event::of_task(context.clock.now(), task, EventKind::GrantDenied)
+                .with("code", denial.code())
+                .with("rules", rule_ids(&denial));
+            log.append(&[asked, denied], Durability::Durable).map_err(TaskError::part)?;
+            return Err(TaskError::part(denial));
+        }
+    };
+    context.observer.granted(&grant);
+    let granted = Event::of_task(context.clock.now(), task, EventKind::GrantIssued)
+        .with("grant", grant.id().to_string())
+        .with("rules", grant.rules().to_vec())
+        .with("profile", grant.profile().name());
+    log.append(&[asked, granted], Durability::Lazy).map_err(TaskError::part)?;
+
+    let journey = Journey { context, log: &log, marker, timer, submitted, workload };
+    let clock = journey.context.clock;
+    journey.go(grant).inspect_err(|error| {
+        let failed = Event::of_task(clock.now(), task, EventKind::TaskFailed).with("code", error.code());
+        // The error that is told to the user matters more than one of telling the log.
+        let _ = log.append(&[failed], Durability::Durable);
+    })
+}
+
+/// A task on its way.
+struct Journey<'c, 'a> {
+    context: &'c mut Context<'a>,
+    log: &'c Log,
+    marker: Marker,
+    timer: Timer,
+    submitted: Submitted,
+    workload: WorkloadRecord,
+}
+
+/// What is found out beside the building of the sandbox.
+struct Beforehand {
+    inputs: Vec<InputRecord>,
+    keys: InputKeys,
+    model_digest: Option<Digest>,
+}
+
+/// A sandbox ready to start, and what is known of it.
+struct Ready {
+    prepared: Prepared,
+    beforehand: Beforehand,
+    model: Option<ModelRecord>,
+}
+
+/// What the workload left behind.
+struct Left {
+    ended: Ended,
+    streams: [Captured; 2],
+}
+
+/// What inspection and release made of it.
+struct Judged {
+    outcome: Outcome,
+    status: u8,
+    outputs: Vec<OutputRecord>,
+    notes: Vec<(String, Vec<String>)>,
+    refusals: Vec<Refusal>,
+    problem: Option<Problem>,
+    verdicts: Vec<StreamVerdict>,
+    events: Vec<Event>,
+}
+
+impl Journey<'_, '_> {
+    fn go(mut self, grant: Grant) -> Result<TaskReport, TaskError> {
+        let task = self.submitted.task;
+        self.step(Step::Prepare);
+        let grant = grant.begin(self.context.clock.now()).map_err(TaskError::part)?;
+        if let Some(output) = &self.submitted.spec.output {
+            release::make_output_folder(output)?;
+        }
+        let salt: [u8; 32] = hotcell_crypto::random();
+        let Ready { prepared, beforehand, model } = self.prepare(&grant, &salt)?;
+        let walls = prepared.observations().to_vec();
+        self.context.observer.observed(&walls);
+
+        self.step(Step::Run);
+        let started = self.context.clock.now();
+        let left = self.run(&grant, prepared)?;
+        let judged = self.judge(&grant, &left, &beforehand.keys)?;
+
+        self.step(Step::Destroy);
+        let limits = left.ended.limits();
+        let destroyed = left.ended.destroy().map_err(TaskError::part)?;
+
+        self.step(Step::Receipt);
+        let now = self.context.clock.now();
+        let mut events = judged.events;
+        events.push(Event::of_task(now, task, EventKind::SandboxDestroyed).with("parts", destroyed.len()));
+        let account = Account {
+            version: self.context.version.to_owned(),
+            outcome: judged.outcome,
+            exit_status: Some(judged.status),
+            submitted: self.submitted.now,
+            started,
+            walls,
+            limits,
+            workload: self.workload.clone(),
+            model,
+            inputs: beforehand.inputs,
+            outputs: judged.outputs,
+            streams: judged.verdicts.iter().map(|verdict| verdict.record.clone()).collect(),
+            stream_capacity: judged.verdicts.iter().map(|verdict| verdict.capacity).sum::<Bits>(),
+            refusals: judged.refusals,
+            destroyed,
+        };
+        let (body, bytes) = receipt::issue(self.log, &grant, account, now, &events)?;
+        let streams = self.keep(&bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
+        self.timer.end();
+        Ok(TaskReport {
+            task,
+            outcome: judged.outcome,
+            status: judged.status,
+            receipt: bytes,
+            body,
+            timings: self.timer.times,
+            streams,
+            notes: judged.notes,
+            problem: judged.problem,
+        })
+    }
+
+    fn step(&mut self, step: Step) {
+        self.timer.step(self.context.observer, self.submitted.task, step);
+    }
+
+    fn event(&self, kind: EventKind) -> Event {
+        Event::of_task(self.context.clock.now(), self.submitted.task, kind)
+    }
+
+    /// Builds and locks the sandbox. Beside it, on a thread of its own, the intent is made durable and the inputs
+    /// are read.
+    fn prepare(&mut self, grant: &GrantUse, salt: &[u8; 32]) -> Result<Ready, TaskError> {
+        let model = self.submitted.model.take();
+        let spec = self.sandbox_spec(model.as_ref())?;
+        let intent = self.event(EventKind::TaskStarting);
+        let plain_model = model.as_ref().and_then(Model::plain_path);
+        let log = self.log;
+        let (inputs, outputs) = (std::mem::take(&mut self.submitted.inputs), self.submitted.outputs.take());
+        let find_out = || -> Result<Beforehand, TaskError> {
+            log.append(&[intent], Durability::Durable).map_err(TaskError::part)?;
+            let records = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
+            let keys = outputs.as_ref().map(|schema| read_keys(schema, &inputs)).transpose()?.unwrap_or_default();
+            let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
+            Ok(Beforehand { inputs: records, keys, model_digest })
+        };
+        let (built, found) = std::thread::scope(|scope| {
+            let found = scope.spawn(find_out);
+            let built = self.build(grant, spec, model);
+            let found = found.join().unwrap_or_else(|_| {
+                Err(TaskError::Spec { what: "reading the inputs failed".to_owned(), remedy: "report this" })
+            });
+            (built, found)
+        });
+        self.submitted.inputs = inputs;
+        self.submitted.outputs = outputs;
+        let beforehand = found?;
+        let (prepared, record) = built?;
+        let model = record.map(|(record, digest)| ModelRecord {
+            digest: digest.or(beforehand.model_digest).unwrap_or(record.digest),
+            ..record
+        });
+        Ok(Ready { prepared, beforehand, model })
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn build(
+        &mut self,
+        grant: &GrantUse,
+        spec: Spec,
+        model: Option<Model>,
+    ) -> Result<(Prepared, Option<(ModelRecord, Option<Digest>)>), TaskError> {
+        let mut building = Sandbox::build(grant, spec).map_err(TaskError::part)?;
+        self.marker.note(building.group_folders(), self.staging())?;
+        let record = match model {
+            Some(model) => Some(self.open_model(&mut building, model)?),
+            None => None,
+        };
+        self.step(Step::Preflight);
+        let prepared = building.lock(grant).map_err(TaskError::part)?;
+        let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());
+        let seen = self
+            .event(EventKind::PreflightObserved)
+            .with("observations", prepared.observations().len())
+            .with("down", down.collect::<Vec<_>>());
+        self.log.append(&[seen], Durability::Lazy).map_err(TaskError::part)?;
+        Ok((prepared, record))
+    }
+
+    fn open_model(
+        &mut self,
+        building: &mut Building,
+        model: Model,
+    ) -> Result<(ModelRecord, Option<Digest>), TaskError> {
+        let record = model.record(Digest([0; 32]));
+        if record.sealed {
+            let lease = self.event(EventKind::LeaseIssued).with("model", record.id.as_str());
+            self.log.append(&[lease], Durability::Lazy).map_err(TaskError::part)?;
+        }
+        let observer = &mut *self.context.observer;
+        let digest = model.open_into(building.model_sink(), &mut |bytes, total| observer.opening(bytes, total))?;
+        Ok((record, digest))
+    }
+
+    fn staging(&self) -> Option<PathBuf> {
+        self.submitted.spec.output.as_deref().map(|output| release::staging_of(output, self.submitted.task))
+    }
+
+    fn sandbox_spec(&mut self, model: Option<&Model>) -> Result<Spec, TaskError> {
+        let program = match &self.submitted.work {
+            Work::Command(command) => Program::Command(command.clone()),
+            Work::Runner(runner) => Program::Runner { arguments: self.submitted.runner_args(runner)?.to_args() },
+        };
+        let inputs = self.submitted.inputs.iter();
+        Ok(Spec {
+            task: self.submitted.task,
+            program,
+            environment: std::mem::take(&mut self.submitted.spec.env),
+            code: self.submitted.spec.code.clone(),
+            inputs: inputs
+                .map(|input| hotcell_isolate::Input { name: input.name.clone(), path: input.path.clone() })
+                .collect(),
+            model: model.map(Model::mount),
+            stdin: self.submitted.spec.stdin.take(),
+            state: self.context.state.to_owned(),
+            seed: hotcell_crypto::random(),
+            omitted: Default::default(),
+        })
+    }
+
+    /// Starts the workload and stays with it until every process of it is dead.
+    fn run(&mut self, grant: &GrantUse, prepared: Prepared) -> Result<Left, TaskError> {
+        let limit = grant.profile().limits().stream_bytes().bytes();
+        let mut streams = [Captured::new("stdout", limit), Captured::new("stderr", limit)];
+        let live = grant.streams() == StreamRule::Live;
+        let is_runner = matches!(self.submitted.work, Work::Runner(_));
+        let running = prepared.start().map_err(TaskError::part)?;
+        let observer = RefCell::new(&mut *self.context.observer);
+        let [stdout, stderr] = &mut streams;
+        let mut filter = ProgressFilter::default();
+        let mut rest = Vec::new();
+        let ended = running.wait(&mut Io {
+            stdout: &mut |bytes| {
+                stdout.push(bytes);
+                if live {
+                    observer.borrow_mut().stdout(bytes);
+                }
+            },
+            stderr: &mut |bytes| {
+                rest.clear();
+                let bytes = if is_runner {
+                    if let Some((rows, total)) = filter.push(bytes, &mut rest) {
+                        observer.borrow_mut().progress(rows, total);
+                    }
+                    &rest
+                } else {
+                    bytes
+                };
+                stderr.push(bytes);
+                if live {
+                    observer.borrow_mut().stderr(bytes);
+                }
+            },
+            cancel: self.context.cancel,
+        });
+        let ended = ended.map_err(TaskError::part)?;
+        rest.clear();
+        filter.finish(&mut rest);
+        stderr.push(&rest);
+        Ok(Left { ended, streams })
+    }
+
+    /// Inspects what the workload left, and releases it where it may leave.
+    fn judge(&mut self, grant: &GrantUse, left: &Left, keys: &InputKeys) -> Result<Judged, TaskError> {
+        self.step(Step::Inspect);
+        let (outcome, status, problem) = self.outcome(grant, left);
+        let ended =
+            self.event(EventKind::WorkloadEnded).with("cause", cause_text(left.ended.cause)).with("status", status);
+        let mut judged = Judged {
+            outcome,
+            status,
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            refusals: Vec::new(),
+            problem,
+            verdicts: Vec::new(),
+            events: vec![ended],
+        };
+        if let Some(problem) = judged.problem.as_ref().filter(|_| outcome == Outcome::LimitReached) {
+            judged.refusals.push(Refusal { code: problem.code.clone(), what: problem.what.clone() });
+        }
+        let undeclared = self.submitted.outputs.is_none() && grant.profile().outputs() == OutputRule::Any;
+        let may_release = outcome == Outcome::Released || outcome == Outcome::WorkloadFailed && undeclared;
+        if let (true, Some(output)) = (may_release, self.submitted.spec.output.clone()) {
+            self.release_files(grant, left, keys, &output, &mut judged)?;
+        }
+        self.judge_streams(grant, left, &mut judged);
+        Ok(judged)
+    }
+
+    fn release_files(
+        &mut self,
+        grant: &GrantUse,
+        left: &Left,
+        keys: &InputKeys,
+        output: &Path,
+        judged: &mut Judged,
+    ) -> Result<(), TaskError> {
+        let schema = self.submitted.outputs.as_ref();
+        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys)? {
+            Inspection::Fit(inspected) => inspected,
+            Inspection::Refused { refusals, code, remedy } => {
+                let what = refusals.first().map(|refusal| refusal.what.clone()).unwrap_or_default();
+                let problem = Problem { code: code.to_owned(), what: format!("an output was refused: {what}"), remedy };
+                self.refuse(judged, refusals, problem, Exit::Refused);
+                return Ok(());
+            }
+        };
+        judged.notes = inspected.iter().map(|file| (file.path.clone(), file.notes.clone())).collect();
+        for file in &inspected {
+            let event = self.event(EventKind::OutputInspected).with("output", file.path.as_str());
+            judged.events.push(event.with("capacity_bits", file.capacity.0.ceil()));
+        }
+        let permitted = match release::permit(self.context.engine, grant, inspected) {
+            Ok(permitted) => permitted,
+            Err(denial) => {
+                let refusal = Refusal { code: denial.code().to_owned(), what: denial.to_string() };
+                let exit = denial.exit();
+                self.refuse(judged, vec![refusal], problem_of(&denial), exit);
+                return Ok(());
+            }
+        };
+        self.step(Step::Release);
+        if permitted.is_empty() {
+            return Ok(());
+        }
+        let staged = release::stage(output, self.submitted.task, &self.submitted.spec.recipients, permitted)?;
+        for record in &staged.records {
+            let event = self.event(EventKind::OutputReleased).with("output", record.path.as_str());
+            judged.events.push(event.with("digest", record.digest.to_string()));
+        }
+        // In the log before it is done.
+        self.log.append(&std::mem::take(&mut judged.events), Durability::Lazy).map_err(TaskError::part)?;
+        judged.outputs = staged.release()?;
+        Ok(())
+    }
+
+    fn refuse(&self, judged: &mut Judged, refusals: Vec<Refusal>, problem: Problem, exit: Exit) {
+        for refusal in &refusals {
+            judged.events.push(self.event(EventKind::OutputRefused).with("code", refusal.code.as_str()));
+        }
+        judged.outcome = Outcome::Refused;
+        judged.status = exit.status();
+        judged.refusals.extend(refusals);
+        judged.problem = Some(problem);
+    }
+
+    fn judge_streams(&self, grant: &GrantUse, left: &Left, judged: &mut Judged) {
+        let live = grant.streams() == StreamRule::Live;
+        let mut sensitive = None;
+        for stream in &left.streams {
+            let verdict = if live {
+                stream.passed()
+            } else if stream.kept().is_empty() {
+                stream.judge(false, &SensitiveValues::new())
+            } else {
+                let sensitive = sensitive.get_or_insert_with(|| sensitive_values(&self.submitted.inputs));
+                stream.judge(self.may_release_stream(grant, stream), sensitive)
+            };
+            judged.refusals.extend(verdict.findings.iter().map(|finding| finding.refusal()));
+            judged.verdicts.push(verdict);
+        }
+    }
+
+    /// A stream has no recipient: with recipients it stays.
+    fn may_release_stream(&self, grant: &GrantUse, stream: &Captured) -> bool {
+        let item = ReleaseItem {
+            name: stream.name.to_owned(),
+            kind: ItemKind::Stream,
+            form: Form::Opaque,
+            capacity: Bits(8.0 * stream.kept().len() as f64),
+        };
+        self.submitted.spec.recipients.is_empty() && self.context.engine.decide_release(grant, item).is_ok()
+    }
+
+    /// How it ended, as far as the workload itself goes.
+    fn outcome(&self, grant: &GrantUse, left: &Left) -> (Outcome, u8, Option<Problem>) {
+        let problem = |code: &str, what: String, remedy: String| Some(Problem { code: code.to_owned(), what, remedy });
+        let ended = &left.ended;
+        let limits = grant.profile().limits();
+        match ended.cause {
+            Cause::Itself if ended.exit == WorkloadExit::Code(0) => (Outcome::Released, 0, None),
+            Cause::Itself => {
+                // Under inspection the status is an output too: one bit of it leaves.
+                let live = grant.streams() == StreamRule::Live;
+                let status = if live { ended.exit.status() } else { Exit::No.status() };
+                (Outcome::WorkloadFailed, status, self.runner_problem(left))
+            }
+            Cause::WallLimit => (
+                Outcome::LimitReached,
+                Exit::Limit.status(),
+                problem(
+                    "TSK-010",
+                    format!("the time limit of {:?} was reached", limits.wall()),
+                    "give it more time: --limit wall=DURATION".to_owned(),
+                ),
+            ),
+            Cause::MemoryLimit => (
+                Outcome::LimitReached,
+                Exit::Limit.status(),
+                problem(
+                    "TSK-011",
+                    format!("the memory limit of {} was reached", limits.memory()),
+                    "give it more memory: --limit memory=SIZE".to_owned(),
+                ),
+            ),
+            Cause::Cancelled => (
+                Outcome::Cancelled,
+                CANCELLED_STATUS,
+                problem("TSK-012", "the task was cancelled".to_owned(), "run it again".to_owned()),
+            ),
+            Cause::NotExecuted(errno) => {
+                let exit = if errno == 2 { Exit::NotFound } else { Exit::NotExecutable };
+                let program = self.workload.command.first().cloned().unwrap_or_default();
+                let why = std::io::Error::from_raw_os_error(errno);
+                (
+                    Outcome::NotExecuted,
+                    exit.status(),
+                    problem(
+                        "TSK-013",
+                        format!("`{}` cannot be executed: {why}", program.escape_debug()),
+                        "name a program that is seen inside: of the host's /usr, or below --code DIR".to_owned(),
+                    ),
+                )
+            }
+        }
+    }
+
+    /// Why the built-in runner stopped: only the code of its error leaves where its words are withheld.
+    fn runner_problem(&self, left: &Left) -> Option<Problem> {
+        let [_, stderr] = &left.streams;
+        let said = String::from_utf8_lossy(stderr.kept());
+        if !matches!(self.submitted.work, Work::Runner(_)) {
+            return None;
+        }
+        let place = said.find("MDL-")?;
+        let code = said.get(place..place + 7).filter(|code| code[4..].bytes().all(|byte| byte.is_ascii_digit()))?;
+        Some(Problem {
+            code: code.to_owned(),
+            what: format!("the runner stopped with {code}"),
+            remedy: format!("read what it means: hotcell explain {code}"),
+        })
+    }
+
+    /// Keeps the receipt, the salt, and what left by the streams.
+    fn keep(
+        &self,
+        receipt: &[u8],
+        salt: &[u8; 32],
+        streams: &[Captured],
+        verdicts: &[StreamVerdict],
+        rule: StreamRule,
+    ) -> Result<Vec<ReleasedStream>, TaskError> {
+        let folder = TaskFolder::of(self.context.state, self.submitted.task);
+        folder.write(&folder.receipt(), receipt)?;
+        if !self.submitted.inputs.is_empty() {
+            folder.write(&folder.salt(), Digest(*salt).hex().as_bytes())?;
+        }
+        if let Some(path) = &self.submitted.spec.receipt {
+            fs::write(path, receipt).map_err(TaskError::file("write the receipt", path))?;
+        }
+        let mut released = Vec::new();
+        for (stream, verdict) in streams.iter().zip(verdicts) {
+            if rule == StreamRule::Live && !stream.kept().is_empty() {
+                folder.write(&folder.stream(stream.name), stream.kept())?;
+            }
+            if let Some(text) = verdict.text.as_ref().filter(|text| !text.is_empty()) {
+                folder.write(&folder.stream(stream.name), text.as_bytes())?;
+                released.push(ReleasedStream { name: stream.name.to_owned(), text: text.clone() });
+            }
+        }
+        Ok(released)
+    }
+}
+
+fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &Context<'_>) -> Event {
+    let inputs: Vec<_> = submitted.inputs.iter().map(|input| input.name.as_str()).collect();
+    Event::of_task(submitted.now, submitted.task, EventKind::TaskSubmitted)
+        .with("principal", context.principal.as_str())
+        .with("purpose", submitted.spec.purpose.as_str())
+        .with("workload", workload.command.first().unwrap_or(&workload.kind).as_str())
+        .with("profile", submitted.profile.name())
+        .with("inputs", inputs)
+}
+
+fn rule_ids(denial: &Denial) -> Vec<String> {
+    denial.rules().iter().map(|rule| rule.id.clone()).collect()
+}
+
+fn problem_of(error: &impl Explain) -> Problem {
+    Problem { code: error.code().to_owned(), what: error.to_string(), remedy: error.remedy() }
+}
+
+fn cause_text(cause: Cause) -> String {
+    match cause {
+        Cause::Itself => "by itself".to_owned(),
+        Cause::WallLimit => "time limit".to_owned(),
+        Cause::MemoryLimit => "memory limit".to_owned(),
+        Cause::Cancelled => "cancelled".to_owned(),
+        Cause::NotExecuted(errno) => format!("not executed, errno {errno}"),
+    }
+}
+
+/// Takes the time of each step.
+#[derive(Debug)]
+struct Timer {
+    step: Step,
+    since: Instant,
+    times: Vec<(Step, Duration)>,
+}
+
+impl Timer {
+    fn start() -> Self {
+        Self { step: Step::Submit, since: Instant::now(), times: Vec::new() }
+    }
+
+    fn step(&mut self, observer: &mut dyn Observer, task: TaskId, next: Step) {
+        observer.step(task, next);
+        self.end();
+        self.step = next;
+    }
+
+    fn end(&mut self) {
+        self.times.push((self.step, self.since.elapsed()));
+        self.since = Instant::now();
+    }
+}

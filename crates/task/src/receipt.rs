@@ -1,0 +1,96 @@
+//! The receipt of a task, put together from what each step left.
+
+use hotcell_audit::{Log, receipt};
+use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA};
+use hotcell_types::{
+    Bits, Destroyed, Digest, Event, InputRecord, LimitRecord, ModelRecord, Observation, Outcome, OutputRecord,
+    PolicyRecord, ReceiptBody, Refusal, StreamRecord, Timestamp, WorkloadRecord,
+};
+
+use crate::TaskError;
+
+/// What the steps left.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) version: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) exit_status: Option<u8>,
+    pub(crate) submitted: Timestamp,
+    pub(crate) started: Timestamp,
+    pub(crate) walls: Vec<Observation>,
+    pub(crate) limits: Vec<LimitRecord>,
+    pub(crate) workload: WorkloadRecord,
+    pub(crate) model: Option<ModelRecord>,
+    pub(crate) inputs: Vec<InputRecord>,
+    pub(crate) outputs: Vec<OutputRecord>,
+    pub(crate) streams: Vec<StreamRecord>,
+    pub(crate) stream_capacity: Bits,
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) destroyed: Vec<Destroyed>,
+}
+
+/// Signs and logs the receipt, with the events before it, in one durable step.
+pub(crate) fn issue(
+    log: &Log,
+    grant: &GrantUse,
+    account: Account,
+    now: Timestamp,
+    before: &[Event],
+) -> Result<(ReceiptBody, Vec<u8>), TaskError> {
+    let capacity = account.outputs.iter().map(|output| output.capacity).sum::<Bits>() + account.stream_capacity;
+    let body = ReceiptBody {
+        task: grant.task(),
+        hotcell_version: account.version,
+        outcome: account.outcome,
+        exit_status: account.exit_status,
+        submitted: account.submitted,
+        started: Some(account.started),
+        ended: now,
+        principal: grant.principal().to_owned(),
+        purpose: grant.purpose().to_owned(),
+        policy: PolicyRecord {
+            grant: grant.id(),
+            rules: grant.rules().to_vec(),
+            policy_digest: policy_digest(),
+            profile: grant.profile().name().to_owned(),
+            profile_digest: hotcell_crypto::sha256(grant.profile().canonical().as_bytes()),
+        },
+        isolation: grant.isolation().to_owned(),
+        caveats: caveats(grant),
+        walls: account.walls,
+        best_effort: grant.best_effort().iter().map(|wall| wall.label().to_owned()).collect(),
+        limits: account.limits,
+        workload: account.workload,
+        model: account.model,
+        inputs: account.inputs,
+        outputs: account.outputs,
+        streams: account.streams,
+        capacity,
+        refusals: account.refusals,
+        destroyed: account.destroyed,
+    };
+    let receipt = receipt::issue(log, &body, now, before).map_err(TaskError::part)?;
+    Ok((body, receipt.as_bytes().to_vec()))
+}
+
+/// Digest of schema and rules, each with its name and length before it.
+fn policy_digest() -> Digest {
+    let mut text = String::new();
+    for (name, content) in [("hotcell.cedarschema", SCHEMA)].iter().chain(DEFAULT_POLICY) {
+        text.push_str(&format!("{name} {}\n{content}", content.len()));
+    }
+    hotcell_crypto::sha256(text.as_bytes())
+}
+
+/// What the isolation level does not give here.
+fn caveats(grant: &GrantUse) -> Vec<String> {
+    let mut caveats = vec!["root on the host can see and change everything".to_owned()];
+    if !rustix::process::geteuid().is_root() {
+        caveats.push("the sandbox has, outside, the id of the user who ran it".to_owned());
+    }
+    if grant.sealed_model() {
+        caveats.push("the model is not protected from the user who ran it".to_owned());
+    }
+    caveats.push("scratch, outputs and an opened model lived in memory that was freed, not key-wiped".to_owned());
+    caveats
+}

@@ -1,0 +1,179 @@
+//! Which tasks run, and what those that were killed left behind.
+//!
+//! A running task holds the lock of its file in `running/`. The kernel gives the lock back however the process ends,
+//! so that a file which can be locked belongs to a task that was interrupted.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hotcell_audit::{Durability, Log};
+use hotcell_isolate::cgroup::remove_folder;
+use hotcell_types::{Event, EventKind, TaskId, Timestamp};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::TaskError;
+
+/// A task that runs now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// Which.
+    pub task: TaskId,
+    /// Process id of the Hotcell that runs it.
+    pub process: u32,
+    /// When it was submitted.
+    pub submitted: Timestamp,
+    /// What it runs: the program, or `builtin-runner`.
+    pub what: String,
+    /// What has to be removed if that Hotcell is killed: folders of control groups.
+    #[serde(default)]
+    pub groups: Vec<PathBuf>,
+    /// And folders in which outputs are gathered before they are released.
+    #[serde(default)]
+    pub staging: Option<PathBuf>,
+}
+
+/// Our own file in `running/`.
+#[derive(Debug)]
+pub(crate) struct Marker {
+    path: PathBuf,
+    file: File,
+    text: RunningTask,
+}
+
+impl Marker {
+    /// Says that this task runs.
+    pub(crate) fn take(state: &Path, text: RunningTask) -> Result<Self, TaskError> {
+        let folder = state.join("running");
+        let path = folder.join(text.task.to_string());
+        // It gets its name once it is locked: a sweeper never meets it unlocked.
+        let unnamed = folder.join(format!(".{}", text.task));
+        let open = || OpenOptions::new().create_new(true).write(true).mode(0o600).open(&unnamed);
+        let file = match open() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+                made.map_err(TaskError::file("make", &folder))?;
+                open()
+            }
+            other => other,
+        };
+        let file = file.map_err(TaskError::file("write", &unnamed))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| TaskError::file("lock", &path)(error.into()))?;
+        let mut marker = Self { path: unnamed, file, text };
+        marker.write()?;
+        fs::rename(&marker.path, &path).map_err(TaskError::file("write", &path))?;
+        marker.path = path;
+        Ok(marker)
+    }
+
+    /// Notes what has to be removed if we are killed.
+    pub(crate) fn note(&mut self, groups: &[PathBuf], staging: Option<PathBuf>) -> Result<(), TaskError> {
+        self.text.groups = groups.to_vec();
+        self.text.staging = staging;
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), TaskError> {
+        let text = serde_json::to_vec(&self.text).unwrap_or_default();
+        let write = |file: &mut File| -> std::io::Result<()> {
+            file.rewind()?;
+            file.write_all(&text)?;
+            file.set_len(text.len() as u64)
+        };
+        write(&mut self.file).map_err(TaskError::file("write", &self.path))
+    }
+}
+
+impl Drop for Marker {
+    fn drop(&mut self) {
+        // What stays is found by the next start, which removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The tasks that run now, oldest first.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn running_tasks(state: &Path) -> Result<Vec<RunningTask>, TaskError> {
+    let mut tasks = Vec::new();
+    each(state, |path, file, is_alive| {
+        if let (true, Some(task)) = (is_alive, read(path, &file)) {
+            tasks.push(task);
+        }
+        Ok(())
+    })?;
+    tasks.sort_by_key(|task| task.submitted);
+    Ok(tasks)
+}
+
+/// Removes what killed tasks left, and records each as interrupted.
+pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskError> {
+    each(state, |path, file, is_alive| {
+        if is_alive {
+            return Ok(());
+        }
+        let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<TaskId>().ok());
+        // `file` holds the lock now: two who sweep at once do not both record it. A file without its name is on the
+        // way to it, unless it is old.
+        if !path.exists() || id.is_none() && !is_old(&file) {
+            return Ok(());
+        }
+        if let Some(left) = read(path, &file) {
+            for group in &left.groups {
+                match remove_folder(group) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(TaskError::file("remove the control group", group)(error)),
+                }
+            }
+            if let Some(staging) = left.staging.filter(|staging| staging.exists()) {
+                fs::remove_dir_all(&staging).map_err(TaskError::file("remove", &staging))?;
+            }
+        }
+        if let Some(task) = id {
+            let event = Event::of_task(now, task, EventKind::TaskInterrupted);
+            log.append(&[event], Durability::Lazy).map_err(TaskError::part)?;
+        }
+        fs::remove_file(path).map_err(TaskError::file("remove", path))
+    })
+}
+
+/// Longer than it takes to name a locked file.
+const OLD: Duration = Duration::from_secs(60);
+
+fn is_old(file: &File) -> bool {
+    let changed = file.metadata().and_then(|found| found.modified());
+    changed.ok().and_then(|changed| changed.elapsed().ok()).is_some_and(|age| age > OLD)
+}
+
+/// Calls `with` for each file in `running/`, whether its task is alive, and the file, locked if it is not.
+fn each(state: &Path, mut with: impl FnMut(&Path, File, bool) -> Result<(), TaskError>) -> Result<(), TaskError> {
+    let folder = state.join("running");
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(TaskError::file("read", &folder))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(TaskError::file("read", &folder))?.path();
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other.map_err(TaskError::file("read", &path))?,
+        };
+        let is_alive = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => false,
+            Err(rustix::io::Errno::WOULDBLOCK) => true,
+            Err(error) => return Err(TaskError::file("lock", &path)(error.into())),
+        };
+        with(&path, file, is_alive)?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path, _locked: &File) -> Option<RunningTask> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}

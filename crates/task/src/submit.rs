@@ -1,0 +1,213 @@
+//! Submission: everything that can be known and refused before policy is asked.
+
+use hotcell_inspect::CheckedSchema;
+use hotcell_models::RunnerArgs;
+use hotcell_policy::{CitedRule, Decision, Effective, Principal, Profile, Request, Runner};
+use hotcell_types::{GrantId, TaskId, Timestamp, WorkloadRecord};
+
+use crate::TaskError;
+use crate::inputs::Input;
+use crate::journey::Context;
+use crate::model::Model;
+use crate::spec::{RunnerSpec, TaskSpec, Work};
+
+/// A task that makes sense.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) task: TaskId,
+    pub(crate) now: Timestamp,
+    pub(crate) work: Work,
+    pub(crate) profile: Profile,
+    pub(crate) model: Option<Model>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Option<CheckedSchema>,
+    /// The rest, as it was asked for.
+    pub(crate) spec: TaskSpec,
+}
+
+/// What a run would be, without running it.
+#[derive(Debug, serde::Serialize)]
+pub struct DryRun {
+    /// Who asks.
+    pub principal: String,
+    /// What would be executed.
+    pub workload: WorkloadRecord,
+    /// The profile's name.
+    pub profile: String,
+    /// Its effective values, and where each comes from.
+    pub settings: Vec<Effective>,
+    /// The rules that would allow it.
+    pub rules: Vec<String>,
+    /// `live` or `inspect`.
+    pub streams: String,
+    /// Why the streams would not pass live.
+    pub stream_reasons: Vec<CitedRule>,
+    /// Id of the model, if any.
+    pub model: Option<String>,
+    /// Names of the inputs.
+    pub inputs: Vec<String>,
+    /// Names of the declared outputs.
+    pub outputs: Vec<String>,
+}
+
+/// Asks policy, and runs nothing.
+///
+/// # Errors
+/// As [`run_task`](crate::run_task) gives them up to policy's decision.
+pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskError> {
+    let submitted = submit(spec, context)?;
+    let workload = submitted.workload();
+    let model = submitted.model.as_ref().map(|model| model.facts().id);
+    let inputs = submitted.inputs.iter().map(|input| input.name.clone()).collect();
+    let outputs = submitted.outputs.iter().flat_map(|schema| schema.files()).map(|file| file.name().to_owned());
+    let outputs = outputs.collect();
+    let grant = match context.engine.decide(submitted.request(context)) {
+        Decision::Allow(grant) => grant,
+        Decision::Deny(denial) => return Err(TaskError::part(denial)),
+    };
+    Ok(DryRun {
+        principal: context.principal.clone(),
+        workload,
+        profile: grant.profile().name().to_owned(),
+        settings: grant.profile().effective(),
+        rules: grant.rules().to_vec(),
+        streams: grant.streams().to_string(),
+        stream_reasons: grant.stream_reasons().to_vec(),
+        model,
+        inputs,
+        outputs,
+    })
+}
+
+/// Checks a task as far as it goes without asking policy.
+pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submitted, TaskError> {
+    let now = context.clock.now();
+    let work = std::mem::replace(&mut spec.work, Work::Command(Vec::new()));
+    if matches!(&work, Work::Command(command) if command.is_empty()) {
+        return Err(TaskError::Spec {
+            what: "there is nothing to run".to_owned(),
+            remedy: "give a command after `--`, or a model for the built-in runner (--model FILE)",
+        });
+    }
+    let model = match spec.model.take() {
+        Some(model) => Some(Model::look(model, &work, spec.outputs.as_ref(), now)?),
+        None => None,
+    };
+    let sealed = matches!(model, Some(Model::Sealed { .. }));
+    let profile = profile(&spec, &work, sealed)?;
+    let inputs = spec.inputs.drain(..).map(Input::look).collect::<Result<Vec<_>, _>>()?;
+    let outputs = spec.outputs.take().map(|schema| schema.check().map_err(TaskError::part)).transpose()?;
+    if outputs.is_some() && spec.output.is_none() {
+        return Err(TaskError::Spec {
+            what: "the task declares outputs, and no folder to put them in".to_owned(),
+            remedy: "name the folder: --output DIR",
+        });
+    }
+    let submitted = Submitted {
+        task: TaskId::from_bytes(hotcell_crypto::random()),
+        now,
+        work,
+        profile,
+        model,
+        inputs,
+        outputs,
+        spec,
+    };
+    if let Work::Runner(runner) = &submitted.work {
+        if submitted.model.is_none() {
+            return Err(TaskError::Spec {
+                what: "the built-in runner needs a model".to_owned(),
+                remedy: "give one: --model FILE",
+            });
+        }
+        submitted.runner_args(runner)?;
+    }
+    Ok(submitted)
+}
+
+/// The profile that was named, or the one that fits, narrowed by every layer.
+fn profile(spec: &TaskSpec, work: &Work, sealed: bool) -> Result<Profile, TaskError> {
+    let fitting = match work {
+        Work::Runner(_) if sealed || spec.outputs.is_some() => "infer",
+        _ => "strict",
+    };
+    let name = spec.profile.as_deref().unwrap_or(fitting);
+    let mut profile = match name.ends_with(".toml") {
+        true => {
+            let path = std::path::Path::new(name);
+            let text = std::fs::read_to_string(path).map_err(TaskError::file("read the profile", path))?;
+            Profile::from_file(&text, name).map_err(TaskError::part)?
+        }
+        false => Profile::builtin(name).map_err(TaskError::part)?,
+    };
+    for (overlay, origin) in &spec.overlays {
+        profile = profile.narrow(overlay, origin).map_err(TaskError::part)?;
+    }
+    Ok(profile)
+}
+
+impl Submitted {
+    /// The question for policy.
+    pub(crate) fn request(&self, context: &Context<'_>) -> Request {
+        Request {
+            grant: GrantId::from_bytes(hotcell_crypto::random()),
+            task: self.task,
+            now: self.now,
+            principal: Principal { id: context.principal.clone(), local: true, roles: Vec::new() },
+            owner: context.principal.clone(),
+            purpose: self.spec.purpose.clone(),
+            profile: self.profile.clone(),
+            isolation: "process".to_owned(),
+            runner: match self.work {
+                Work::Runner(_) => Runner::Builtin,
+                Work::Command(_) => Runner::Command,
+            },
+            best_effort: self.spec.best_effort.clone(),
+            model: self.model.as_ref().map(Model::facts),
+            inputs_owned: self.inputs.iter().all(|input| input.owned),
+            recipients: self.spec.recipients.iter().map(ToString::to_string).collect(),
+            role: self.spec.role.clone(),
+        }
+    }
+
+    /// What the log and the receipt say of the workload.
+    pub(crate) fn workload(&self) -> WorkloadRecord {
+        let (kind, command) = match &self.work {
+            Work::Command(command) => {
+                ("command", command.iter().map(|part| part.to_string_lossy().into_owned()).collect())
+            }
+            Work::Runner(_) => ("builtin-runner", Vec::new()),
+        };
+        WorkloadRecord { kind: kind.to_owned(), command, digest: None }
+    }
+
+    /// The built-in runner's command line.
+    pub(crate) fn runner_args(&self, runner: &RunnerSpec) -> Result<RunnerArgs, TaskError> {
+        let wrong = |what: &str, remedy| TaskError::Spec { what: what.to_owned(), remedy };
+        let [input] = self.inputs.as_slice() else {
+            return Err(wrong("the built-in runner takes exactly one input", "give one table: --input data=FILE.csv"));
+        };
+        let declared = self.outputs.as_ref().and_then(|schema| schema.files().first()).map(|file| file.name());
+        let file = runner.file.as_deref().or(declared).unwrap_or("scores.csv");
+        if file.contains('/') {
+            return Err(wrong("the runner's `file` is a path", "give a plain name: it is written into /output"));
+        }
+        let mut args = RunnerArgs::new("/model", format!("/input/{}", input.name), format!("/output/{file}"));
+        args.keys.clone_from(&runner.keys);
+        args.features.clone_from(&runner.features);
+        args.columns = (runner.columns.iter().map(|text| text.parse()))
+            .collect::<Result<_, String>>()
+            .map_err(|why| wrong(&why, "write columns as NAME=OUTPUT or NAME=OUTPUT[CLASS]"))?;
+        args.allow_missing = runner.allow_missing;
+        args.threads = runner.threads.unwrap_or_else(|| self.granted_processors()).clamp(1, MAX_RUNNER_THREADS);
+        Ok(args)
+    }
+
+    fn granted_processors(&self) -> usize {
+        let host = std::thread::available_parallelism().map_or(1, usize::from);
+        usize::try_from(self.profile.limits().cpu_millis() / 1000).unwrap_or(host).min(host)
+    }
+}
+
+/// As many as the runner takes.
+const MAX_RUNNER_THREADS: usize = 256;
