@@ -212,7 +212,11 @@ impl Journey<'_, '_> {
         self.step(Step::Receipt);
         let now = self.context.clock.now();
         let mut events = judged.events;
-        events.push(Event::of_task(now, task, EventKind::SandboxDestroyed).with("parts", destroyed.len()));
+        events.push(
+            Event::of_task(now, task, EventKind::SandboxDestroyed)
+                .with("parts", destroyed.len())
+                .with("outcome", serde_json::to_value(judged.outcome).unwrap_or_default()),
+        );
         let account = Account {
             version: self.context.version.to_owned(),
             outcome: judged.outcome,

@@ -1,0 +1,6 @@
+//! Whole tasks, in real sandboxes, on real data.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+mod outputs;
+mod runs;
