@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hotcell_types::TaskId;
+
 /// Where this process may make groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cgroups {
@@ -81,6 +83,12 @@ impl Cgroups {
     /// Whether processor time can be limited by the kernel.
     pub fn has_cpu(&self) -> bool {
         self.v2.is_some() || self.v1_cpu.is_some()
+    }
+
+    /// The folders that the groups of one sandbox would have here, whether they exist or not.
+    pub fn folders_of(&self, name: &str) -> Vec<PathBuf> {
+        let parents = [&self.v2, &self.v1_memory, &self.v1_pids, &self.v1_cpu];
+        parents.into_iter().flatten().map(|parent| parent.join(name)).collect()
     }
 
     /// Makes the groups of one sandbox.
@@ -233,6 +241,11 @@ impl Drop for Group {
     fn drop(&mut self) {
         let _ = self.try_remove();
     }
+}
+
+/// The name of a sandbox's groups.
+pub fn group_name(task: TaskId) -> String {
+    format!("hotcell-{task}")
 }
 
 /// The period in which a share of processor time is counted: the kernel's default.

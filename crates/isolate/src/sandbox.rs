@@ -9,7 +9,7 @@ use hotcell_launcher::message::Message;
 use hotcell_policy::{Demand, GrantUse, LimitKey};
 use hotcell_types::{Enforcement, Observation, TaskId, Wall};
 
-use crate::cgroup::{Group, GroupLimits};
+use crate::cgroup::{Group, GroupLimits, group_name};
 use crate::control::{Control, Received};
 use crate::error::IsolateError;
 use crate::host::Host;
@@ -391,8 +391,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
         // More than the host has needs no quota.
         cpu_millis: (cpu < host.processors * 1000).then_some(cpu),
     };
-    let name = format!("hotcell-{}", spec.task);
-    let group = host.cgroups.make(&name, &wanted);
+    let group = host.cgroups.make(&group_name(spec.task), &wanted);
     group.map(Some).map_err(|source| IsolateError::Host { what: "making a control group", source })
 }
 

@@ -7,21 +7,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hotcell_audit::{Durability, Log};
-use hotcell_inspect::{InputKeys, SensitiveValues, StreamVerdict};
-use hotcell_isolate::{Building, Cause, Ended, Exit as WorkloadExit, Io, Prepared, Program, Sandbox, Spec};
-use hotcell_policy::{Decision, Denial, Engine, Form, Grant, GrantUse, ItemKind, OutputRule, ReleaseItem, StreamRule};
+use hotcell_inspect::{InputKeys, StreamVerdict};
+use hotcell_isolate::{Building, Io, Prepared, Program, Sandbox, Spec};
+use hotcell_policy::{Decision, Denial, Engine, Grant, GrantUse, StreamRule};
 use hotcell_types::{
-    Bits, Clock, Digest, Event, EventKind, Exit, Explain, InputRecord, ModelRecord, Outcome, OutputRecord, ReceiptBody,
-    Refusal, TaskId, WorkloadRecord,
+    Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, ReceiptBody, TaskId,
+    WorkloadRecord,
 };
 
 use crate::TaskError;
-use crate::inputs::{digest_model, read_keys, sensitive_values};
+use crate::inputs::{digest_model, read_keys};
+use crate::judge::Left;
 use crate::keys::open_log;
 use crate::model::Model;
 use crate::observe::{Observer, ProgressFilter, Step};
 use crate::receipt::{self, Account};
-use crate::release::{self, Inspection};
+use crate::release::{self};
 use crate::running::{self, Marker, RunningTask};
 use crate::spec::{TaskSpec, Work};
 use crate::store::TaskFolder;
@@ -89,9 +90,6 @@ pub struct Problem {
     pub remedy: String,
 }
 
-/// The status of a task that the user cancelled, as of a program that SIGINT ended.
-const CANCELLED_STATUS: u8 = 130;
-
 /// Takes a task from its submission to its receipt.
 ///
 /// # Errors
@@ -146,13 +144,13 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
 }
 
 /// A task on its way.
-struct Journey<'c, 'a> {
-    context: &'c mut Context<'a>,
-    log: &'c Log,
+pub(crate) struct Journey<'c, 'a> {
+    pub(crate) context: &'c mut Context<'a>,
+    pub(crate) log: &'c Log,
     marker: Marker,
     timer: Timer,
-    submitted: Submitted,
-    workload: WorkloadRecord,
+    pub(crate) submitted: Submitted,
+    pub(crate) workload: WorkloadRecord,
 }
 
 /// What is found out beside the building of the sandbox.
@@ -162,29 +160,14 @@ struct Beforehand {
     model_digest: Option<Digest>,
 }
 
+/// A sandbox whose walls stand, with the record of its model and the digest of a sealed one.
+type Built = (Prepared, Option<(ModelRecord, Option<Digest>)>);
+
 /// A sandbox ready to start, and what is known of it.
 struct Ready {
     prepared: Prepared,
     beforehand: Beforehand,
     model: Option<ModelRecord>,
-}
-
-/// What the workload left behind.
-struct Left {
-    ended: Ended,
-    streams: [Captured; 2],
-}
-
-/// What inspection and release made of it.
-struct Judged {
-    outcome: Outcome,
-    status: u8,
-    outputs: Vec<OutputRecord>,
-    notes: Vec<(String, Vec<String>)>,
-    refusals: Vec<Refusal>,
-    problem: Option<Problem>,
-    verdicts: Vec<StreamVerdict>,
-    events: Vec<Event>,
 }
 
 impl Journey<'_, '_> {
@@ -250,11 +233,11 @@ impl Journey<'_, '_> {
         })
     }
 
-    fn step(&mut self, step: Step) {
+    pub(crate) fn step(&mut self, step: Step) {
         self.timer.step(self.context.observer, self.submitted.task, step);
     }
 
-    fn event(&self, kind: EventKind) -> Event {
+    pub(crate) fn event(&self, kind: EventKind) -> Event {
         Event::of_task(self.context.clock.now(), self.submitted.task, kind)
     }
 
@@ -293,13 +276,7 @@ impl Journey<'_, '_> {
         Ok(Ready { prepared, beforehand, model })
     }
 
-    #[allow(clippy::type_complexity)]
-    fn build(
-        &mut self,
-        grant: &GrantUse,
-        spec: Spec,
-        model: Option<Model>,
-    ) -> Result<(Prepared, Option<(ModelRecord, Option<Digest>)>), TaskError> {
+    fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
         let mut building = Sandbox::build(grant, spec).map_err(TaskError::part)?;
         self.marker.note(building.group_folders(), self.staging())?;
         let record = match model {
@@ -400,188 +377,6 @@ impl Journey<'_, '_> {
         Ok(Left { ended, streams })
     }
 
-    /// Inspects what the workload left, and releases it where it may leave.
-    fn judge(&mut self, grant: &GrantUse, left: &Left, keys: &InputKeys) -> Result<Judged, TaskError> {
-        self.step(Step::Inspect);
-        let (outcome, status, problem) = self.outcome(grant, left);
-        let ended =
-            self.event(EventKind::WorkloadEnded).with("cause", cause_text(left.ended.cause)).with("status", status);
-        let mut judged = Judged {
-            outcome,
-            status,
-            outputs: Vec::new(),
-            notes: Vec::new(),
-            refusals: Vec::new(),
-            problem,
-            verdicts: Vec::new(),
-            events: vec![ended],
-        };
-        if let Some(problem) = judged.problem.as_ref().filter(|_| outcome == Outcome::LimitReached) {
-            judged.refusals.push(Refusal { code: problem.code.clone(), what: problem.what.clone() });
-        }
-        let undeclared = self.submitted.outputs.is_none() && grant.profile().outputs() == OutputRule::Any;
-        let may_release = outcome == Outcome::Released || outcome == Outcome::WorkloadFailed && undeclared;
-        if let (true, Some(output)) = (may_release, self.submitted.spec.output.clone()) {
-            self.release_files(grant, left, keys, &output, &mut judged)?;
-        }
-        self.judge_streams(grant, left, &mut judged);
-        Ok(judged)
-    }
-
-    fn release_files(
-        &mut self,
-        grant: &GrantUse,
-        left: &Left,
-        keys: &InputKeys,
-        output: &Path,
-        judged: &mut Judged,
-    ) -> Result<(), TaskError> {
-        let schema = self.submitted.outputs.as_ref();
-        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys)? {
-            Inspection::Fit(inspected) => inspected,
-            Inspection::Refused { refusals, code, remedy } => {
-                let what = refusals.first().map(|refusal| refusal.what.clone()).unwrap_or_default();
-                let problem = Problem { code: code.to_owned(), what: format!("an output was refused: {what}"), remedy };
-                self.refuse(judged, refusals, problem, Exit::Refused);
-                return Ok(());
-            }
-        };
-        judged.notes = inspected.iter().map(|file| (file.path.clone(), file.notes.clone())).collect();
-        for file in &inspected {
-            let event = self.event(EventKind::OutputInspected).with("output", file.path.as_str());
-            judged.events.push(event.with("capacity_bits", file.capacity.0.ceil()));
-        }
-        let permitted = match release::permit(self.context.engine, grant, inspected) {
-            Ok(permitted) => permitted,
-            Err(denial) => {
-                let refusal = Refusal { code: denial.code().to_owned(), what: denial.to_string() };
-                let exit = denial.exit();
-                self.refuse(judged, vec![refusal], problem_of(&denial), exit);
-                return Ok(());
-            }
-        };
-        self.step(Step::Release);
-        if permitted.is_empty() {
-            return Ok(());
-        }
-        let staged = release::stage(output, self.submitted.task, &self.submitted.spec.recipients, permitted)?;
-        for record in &staged.records {
-            let event = self.event(EventKind::OutputReleased).with("output", record.path.as_str());
-            judged.events.push(event.with("digest", record.digest.to_string()));
-        }
-        // In the log before it is done.
-        self.log.append(&std::mem::take(&mut judged.events), Durability::Lazy).map_err(TaskError::part)?;
-        judged.outputs = staged.release()?;
-        Ok(())
-    }
-
-    fn refuse(&self, judged: &mut Judged, refusals: Vec<Refusal>, problem: Problem, exit: Exit) {
-        for refusal in &refusals {
-            judged.events.push(self.event(EventKind::OutputRefused).with("code", refusal.code.as_str()));
-        }
-        judged.outcome = Outcome::Refused;
-        judged.status = exit.status();
-        judged.refusals.extend(refusals);
-        judged.problem = Some(problem);
-    }
-
-    fn judge_streams(&self, grant: &GrantUse, left: &Left, judged: &mut Judged) {
-        let live = grant.streams() == StreamRule::Live;
-        let mut sensitive = None;
-        for stream in &left.streams {
-            let verdict = if live {
-                stream.passed()
-            } else if stream.kept().is_empty() {
-                stream.judge(false, &SensitiveValues::new())
-            } else {
-                let sensitive = sensitive.get_or_insert_with(|| sensitive_values(&self.submitted.inputs));
-                stream.judge(self.may_release_stream(grant, stream), sensitive)
-            };
-            judged.refusals.extend(verdict.findings.iter().map(|finding| finding.refusal()));
-            judged.verdicts.push(verdict);
-        }
-    }
-
-    /// A stream has no recipient: with recipients it stays.
-    fn may_release_stream(&self, grant: &GrantUse, stream: &Captured) -> bool {
-        let item = ReleaseItem {
-            name: stream.name.to_owned(),
-            kind: ItemKind::Stream,
-            form: Form::Opaque,
-            capacity: Bits(8.0 * stream.kept().len() as f64),
-        };
-        self.submitted.spec.recipients.is_empty() && self.context.engine.decide_release(grant, item).is_ok()
-    }
-
-    /// How it ended, as far as the workload itself goes.
-    fn outcome(&self, grant: &GrantUse, left: &Left) -> (Outcome, u8, Option<Problem>) {
-        let problem = |code: &str, what: String, remedy: String| Some(Problem { code: code.to_owned(), what, remedy });
-        let ended = &left.ended;
-        let limits = grant.profile().limits();
-        match ended.cause {
-            Cause::Itself if ended.exit == WorkloadExit::Code(0) => (Outcome::Released, 0, None),
-            Cause::Itself => {
-                // Under inspection the status is an output too: one bit of it leaves.
-                let live = grant.streams() == StreamRule::Live;
-                let status = if live { ended.exit.status() } else { Exit::No.status() };
-                (Outcome::WorkloadFailed, status, self.runner_problem(left))
-            }
-            Cause::WallLimit => (
-                Outcome::LimitReached,
-                Exit::Limit.status(),
-                problem(
-                    "TSK-010",
-                    format!("the time limit of {:?} was reached", limits.wall()),
-                    "give it more time: --limit wall=DURATION".to_owned(),
-                ),
-            ),
-            Cause::MemoryLimit => (
-                Outcome::LimitReached,
-                Exit::Limit.status(),
-                problem(
-                    "TSK-011",
-                    format!("the memory limit of {} was reached", limits.memory()),
-                    "give it more memory: --limit memory=SIZE".to_owned(),
-                ),
-            ),
-            Cause::Cancelled => (
-                Outcome::Cancelled,
-                CANCELLED_STATUS,
-                problem("TSK-012", "the task was cancelled".to_owned(), "run it again".to_owned()),
-            ),
-            Cause::NotExecuted(errno) => {
-                let exit = if errno == 2 { Exit::NotFound } else { Exit::NotExecutable };
-                let program = self.workload.command.first().cloned().unwrap_or_default();
-                let why = std::io::Error::from_raw_os_error(errno);
-                (
-                    Outcome::NotExecuted,
-                    exit.status(),
-                    problem(
-                        "TSK-013",
-                        format!("`{}` cannot be executed: {why}", program.escape_debug()),
-                        "name a program that is seen inside: of the host's /usr, or below --code DIR".to_owned(),
-                    ),
-                )
-            }
-        }
-    }
-
-    /// Why the built-in runner stopped: only the code of its error leaves where its words are withheld.
-    fn runner_problem(&self, left: &Left) -> Option<Problem> {
-        let [_, stderr] = &left.streams;
-        let said = String::from_utf8_lossy(stderr.kept());
-        if !matches!(self.submitted.work, Work::Runner(_)) {
-            return None;
-        }
-        let place = said.find("MDL-")?;
-        let code = said.get(place..place + 7).filter(|code| code[4..].bytes().all(|byte| byte.is_ascii_digit()))?;
-        Some(Problem {
-            code: code.to_owned(),
-            what: format!("the runner stopped with {code}"),
-            remedy: format!("read what it means: hotcell explain {code}"),
-        })
-    }
-
     /// Keeps the receipt, the salt, and what left by the streams.
     fn keep(
         &self,
@@ -625,20 +420,6 @@ fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &C
 
 fn rule_ids(denial: &Denial) -> Vec<String> {
     denial.rules().iter().map(|rule| rule.id.clone()).collect()
-}
-
-fn problem_of(error: &impl Explain) -> Problem {
-    Problem { code: error.code().to_owned(), what: error.to_string(), remedy: error.remedy() }
-}
-
-fn cause_text(cause: Cause) -> String {
-    match cause {
-        Cause::Itself => "by itself".to_owned(),
-        Cause::WallLimit => "time limit".to_owned(),
-        Cause::MemoryLimit => "memory limit".to_owned(),
-        Cause::Cancelled => "cancelled".to_owned(),
-        Cause::NotExecuted(errno) => format!("not executed, errno {errno}"),
-    }
 }
 
 /// Takes the time of each step.

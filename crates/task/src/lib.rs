@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod inputs;
 mod journey;
+mod judge;
 mod keys;
 mod model;
 mod observe;

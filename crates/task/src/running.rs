@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hotcell_audit::{Durability, Log};
-use hotcell_isolate::cgroup::remove_folder;
+use hotcell_isolate::cgroup::{Cgroups, group_name, remove_folder};
 use hotcell_types::{Event, EventKind, TaskId, Timestamp};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -123,17 +123,15 @@ pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskE
         if !path.exists() || id.is_none() && !is_old(&file) {
             return Ok(());
         }
-        if let Some(left) = read(path, &file) {
-            for group in &left.groups {
-                match remove_folder(group) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(TaskError::file("remove the control group", group)(error)),
-                }
-            }
-            if let Some(staging) = left.staging.filter(|staging| staging.exists()) {
-                fs::remove_dir_all(&staging).map_err(TaskError::file("remove", &staging))?;
-            }
+        let left = read(path, &file);
+        let mut groups = left.as_ref().map(|left| left.groups.clone()).unwrap_or_default();
+        // It may have been killed before it could note them.
+        groups.extend(id.into_iter().flat_map(|task| Cgroups::of_this_process().folders_of(&group_name(task))));
+        for group in groups {
+            remove_folder(&group).map_err(TaskError::file("remove the control group", &group))?;
+        }
+        if let Some(staging) = left.and_then(|left| left.staging).filter(|staging| staging.exists()) {
+            fs::remove_dir_all(&staging).map_err(TaskError::file("remove", &staging))?;
         }
         if let Some(task) = id {
             let event = Event::of_task(now, task, EventKind::TaskInterrupted);

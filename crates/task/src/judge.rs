@@ -1,0 +1,236 @@
+//! What is made of an ended workload: its outcome, what of its outputs leaves, what is withheld.
+
+use std::path::Path;
+
+use hotcell_audit::Durability;
+use hotcell_inspect::{InputKeys, SensitiveValues, StreamVerdict};
+use hotcell_isolate::{Cause, Ended, Exit as WorkloadExit};
+use hotcell_policy::{Form, GrantUse, ItemKind, OutputRule, ReleaseItem, StreamRule};
+use hotcell_types::{Bits, Event, EventKind, Exit, Explain, Outcome, OutputRecord, Refusal};
+
+use crate::TaskError;
+use crate::inputs::sensitive_values;
+use crate::journey::{Journey, Problem};
+use crate::observe::Step;
+use crate::release::{self, Inspection};
+use crate::spec::Work;
+use crate::streams::Captured;
+
+/// What the workload left behind.
+pub(crate) struct Left {
+    pub(crate) ended: Ended,
+    pub(crate) streams: [Captured; 2],
+}
+
+/// What inspection and release made of it.
+pub(crate) struct Judged {
+    pub(crate) outcome: Outcome,
+    pub(crate) status: u8,
+    pub(crate) outputs: Vec<OutputRecord>,
+    pub(crate) notes: Vec<(String, Vec<String>)>,
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) problem: Option<Problem>,
+    pub(crate) verdicts: Vec<StreamVerdict>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// The status of a task that the user cancelled, as of a program that SIGINT ended.
+const CANCELLED_STATUS: u8 = 130;
+
+impl Journey<'_, '_> {
+    /// Inspects what the workload left, and releases it where it may leave.
+    pub(crate) fn judge(&mut self, grant: &GrantUse, left: &Left, keys: &InputKeys) -> Result<Judged, TaskError> {
+        self.step(Step::Inspect);
+        let (outcome, status, problem) = self.outcome(grant, left);
+        let ended =
+            self.event(EventKind::WorkloadEnded).with("cause", cause_text(left.ended.cause)).with("status", status);
+        let mut judged = Judged {
+            outcome,
+            status,
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            refusals: Vec::new(),
+            problem,
+            verdicts: Vec::new(),
+            events: vec![ended],
+        };
+        if let Some(problem) = judged.problem.as_ref().filter(|_| outcome == Outcome::LimitReached) {
+            judged.refusals.push(Refusal { code: problem.code.clone(), what: problem.what.clone() });
+        }
+        let undeclared = self.submitted.outputs.is_none() && grant.profile().outputs() == OutputRule::Any;
+        let may_release = outcome == Outcome::Released || outcome == Outcome::WorkloadFailed && undeclared;
+        if let (true, Some(output)) = (may_release, self.submitted.spec.output.clone()) {
+            self.release_files(grant, left, keys, &output, &mut judged)?;
+        }
+        self.judge_streams(grant, left, &mut judged);
+        Ok(judged)
+    }
+
+    fn release_files(
+        &mut self,
+        grant: &GrantUse,
+        left: &Left,
+        keys: &InputKeys,
+        output: &Path,
+        judged: &mut Judged,
+    ) -> Result<(), TaskError> {
+        let schema = self.submitted.outputs.as_ref();
+        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys)? {
+            Inspection::Fit(inspected) => inspected,
+            Inspection::Refused { refusals, code, remedy } => {
+                let what = refusals.first().map(|refusal| refusal.what.clone()).unwrap_or_default();
+                let problem = Problem { code: code.to_owned(), what: format!("an output was refused: {what}"), remedy };
+                self.refuse(judged, refusals, problem, Exit::Refused);
+                return Ok(());
+            }
+        };
+        judged.notes = inspected.iter().map(|file| (file.path.clone(), file.notes.clone())).collect();
+        for file in &inspected {
+            let event = self.event(EventKind::OutputInspected).with("output", file.path.as_str());
+            judged.events.push(event.with("capacity_bits", file.capacity.0.ceil()));
+        }
+        let permitted = match release::permit(self.context.engine, grant, inspected) {
+            Ok(permitted) => permitted,
+            Err(denial) => {
+                let refusal = Refusal { code: denial.code().to_owned(), what: denial.to_string() };
+                let exit = denial.exit();
+                self.refuse(judged, vec![refusal], problem_of(&denial), exit);
+                return Ok(());
+            }
+        };
+        self.step(Step::Release);
+        if permitted.is_empty() {
+            return Ok(());
+        }
+        let staged = release::stage(output, self.submitted.task, &self.submitted.spec.recipients, permitted)?;
+        for record in &staged.records {
+            let event = self.event(EventKind::OutputReleased).with("output", record.path.as_str());
+            judged.events.push(event.with("digest", record.digest.to_string()));
+        }
+        // In the log before it is done.
+        self.log.append(&std::mem::take(&mut judged.events), Durability::Lazy).map_err(TaskError::part)?;
+        judged.outputs = staged.release()?;
+        Ok(())
+    }
+
+    fn refuse(&self, judged: &mut Judged, refusals: Vec<Refusal>, problem: Problem, exit: Exit) {
+        for refusal in &refusals {
+            judged.events.push(self.event(EventKind::OutputRefused).with("code", refusal.code.as_str()));
+        }
+        judged.outcome = Outcome::Refused;
+        judged.status = exit.status();
+        judged.refusals.extend(refusals);
+        judged.problem = Some(problem);
+    }
+
+    fn judge_streams(&self, grant: &GrantUse, left: &Left, judged: &mut Judged) {
+        let live = grant.streams() == StreamRule::Live;
+        let mut sensitive = None;
+        for stream in &left.streams {
+            let verdict = if live {
+                stream.passed()
+            } else if stream.kept().is_empty() {
+                stream.judge(false, &SensitiveValues::new())
+            } else {
+                let sensitive = sensitive.get_or_insert_with(|| sensitive_values(&self.submitted.inputs));
+                stream.judge(self.may_release_stream(grant, stream), sensitive)
+            };
+            judged.refusals.extend(verdict.findings.iter().map(|finding| finding.refusal()));
+            judged.verdicts.push(verdict);
+        }
+    }
+
+    /// A stream has no recipient: with recipients it stays.
+    fn may_release_stream(&self, grant: &GrantUse, stream: &Captured) -> bool {
+        let item = ReleaseItem {
+            name: stream.name.to_owned(),
+            kind: ItemKind::Stream,
+            form: Form::Opaque,
+            capacity: Bits(8.0 * stream.kept().len() as f64),
+        };
+        self.submitted.spec.recipients.is_empty() && self.context.engine.decide_release(grant, item).is_ok()
+    }
+
+    /// How it ended, as far as the workload itself goes.
+    fn outcome(&self, grant: &GrantUse, left: &Left) -> (Outcome, u8, Option<Problem>) {
+        let problem = |code: &str, what: String, remedy: String| Some(Problem { code: code.to_owned(), what, remedy });
+        let ended = &left.ended;
+        let limits = grant.profile().limits();
+        match ended.cause {
+            Cause::Itself if ended.exit == WorkloadExit::Code(0) => (Outcome::Released, 0, None),
+            Cause::Itself => {
+                // Under inspection the status is an output too: one bit of it leaves.
+                let live = grant.streams() == StreamRule::Live;
+                let status = if live { ended.exit.status() } else { Exit::No.status() };
+                (Outcome::WorkloadFailed, status, self.runner_problem(left))
+            }
+            Cause::WallLimit => (
+                Outcome::LimitReached,
+                Exit::Limit.status(),
+                problem(
+                    "TSK-010",
+                    format!("the time limit of {:?} was reached", limits.wall()),
+                    "give it more time: --limit wall=DURATION".to_owned(),
+                ),
+            ),
+            Cause::MemoryLimit => (
+                Outcome::LimitReached,
+                Exit::Limit.status(),
+                problem(
+                    "TSK-011",
+                    format!("the memory limit of {} was reached", limits.memory()),
+                    "give it more memory: --limit memory=SIZE".to_owned(),
+                ),
+            ),
+            Cause::Cancelled => (
+                Outcome::Cancelled,
+                CANCELLED_STATUS,
+                problem("TSK-012", "the task was cancelled".to_owned(), "run it again".to_owned()),
+            ),
+            Cause::NotExecuted(errno) => {
+                let exit = if errno == 2 { Exit::NotFound } else { Exit::NotExecutable };
+                let program = self.workload.command.first().cloned().unwrap_or_default();
+                let why = std::io::Error::from_raw_os_error(errno);
+                (
+                    Outcome::NotExecuted,
+                    exit.status(),
+                    problem(
+                        "TSK-013",
+                        format!("`{}` cannot be executed: {why}", program.escape_debug()),
+                        "name a program that is seen inside: of the host's /usr, or below --code DIR".to_owned(),
+                    ),
+                )
+            }
+        }
+    }
+
+    /// Why the built-in runner stopped: only the code of its error leaves where its words are withheld.
+    fn runner_problem(&self, left: &Left) -> Option<Problem> {
+        let [_, stderr] = &left.streams;
+        let said = String::from_utf8_lossy(stderr.kept());
+        if !matches!(self.submitted.work, Work::Runner(_)) {
+            return None;
+        }
+        let place = said.find("MDL-")?;
+        let code = said.get(place..place + 7).filter(|code| code[4..].bytes().all(|byte| byte.is_ascii_digit()))?;
+        Some(Problem {
+            code: code.to_owned(),
+            what: format!("the runner stopped with {code}"),
+            remedy: format!("read what it means: hotcell explain {code}"),
+        })
+    }
+}
+
+fn problem_of(error: &impl Explain) -> Problem {
+    Problem { code: error.code().to_owned(), what: error.to_string(), remedy: error.remedy() }
+}
+
+fn cause_text(cause: Cause) -> String {
+    match cause {
+        Cause::Itself => "by itself".to_owned(),
+        Cause::WallLimit => "time limit".to_owned(),
+        Cause::MemoryLimit => "memory limit".to_owned(),
+        Cause::Cancelled => "cancelled".to_owned(),
+        Cause::NotExecuted(errno) => format!("not executed, errno {errno}"),
+    }
+}
