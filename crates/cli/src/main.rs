@@ -1,58 +1,88 @@
-//! The `hotcell` command.
+//! The `hotcell` command: parse, do, tell. What it does stands in the crates below it.
 
+mod app;
+mod date;
+mod doctor;
+mod failure;
+mod keygen;
+mod new_file;
+mod open;
+mod print;
+mod runner;
+mod seal;
+mod source;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hotcell_isolate::Host;
-use hotcell_types::{Enforcement, Exit};
+use hotcell_types::Exit;
+
+use crate::app::{App, SystemClock, state_folder};
+use crate::failure::Failure;
 
 /// Run models and code you do not trust on data you must not leak.
-#[derive(Parser)]
-#[command(name = "hotcell", version, arg_required_else_help = true)]
+///
+/// Every command exits with 0 for yes, 1 for no and 2 for a wrong command line; 120 when an output is held for
+/// approval, 121 refused by policy or inspection, 122 the host lacks a control, 123 a signature, tag or key does not
+/// fit, 124 a limit was reached, 125 Hotcell failed. `hotcell explain CODE` tells of any error.
+#[derive(Debug, Parser)]
+#[command(name = "hotcell", version, arg_required_else_help = true, max_term_width = 120)]
 struct Arguments {
+    /// Folder for keys, audit log and receipts. Default: $XDG_STATE_HOME/hotcell, else $HOME/.local/state/hotcell.
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Answer in JSON on standard output; errors too, as an object `error`.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell which controls this host can enforce, and how to get the others.
-    ///
-    /// Exits with 0 when every control can be had in full, else with 1.
-    Doctor {
-        /// Print the controls as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Doctor(doctor::Arguments),
+    Keygen(keygen::Arguments),
+    Seal(seal::Arguments),
+    Open(open::Arguments),
 }
 
 fn main() -> ExitCode {
-    let Command::Doctor { json } = Arguments::parse().command;
-    match doctor(json) {
+    let mut words = std::env::args_os();
+    if runner::is_runner(words.next().as_deref()) {
+        return runner::main(words);
+    }
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    match run(arguments) {
         Ok(exit) => exit.status().into(),
-        Err(error) => {
-            eprintln!("hotcell: cannot look at this host: {error}");
-            Exit::Failed.status().into()
+        Err(failure) => {
+            failure.tell(json);
+            failure.status().into()
         }
     }
 }
 
-fn doctor(json: bool) -> std::io::Result<Exit> {
-    let controls = Host::look()?.report();
-    if json {
-        println!("{}", serde_json::to_string_pretty(&controls)?);
-    } else {
-        for control in &controls {
-            match &control.enforcement {
-                Enforcement::Full => println!("{:<18} full", control.wall),
-                Enforcement::Partial { missing } => println!("{:<18} partial: {missing}", control.wall),
-                Enforcement::Absent { why } => println!("{:<18} absent: {why}", control.wall),
-            }
-            if let Some(remedy) = &control.remedy {
-                println!("{:<18} -> {remedy}", "");
-            }
+fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let state = match state_folder(arguments.state) {
+        Ok(state) => state,
+        Err(_) if !arguments.command.uses_state() => PathBuf::new(),
+        Err(failure) => return Err(failure),
+    };
+    let app = App { json: arguments.json, state, clock: SystemClock };
+    match arguments.command {
+        Command::Doctor(arguments) => doctor::run(&arguments, &app),
+        Command::Keygen(arguments) => keygen::run(&arguments, &app),
+        Command::Seal(arguments) => seal::run(arguments, &app),
+        Command::Open(arguments) => open::run(&arguments, &app),
+    }
+}
+
+impl Command {
+    /// Whether it reads or writes the state folder; the others work without one.
+    fn uses_state(&self) -> bool {
+        match self {
+            Self::Doctor(_) | Self::Keygen(_) | Self::Seal(_) | Self::Open(_) => false,
         }
     }
-    let whole = controls.iter().all(|control| control.enforcement == Enforcement::Full);
-    Ok(if whole { Exit::Yes } else { Exit::No })
 }

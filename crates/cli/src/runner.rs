@@ -1,0 +1,36 @@
+//! The built-in runner: this very program under another name, inside a sandbox.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use hotcell_models::{RunnerArgs, runner_main};
+use hotcell_types::{Exit, Explain};
+
+use crate::failure::causes;
+
+/// Whether this process was started as the runner.
+pub(crate) fn is_runner(name: Option<&OsStr>) -> bool {
+    name.and_then(|name| Path::new(name).file_name()).is_some_and(|name| name == "hotcell-runner")
+}
+
+/// Scores as told; progress and errors go to standard error, which the parent reads.
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match RunnerArgs::from_args(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return tell(&error),
+    };
+    match runner_main(&arguments, &mut io::stderr().lock()) {
+        Ok(_) => Exit::Yes.status().into(),
+        Err(error) => tell(&error),
+    }
+}
+
+/// One line: the message with its causes and the code; then the remedy.
+fn tell(error: &dyn Explain) -> ExitCode {
+    let message = causes(error).iter().fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    // The status says the same where standard error is gone.
+    let _ = writeln!(io::stderr().lock(), "{message} [{}]\n  help: {}", error.code(), error.remedy());
+    error.exit().status().into()
+}
