@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use hotcell_isolate::{Host, HostControl};
 use hotcell_types::{Enforcement, Exit};
 
@@ -31,9 +31,7 @@ pub(crate) fn run(_: &Arguments, app: &App) -> Result<Exit, Failure> {
 }
 
 fn table(controls: &[HostControl]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["control", "state", "what is missing, and how to get it"]);
+    let mut table = print::table(&["control", "state", "what is missing, and how to get it"]);
     for control in controls {
         let (state, why) = state(&control.enforcement);
         let remedy = control.remedy.as_deref().map(|remedy| format!("\n→ {remedy}")).unwrap_or_default();

@@ -41,6 +41,14 @@ impl Failure {
         CliError::System { operation: operation.into(), source }.into()
     }
 
+    /// The error, where there is one to tell.
+    pub(crate) fn error(&self) -> Option<&dyn Explain> {
+        match self {
+            Self::Explained(error) => Some(&**error),
+            Self::ReaderLeft => None,
+        }
+    }
+
     /// The status that the process exits with.
     pub(crate) fn status(&self) -> u8 {
         match self {
@@ -53,27 +61,32 @@ impl Failure {
     ///
     /// Where it cannot be told, the status is all that is left to say; so errors of writing are dropped.
     pub(crate) fn tell(&self, json: bool) {
-        let Self::Explained(error) = self else { return };
+        let Some(error) = self.error() else { return };
         let _ = match json {
-            true => writeln!(io::stdout().lock(), "{:#}", as_json(&**error)),
-            false => io::stderr().lock().write_all(as_text(&**error).as_bytes()),
+            true => writeln!(io::stdout().lock(), "{:#}", as_json(error)),
+            false => io::stderr().lock().write_all(as_text(error).as_bytes()),
         };
     }
 }
 
 /// An error as the object that `--json` prints.
 pub(crate) fn as_json(error: &dyn Explain) -> Value {
-    json!({ "error": {
+    json!({ "error": error_json(error) })
+}
+
+/// The same without the word `error` around it.
+pub(crate) fn error_json(error: &dyn Explain) -> Value {
+    json!({
         "code": error.code(),
         "message": error.to_string(),
         "causes": causes(error),
         "remedy": error.remedy(),
         "exit": error.exit().status(),
-    }})
+    })
 }
 
 /// An error as people read it: code, what, why, what to do.
-pub(crate) fn as_text(error: &dyn Explain) -> String {
+fn as_text(error: &dyn Explain) -> String {
     let is_terminal = io::stderr().is_terminal();
     let theme = match (is_terminal, std::env::var_os("NO_COLOR").is_none()) {
         (true, true) => GraphicalTheme::unicode(),

@@ -1,13 +1,17 @@
 //! The `hotcell` command: parse, do, tell. What it does stands in the crates below it.
 
 mod app;
+mod audit;
 mod date;
 mod doctor;
 mod failure;
 mod keygen;
 mod new_file;
 mod open;
+mod policy;
 mod print;
+mod receipt;
+mod receipt_text;
 mod runner;
 mod seal;
 mod source;
@@ -30,10 +34,10 @@ use crate::failure::Failure;
 #[command(name = "hotcell", version, arg_required_else_help = true, max_term_width = 120)]
 struct Arguments {
     /// Folder for keys, audit log and receipts. Default: $XDG_STATE_HOME/hotcell, else $HOME/.local/state/hotcell.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = COMMON, display_order = 100)]
     state: Option<PathBuf>,
     /// Answer in JSON on standard output; errors too, as an object `error`.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON, display_order = 101)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -45,6 +49,9 @@ enum Command {
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
     Open(open::Arguments),
+    Policy(policy::Arguments),
+    Audit(audit::Arguments),
+    Receipt(receipt::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -75,14 +82,26 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
+        Command::Policy(arguments) => policy::run(&arguments, &app),
+        Command::Audit(arguments) => audit::run(&arguments, &app),
+        Command::Receipt(arguments) => receipt::run(&arguments, &app),
     }
 }
+
+/// Where help shows the options that every command has.
+const COMMON: &str = "Common options";
 
 impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Doctor(_) | Self::Keygen(_) | Self::Seal(_) | Self::Open(_) => false,
+            Self::Audit(_) => true,
+            Self::Doctor(_)
+            | Self::Keygen(_)
+            | Self::Seal(_)
+            | Self::Open(_)
+            | Self::Policy(_)
+            | Self::Receipt(_) => false,
         }
     }
 }

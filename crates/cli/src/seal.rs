@@ -21,6 +21,7 @@ use crate::source::Source;
 /// What the first makes, `hotcell open` and the `age` program open. What the second makes is opened by
 /// `hotcell run --model` only, inside a sandbox, by the runners that the terms allow.
 #[derive(Debug, Args)]
+#[command(override_usage = "hotcell seal --recipient KEY_OR_FILE... --output FILE [OPTIONS] PATH")]
 pub(crate) struct Arguments {
     /// Seal to this public key, or to the one in this file. Several keys may follow, and the option may be repeated.
     #[arg(long = "recipient", value_name = "KEY_OR_FILE", required = true, num_args = 1..)]

@@ -1,0 +1,174 @@
+//! `hotcell policy`: whether policy files are sound, and what a profile comes to.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use hotcell_policy::{Effective, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
+use hotcell_types::Exit;
+use serde_json::json;
+
+use crate::app::App;
+use crate::failure::{self, Failure};
+use crate::print::{self, plain, plain_line};
+
+/// Check policy files and profiles, and show what is in force.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check policy files (Cedar) and profile files (*.toml).
+    ///
+    /// Exits with 1 when a file has a fault; each fault is told with its line.
+    Check {
+        /// Files to check. Those that end in `.toml` are profiles, all others policies.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Show every effective value of a profile, and who set it.
+    Explain {
+        /// A built-in profile (strict, third-party, infer), or a profile file: a path with `/`, or one that ends in
+        /// `.toml`.
+        #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
+        profile: String,
+        /// Set a limit as `hotcell run` would: memory=512MiB, wall=60s, pids=64, cpu=1.5, scratch=256MiB. Default:
+        /// none.
+        #[arg(long = "limit", value_name = "KEY=VALUE")]
+        limits: Vec<String>,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
+    match &arguments.command {
+        Command::Check { files } => check(files, app),
+        Command::Explain { profile, limits } => explain(profile, limits, app),
+    }
+}
+
+/// What became of one file.
+struct Checked<'a> {
+    file: &'a Path,
+    /// The profile's name, or the rules of a policy.
+    content: Content,
+    faults: Vec<Failure>,
+}
+
+enum Content {
+    Profile(String),
+    Rules(Vec<RuleInfo>),
+    Nothing,
+}
+
+fn check(files: &[PathBuf], app: &App) -> Result<Exit, Failure> {
+    let checked: Vec<_> = files.iter().map(|file| check_file(file)).collect::<Result<_, _>>()?;
+    match app.json {
+        true => print::json(&checked.iter().map(as_json).collect::<Vec<_>>())?,
+        false => checked.iter().try_for_each(tell)?,
+    }
+    let sound = checked.iter().all(|checked| checked.faults.is_empty());
+    Ok(if sound { Exit::Yes } else { Exit::No })
+}
+
+fn check_file(file: &Path) -> Result<Checked<'_>, Failure> {
+    let (text, name) = (read(file)?, file.display().to_string());
+    let nothing = |faults| Checked { file, content: Content::Nothing, faults };
+    if file.extension().is_some_and(|extension| extension == "toml") {
+        return Ok(match Profile::from_file(&text, &name) {
+            Ok(profile) => Checked { file, content: Content::Profile(profile.name().to_owned()), faults: Vec::new() },
+            Err(error) => nothing(vec![error.into()]),
+        });
+    }
+    Ok(match check_policy(&name, &text) {
+        Ok(rules) => Checked { file, content: Content::Rules(rules), faults: Vec::new() },
+        Err(errors) => nothing(errors.into_iter().map(Failure::from).collect()),
+    })
+}
+
+fn as_json(checked: &Checked<'_>) -> serde_json::Value {
+    let faults: Vec<_> = checked.faults.iter().filter_map(Failure::error).map(failure::error_json).collect();
+    let file = checked.file.display().to_string();
+    match &checked.content {
+        Content::Profile(name) => json!({ "file": file, "profile": name, "errors": faults }),
+        Content::Rules(rules) => json!({ "file": file, "rules": rules, "errors": faults }),
+        Content::Nothing => json!({ "file": file, "errors": faults }),
+    }
+}
+
+fn tell(checked: &Checked<'_>) -> Result<(), Failure> {
+    let mut to = io::stdout().lock();
+    let file = checked.file.display().to_string();
+    let file = plain_line(&file);
+    match &checked.content {
+        Content::Profile(name) => writeln!(to, "{file}: profile {} is sound", plain_line(name))?,
+        Content::Rules(rules) => {
+            writeln!(to, "{file}: {} rules, all sound", rules.len())?;
+            for rule in rules {
+                writeln!(to, "  {}: {}", plain_line(&rule.id), plain_line(&rule.reason))?;
+            }
+        }
+        Content::Nothing => writeln!(to, "{file}: {} faults", checked.faults.len())?,
+    }
+    for fault in &checked.faults {
+        fault.tell(false);
+    }
+    Ok(())
+}
+
+fn explain(name: &str, limits: &[String], app: &App) -> Result<Exit, Failure> {
+    let profile = limits.iter().try_fold(profile(name)?, |profile, limit| {
+        let mut overlay = Overlay::default();
+        overlay.set_limit(limit)?;
+        Ok::<_, Failure>(profile.narrow(&overlay, &Origin::Flag(format!("--limit {limit}")))?)
+    })?;
+    let rows = profile.effective();
+    match (app.json, io::stdout().is_terminal()) {
+        (true, _) => print::json(&json!({ "profile": profile.name(), "settings": rows }))?,
+        (false, true) => {
+            let mut table = print::table(&["setting", "value", "set by", "you may go to"]);
+            for row in &rows {
+                table.add_row([&plain(&row.key), &plain(&row.value), &plain(&row.origin), &plain(&bound(row))]);
+            }
+            writeln!(io::stdout().lock(), "profile {}\n{table}", plain_line(profile.name()))?;
+        }
+        (false, false) => {
+            let mut to = io::stdout().lock();
+            writeln!(to, "profile {}", plain_line(profile.name()))?;
+            for row in &rows {
+                let bound = if row.bound.is_some() { format!("; {}", bound(row)) } else { String::new() };
+                writeln!(to, "{:<30} {}  ({}{})", row.key, plain(&row.value), plain(&row.origin), plain(&bound))?;
+            }
+        }
+    }
+    Ok(Exit::Yes)
+}
+
+/// How far the local user may go, and who says so.
+fn bound(row: &Effective) -> String {
+    match (&row.bound, &row.bound_origin) {
+        (Some(bound), Some(origin)) => format!("{bound}, by {origin}"),
+        (Some(bound), None) => bound.clone(),
+        (None, _) => String::new(),
+    }
+}
+
+/// A built-in profile, or the one in a file.
+fn profile(name: &str) -> Result<Profile, Failure> {
+    Ok(match name.contains('/') || name.ends_with(".toml") {
+        true => Profile::from_file(&read(Path::new(name))?, name)?,
+        false => Profile::builtin(name)?,
+    })
+}
+
+/// The text of a file; of one that is too long, enough for the engine to say so.
+fn read(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_string(&mut text))
+        .map_err(|source| Failure::file("read", path, source))?;
+    Ok(text)
+}

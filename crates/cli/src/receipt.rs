@@ -1,0 +1,113 @@
+//! `hotcell receipt`: what a receipt says, and whether it can be relied on.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use hotcell_audit::receipt::{MAX_RECEIPT_BYTES, ReceiptError, Verified, verify};
+use hotcell_crypto::keyfile;
+use hotcell_types::Exit;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::audit::own_key;
+use crate::failure::{self, Failure};
+use crate::{print, receipt_text};
+
+/// Check receipts.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a receipt, offline, and print what it says.
+    ///
+    /// Exits with 0 when it is intact and signed by the trusted key, 123 when it was altered or is signed by another
+    /// key, 1 when it is intact but no key was given to trust.
+    Verify {
+        /// The public key of the Hotcell that ran the task, or its file. Default: none, so that the signer stays
+        /// unknown.
+        #[arg(long, value_name = "KEY_OR_FILE")]
+        trust: Option<String>,
+        /// The receipt; `-` is standard input.
+        file: PathBuf,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
+    let Command::Verify { trust, file } = &arguments.command;
+    let trusted = trust.as_deref().map(keyfile::read_verifying).transpose()?;
+    let bytes = read(file)?;
+    match verify(&bytes, trusted.as_ref()) {
+        Ok(verified) => tell(&verified, true, app)?,
+        Err(ReceiptError::SignerUnknown { verified }) => return signer_unknown(verified, app),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Yes)
+}
+
+/// Shows a receipt of this machine's own, checked with this machine's key.
+pub(crate) fn show(bytes: &[u8], app: &App) -> Result<Exit, Failure> {
+    let verified = verify(bytes, Some(&own_key(app)?))?;
+    tell(&verified, true, app)?;
+    Ok(Exit::Yes)
+}
+
+/// All is well, but whose word it is nobody knows: everything is shown, and the answer is no.
+fn signer_unknown(verified: Box<Verified>, app: &App) -> Result<Exit, Failure> {
+    tell(&verified, false, app)?;
+    match app.json {
+        true => Ok(Exit::No),
+        false => Err(ReceiptError::SignerUnknown { verified }.into()),
+    }
+}
+
+fn tell(verified: &Verified, trusted: bool, app: &App) -> Result<(), Failure> {
+    if app.json {
+        return Ok(print::json(&as_json(verified, trusted))?);
+    }
+    let mut to = io::stdout().lock();
+    receipt_text::write(&verified.body, &mut to)?;
+    let signer = if trusted { "the trusted key" } else { "unknown signer" };
+    writeln!(to)?;
+    for check in &verified.checks {
+        writeln!(to, "checked: {check}")?;
+    }
+    writeln!(to, "signed {} by {} ({signer})", verified.signed, verified.signer)?;
+    let Verified { origin, index, size, witnessed, .. } = verified;
+    writeln!(to, "entry {index} of {size} in the log {origin}, {witnessed}")?;
+    Ok(())
+}
+
+fn as_json(verified: &Verified, trusted: bool) -> Value {
+    let mut value = json!({
+        "trusted": trusted,
+        "signer": verified.signer.to_string(),
+        "signed": verified.signed.to_string(),
+        "log": { "origin": verified.origin.to_string(), "index": verified.index, "size": verified.size },
+        "witnessed": verified.witnessed,
+        "checks": verified.checks,
+        "receipt": verified.body,
+    });
+    if let (false, Value::Object(fields)) = (trusted, &mut value) {
+        let error = ReceiptError::SignerUnknown { verified: Box::new(verified.clone()) };
+        fields.insert("error".to_owned(), failure::error_json(&error));
+    }
+    value
+}
+
+/// The file, or so much of it that it is seen to be too long.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let most = MAX_RECEIPT_BYTES as u64 + 1;
+    match path == Path::new("-") {
+        true => io::stdin().lock().take(most).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)),
+    }
+    .map_err(|source| Failure::file("read", path, source))?;
+    Ok(bytes)
+}

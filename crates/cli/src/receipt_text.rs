@@ -1,0 +1,142 @@
+//! A receipt in words, one subject a line.
+//!
+//! A receipt may come from anywhere: everything in it is made harmless to a terminal.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use hotcell_types::{Enforcement, ModelRecord, Observation, OutputRecord, ReceiptBody, Timestamp};
+
+use crate::print::plain_line;
+
+/// Writes what the receipt says.
+pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
+    let mut lines = Lines { to };
+    lines.add("task", body.task)?;
+    lines.add("outcome", outcome(body))?;
+    lines.add("asked by", format!("{}, for: {}", body.principal, or(&body.purpose, "no purpose named")))?;
+    lines.add("ran", times(body))?;
+    lines.add("on", format!("Hotcell {}, isolation {}", body.hotcell_version, body.isolation))?;
+    lines.add("profile", format!("{} ({})", body.policy.profile, body.policy.profile_digest))?;
+    lines.add("allowed by", format!("{} ({})", list(&body.policy.rules), body.policy.grant))?;
+    lines.add("policy", body.policy.policy_digest)?;
+    walls(body, &mut lines)?;
+    for limit in &body.limits {
+        let used = limit.used.as_ref().map(|used| format!(", used {used}")).unwrap_or_default();
+        let reached = if limit.reached { ", REACHED" } else { "" };
+        lines.add("limit", format!("{} {}{used}{reached} ({})", limit.name, limit.limit, limit.enforcement))?;
+    }
+    let digest = body.workload.digest.map(|digest| format!(" ({digest})")).unwrap_or_default();
+    let command = body.workload.command.join(" ");
+    lines.add("workload", format!("{}{digest}", or(&command, &body.workload.kind)))?;
+    if let Some(record) = &body.model {
+        lines.add("model", model(record))?;
+    }
+    for input in &body.inputs {
+        let commitment = input.commitment.map(|digest| format!(", commitment {digest}")).unwrap_or_default();
+        lines.add("input", format!("{}: {} files, {} bytes{commitment}", input.name, input.files, input.bytes))?;
+    }
+    left(body, &mut lines)?;
+    for refusal in &body.refusals {
+        lines.add("refused", format!("{} [{}]", refusal.what, refusal.code))?;
+    }
+    for gone in &body.destroyed {
+        lines.add("destroyed", format!("{}: {}", gone.what, gone.how))?;
+    }
+    for caveat in &body.caveats {
+        lines.add("caveat", caveat)?;
+    }
+    Ok(())
+}
+
+/// Lines with a label; one that repeats is not shown again.
+struct Lines<'a> {
+    to: &'a mut dyn Write,
+}
+
+impl Lines<'_> {
+    fn add(&mut self, label: &str, text: impl Display) -> io::Result<()> {
+        writeln!(self.to, "{label:<11} {}", plain_line(&text.to_string()))
+    }
+}
+
+fn outcome(body: &ReceiptBody) -> String {
+    let outcome = serde_json::to_value(body.outcome).ok();
+    let outcome = outcome.as_ref().and_then(|outcome| outcome.as_str()).unwrap_or_default().to_owned();
+    match body.exit_status {
+        Some(status) => format!("{outcome}; the workload exited with {status}"),
+        None => format!("{outcome}; the workload was not executed"),
+    }
+}
+
+fn times(body: &ReceiptBody) -> String {
+    let Timestamp(ended) = body.ended;
+    match body.started {
+        Some(started) => {
+            let seconds = ended.saturating_sub(started.0) as f64 / 1e3;
+            format!("{started} to {} ({seconds:.3} s, with all destroyed)", body.ended)
+        }
+        None => format!("submitted {}, ended {}", body.submitted, body.ended),
+    }
+}
+
+/// The walls that stand in a line, those that do not in one each.
+fn walls(body: &ReceiptBody, lines: &mut Lines<'_>) -> io::Result<()> {
+    let is_full = |seen: &&Observation| seen.holds && seen.enforcement == Enforcement::Full;
+    let full: Vec<_> = body.walls.iter().filter(is_full).map(|seen| seen.wall.label()).collect();
+    let count = format!("{} of {} seen to stand in full", full.len(), body.walls.len());
+    lines.add("walls", if full.is_empty() { count } else { format!("{count}: {}", full.join(", ")) })?;
+    for seen in body.walls.iter().filter(|seen| !is_full(seen)) {
+        let how = match &seen.enforcement {
+            Enforcement::Full => "in full".to_owned(),
+            Enforcement::Partial { missing } => format!("in part: {missing}"),
+            Enforcement::Absent { why } => format!("absent: {why}"),
+        };
+        let holds = if seen.holds { "" } else { "DOES NOT HOLD, " };
+        let looked = format!("{}: expected {}, seen {}", seen.tried, seen.expected, seen.seen);
+        lines.add("wall", format!("{} {holds}{how} ({looked})", seen.wall))?;
+    }
+    if !body.best_effort.is_empty() {
+        lines.add("given up", format!("{}, by --best-effort", list(&body.best_effort)))?;
+    }
+    Ok(())
+}
+
+fn model(record: &ModelRecord) -> String {
+    let version = record.version.map(|version| format!(" version {version}")).unwrap_or_default();
+    let sealed = if record.sealed { "sealed" } else { "plain" };
+    let signer = record.signer.as_ref().map_or("unsigned".to_owned(), |signer| format!("signed by {signer}"));
+    format!("{}{version}, {sealed}, {signer}, {}", record.id, record.digest)
+}
+
+/// What left, and how much it can carry.
+fn left(body: &ReceiptBody, lines: &mut Lines<'_>) -> io::Result<()> {
+    for record in &body.outputs {
+        lines.add("left", output(record))?;
+    }
+    for stream in &body.streams {
+        lines.add("stream", format!("{}: {} bytes, {}", stream.name, stream.bytes, stream.disposition))?;
+    }
+    match body.capacity.0 > 0.0 {
+        true => lines.add("altogether", format!("at most {} left", body.capacity)),
+        false => lines.add("altogether", "nothing left"),
+    }
+}
+
+fn output(record: &OutputRecord) -> String {
+    let rows = record.rows.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+    let sealed = match record.recipients.as_slice() {
+        [] => "in plain".to_owned(),
+        recipients => format!("sealed to {}", list(recipients)),
+    };
+    let (bytes, form, capacity) = (record.bytes, &record.form, record.capacity);
+    format!("{}: {bytes} bytes{rows}, {form}, at most {capacity}, {sealed}, {}", record.path, record.digest)
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
