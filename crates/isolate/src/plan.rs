@@ -150,10 +150,16 @@ impl Plan {
             plan.push(Step::Hand { path: &path, create: 1 });
             plan.model_step = Some(plan.last_step());
         }
-        plan.push(Step::Proc { path: c"proc" });
-        if up(Wall::MountNamespace) {
-            plan.push(Step::Pivot {});
+        if up(Wall::PidNamespace) {
+            plan.push(Step::Proc { path: c"proc" });
+        } else {
+            // The kernel mounts a process file system for its own processes only: the host's stays in sight.
+            plan.push(Step::Bind { source: c"/proc", path: c"proc", attributes: 0, device: 0, inode: 0 });
         }
+        if !up(Wall::MountNamespace) {
+            plan.leave_in_sight(&spec.state)?;
+        }
+        plan.push(Step::Pivot {});
         if up(Wall::UtsNamespace) {
             plan.push(Step::HostName { name: HOST_NAME.to_bytes() });
         }
@@ -177,6 +183,9 @@ impl Plan {
         // The workload.
         plan.push(Step::Workload {});
         plan.push(Step::Streams {});
+        if up(Wall::Descriptors) {
+            plan.push(Step::CloseOthers {});
+        }
         let has_code = spec.code.is_some();
         plan.push(Step::WorkingDir { path: if has_code { c"/code" } else { c"/scratch" } });
         if up(Wall::Capabilities) {
@@ -228,6 +237,26 @@ impl Plan {
             shown.push(path.to_owned());
         }
         Ok(shown)
+    }
+
+    /// What a root that is not fresh would show: a folder of the host at its own place, as the host has it.
+    fn leave_in_sight(&mut self, folder: &Path) -> Result<(), IsolateError> {
+        let real = std::fs::canonicalize(folder).map_err(|source| IsolateError::Source {
+            role: "the state",
+            path: folder.to_owned(),
+            source,
+        })?;
+        let at = real.to_string_lossy().trim_start_matches('/').to_owned();
+        self.parents(&at, &mut Vec::new())?;
+        self.mount_point(&at, true)?;
+        self.push(Step::Bind {
+            source: &c_os(real.as_os_str())?,
+            path: &c_text(&at)?,
+            attributes: 0,
+            device: 0,
+            inode: 0,
+        });
+        Ok(())
     }
 
     fn parents(&mut self, at: &str, made: &mut Vec<String>) -> Result<(), IsolateError> {

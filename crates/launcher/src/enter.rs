@@ -229,6 +229,7 @@ fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
     loop {
         match context.step()?.ok_or(Errno::EINVAL)? {
             Step::Streams {} => arrange_streams(context)?,
+            Step::CloseOthers {} => close_others(context.control)?,
             Step::WorkingDir { path } => file::change_dir(path)?,
             Step::Probe { kind, text, number } => probes.try_out(kind, text, number)?,
             Step::Report {} => {
@@ -246,7 +247,7 @@ fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
 }
 
 /// Standard streams become the descriptors 1, 2 and 3 that came with the plan; the control socket moves out
-/// of their way and closes by itself at `execve`; all else is closed.
+/// of their way and closes by itself at `execve`.
 fn arrange_streams(context: &mut Context<'_>) -> Result<()> {
     if context.fd_count < 4 {
         return Err(Errno::EINVAL);
@@ -262,6 +263,11 @@ fn arrange_streams(context: &mut Context<'_>) -> Result<()> {
         file::close(*stream);
     }
     context.control = control;
+    Ok(())
+}
+
+/// Closes everything but the standard streams and the control socket.
+fn close_others(control: Fd) -> Result<()> {
     file::close_range(3, control.0 as u32 - 1)?;
     file::close_range(control.0 as u32 + 1, u32::MAX)
 }

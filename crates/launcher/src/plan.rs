@@ -235,7 +235,7 @@ steps! {
 
     /// Forks the workload's process: the first one stays to reap, the new one goes on here.
     Workload {} = 40,
-    /// Standard streams from the descriptors that came with the plan; everything else is closed.
+    /// Standard streams from the descriptors that came with the plan.
     Streams {} = 41,
     /// The working directory.
     WorkingDir {
@@ -291,6 +291,8 @@ steps! {
         /// Environment, each NUL-terminated.
         environment: &'a [u8]
     } = 51,
+    /// Closes every descriptor but the standard streams.
+    CloseOthers {} = 52,
 }
 
 macro_rules! probes {

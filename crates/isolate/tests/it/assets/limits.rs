@@ -1,0 +1,184 @@
+//! Limits: on memory, processes, time, files and storage. Each is tried twice: set low it stops the program, set
+//! so high that it is not met the same program comes through.
+
+use hotcell_isolate::{Cause, Exit, Host};
+use hotcell_testkit::require_program;
+use hotcell_types::Wall::Capabilities;
+
+use super::{EAGAIN, EFBIG, ENOMEM, ENOSPC, EPERM, Scene, whole};
+use crate::harness::Ran;
+
+fn run(setting: &str, script: &str) -> Ran {
+    Scene::limited(setting).run(&["python3", "-c", &whole(script)], &[])
+}
+
+/// The script meets this error under the low limit and none under the high one.
+fn limits(low: &str, high: &str, script: &str, errno: i64) {
+    assert_eq!(Scene::limited(low).seen(script, &[]), errno, "{low}");
+    let seen = Scene::limited(high).seen(script, &[]);
+    assert!(seen >= 0, "{high}: error {}: the low limit proves nothing", -seen);
+}
+
+/// Kept until the end, so that all of it is there at once.
+const FILL: &str = "
+def fill(mebibytes):
+    block = bytearray(mebibytes << 20)
+    for at in range(0, len(block), 4096):
+        block[at] = 1
+    return block
+";
+
+#[test]
+fn one_process_over_the_memory_limit_is_stopped() {
+    require_program!("python3");
+    let hog = format!("{FILL}\ntry:\n    kept = fill(200)\n    seen = 200\nexcept MemoryError:\n    seen = {ENOMEM}");
+    assert_eq!(Scene::limited("memory=512MiB").seen(&hog, &[]), 200);
+    if Host::look().unwrap().cgroups.has_memory() {
+        let ran = run("memory=100MiB", &hog);
+        assert_eq!((ran.exit, ran.cause), (Exit::Signal(9), Cause::MemoryLimit), "{} {}", ran.stdout, ran.stderr);
+    } else {
+        assert_eq!(Scene::limited("memory=100MiB").seen(&hog, &[]), ENOMEM);
+    }
+}
+
+#[test]
+fn many_processes_together_over_the_memory_limit_are_stopped() {
+    require_program!("python3");
+    // Each of them is under the limit and keeps what it has until its parent has heard of all.
+    let hogs = format!(
+        "{FILL}
+ready, filled = os.pipe()
+release, held = os.pipe()
+for number in range(4):
+    if os.fork() == 0:
+        os.close(ready)
+        os.close(held)
+        kept = fill(60)
+        os.write(filled, b'x')
+        os.close(filled)
+        os.read(release, 1)
+        os._exit(0)
+os.close(filled)
+seen = 0
+while os.read(ready, 1):
+    seen += 1
+os.close(held)
+if any(os.wait()[1] for number in range(4)):
+    sys.exit(1)
+"
+    );
+    assert_eq!(Scene::limited("memory=512MiB").seen(&hogs, &[]), 4);
+    let ran = run("memory=150MiB", &hogs);
+    assert_eq!(ran.cause, Cause::MemoryLimit, "{} {}", ran.stdout, ran.stderr);
+    // Version 1 of control groups kills one process at a time, all others kill the sandbox.
+    let cgroups = Host::look().unwrap().cgroups;
+    let killed = if cgroups.v1_memory.is_some() && cgroups.v2.is_none() { Exit::Code(1) } else { Exit::Signal(9) };
+    assert_eq!((ran.exit, ran.stdout.as_str()), (killed, ""), "{}", ran.stderr);
+}
+
+#[test]
+fn the_process_limit_ends_a_fork_bomb() {
+    require_program!("python3");
+    let bomb = "
+import time
+def bomb():
+    for number in range(40):
+        if os.fork() == 0:
+            time.sleep(30)
+seen = attempt(bomb)";
+    limits("pids=20", "pids=100", bomb, EAGAIN);
+}
+
+#[test]
+fn threads_count_as_processes() {
+    require_program!("python3");
+    let threads = format!(
+        "import threading, time\ntry:\n    for number in range(40):\n        \
+         threading.Thread(target=time.sleep, args=(2,), daemon=True).start()\n    seen = 40\n\
+         except RuntimeError:\n    seen = {EAGAIN}"
+    );
+    limits("pids=20", "pids=100", &threads, EAGAIN);
+}
+
+#[test]
+fn limits_of_a_process_are_not_raised_by_it() {
+    require_program!("python3");
+    let scene = Scene::limited("open_files=64");
+    for resource in ["RLIMIT_NPROC", "RLIMIT_FSIZE", "RLIMIT_NOFILE"] {
+        let raise = format!(
+            "import resource\nhard = resource.getrlimit(resource.{resource})[1]\ntry:\n    \
+             resource.setrlimit(resource.{resource}, (hard + 1, hard + 1))\n    seen = 0\n\
+             except ValueError:\n    seen = {EPERM}"
+        );
+        assert_eq!(scene.seen(&raise, &[]), EPERM, "{resource}");
+        // Raising takes a capability over the host's users, which even a sandbox with all of its own has not.
+        assert_eq!(scene.seen(&raise, &[Capabilities]), EPERM, "{resource}");
+    }
+}
+
+#[test]
+fn the_limit_on_open_files_is_met() {
+    require_program!("python3");
+    let attack = "seen = attempt(lambda: [os.dup(0) for number in range(200)])";
+    limits("open_files=64", "open_files=400", attack, -24);
+}
+
+#[test]
+fn time_is_up_when_it_is_up() {
+    let run = |setting: &str| Scene::limited(setting).run(&["sleep", "1"], &[]);
+    let ran = run("wall=200ms");
+    assert_eq!((ran.exit, ran.cause), (Exit::Signal(9), Cause::WallLimit));
+    let ran = run("wall=60s");
+    assert_eq!((ran.exit, ran.cause), (Exit::Code(0), Cause::Itself));
+}
+
+#[test]
+fn a_workload_cannot_outlive_its_time_by_forking_away() {
+    let began = std::time::Instant::now();
+    // A process in a session of its own, with the standard streams open and all signals ignored.
+    let away = "trap '' TERM HUP INT; setsid sh -c \"trap '' TERM HUP INT; sleep 60; echo late\" & sleep 60";
+    let ran = Scene::limited("wall=300ms").run(&["sh", "-c", away], &[]);
+    assert_eq!((ran.exit, ran.cause), (Exit::Signal(9), Cause::WallLimit), "{}", ran.stderr);
+    assert!(!ran.stdout.contains("late") && began.elapsed().as_secs() < 30);
+}
+
+#[test]
+fn scratch_and_output_end_at_their_size() {
+    require_program!("python3");
+    for (setting, folder) in [("scratch", "/scratch"), ("scratch", "/dev/shm"), ("output", "/output")] {
+        let fill = format!(
+            "seen = attempt(lambda: open('{folder}/big', 'wb', 0).write(bytes(24 << 20)) == 24 << 20 or \
+                            open('{folder}/more', 'wb', 0).write(bytes(24 << 20)))"
+        );
+        limits(&format!("{setting}=16MiB"), &format!("{setting}=64MiB"), &fill, ENOSPC);
+    }
+}
+
+#[test]
+fn a_flood_of_empty_files_ends() {
+    require_program!("python3");
+    let flood = |count: u32| {
+        format!("seen = attempt(lambda: [os.mknod(f'/scratch/{{n}}') for n in range({count})] and None)")
+            .replace("os.mknod(f'/scratch/{n}')", "os.close(os.open(f'/scratch/{n}', os.O_CREAT))")
+    };
+    let scene = Scene::new();
+    assert_eq!(scene.seen(&flood(60_000), &[]), 0);
+    assert_eq!(scene.seen(&flood(66_000), &[]), ENOSPC);
+}
+
+#[test]
+fn one_file_ends_at_its_size() {
+    require_program!("python3");
+    let write = "
+def write():
+    file = os.open('/scratch/one', os.O_WRONLY | os.O_CREAT)
+    for number in range(8):
+        os.write(file, bytes(1 << 20))
+seen = attempt(write)";
+    limits("file_size=4MiB", "file_size=64MiB", write, EFBIG);
+    let ran = Scene::limited("file_size=4MiB").run(&["head", "-c", "8m", "/dev/zero"], &[]);
+    assert_eq!(ran.exit, Exit::Code(0), "streams are not files: {}", ran.stderr);
+    let copy = ["dd", "if=/dev/zero", "of=/scratch/one", "bs=1M", "count=8"];
+    let ran = Scene::limited("file_size=4MiB").run(&copy, &[]);
+    assert_eq!(ran.exit, Exit::Signal(25), "SIGXFSZ: {}", ran.stderr);
+}
