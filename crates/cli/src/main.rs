@@ -4,6 +4,7 @@ mod app;
 mod audit;
 mod date;
 mod doctor;
+mod explain;
 mod failure;
 mod keygen;
 mod new_file;
@@ -52,6 +53,7 @@ enum Command {
     Policy(policy::Arguments),
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
+    Explain(explain::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +87,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Policy(arguments) => policy::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
+        Command::Explain(arguments) => explain::run(&arguments, &app),
     }
 }
 
@@ -101,7 +104,8 @@ impl Command {
             | Self::Seal(_)
             | Self::Open(_)
             | Self::Policy(_)
-            | Self::Receipt(_) => false,
+            | Self::Receipt(_)
+            | Self::Explain(_) => false,
         }
     }
 }
