@@ -3,9 +3,11 @@
 mod app;
 mod audit;
 mod date;
+mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod hostile;
 mod keygen;
 mod new_file;
 mod open;
@@ -13,9 +15,13 @@ mod policy;
 mod print;
 mod receipt;
 mod receipt_text;
+mod report;
+mod run;
 mod runner;
 mod seal;
 mod source;
+mod tasks;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +52,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
+    Run(run::Arguments),
+    Ps(tasks::Ps),
+    Show(tasks::Show),
+    Logs(tasks::Logs),
     Doctor(doctor::Arguments),
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
@@ -61,10 +72,13 @@ fn main() -> ExitCode {
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
     }
+    if hostile::is_hostile(std::env::args_os().next().as_deref()) {
+        return hostile::main(words.next());
+    }
     let arguments = Arguments::parse();
     let json = arguments.json;
     match run(arguments) {
-        Ok(exit) => exit.status().into(),
+        Ok(status) => status.into(),
         Err(failure) => {
             failure.tell(json);
             failure.status().into()
@@ -72,14 +86,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<Exit, Failure> {
+/// Does what was asked. `run` alone passes on a status that is not ours.
+fn run(arguments: Arguments) -> Result<u8, Failure> {
     let state = match state_folder(arguments.state) {
         Ok(state) => state,
         Err(_) if !arguments.command.uses_state() => PathBuf::new(),
         Err(failure) => return Err(failure),
     };
     let app = App { json: arguments.json, state, clock: SystemClock };
-    match arguments.command {
+    let exit = match arguments.command {
+        Command::Run(arguments) => return run::run(arguments, &app),
+        Command::Demo(arguments) => demo::run(arguments, &app),
+        Command::Ps(arguments) => tasks::ps(&arguments, &app),
+        Command::Show(arguments) => tasks::show(&arguments, &app),
+        Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
@@ -88,8 +108,12 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),
-    }
+    };
+    exit.map(Exit::status)
 }
+
+/// The version, as `--version` and receipts tell it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Where help shows the options that every command has.
 const COMMON: &str = "Common options";
@@ -98,8 +122,9 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) => true,
-            Self::Doctor(_)
+            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
+            Self::Demo(_)
+            | Self::Doctor(_)
             | Self::Keygen(_)
             | Self::Seal(_)
             | Self::Open(_)

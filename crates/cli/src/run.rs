@@ -1,0 +1,213 @@
+//! `hotcell run`: one task, from the command line or a task file.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use clap::Args;
+use hotcell_crypto::keyfile;
+use hotcell_policy::{Engine, Origin, Overlay};
+use hotcell_task::{Context, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, run_task};
+use hotcell_types::{Exit, Wall};
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::report;
+use crate::watch::Watch;
+
+/// Run a program or a model in a sandbox of its own, and let out only what may leave.
+///
+/// Without a command, the built-in runner scores the one input with the model. Inside, inputs are seen read-only at
+/// /input/NAME, the model at /model, the code at /code; /output and /scratch can be written.
+///
+/// Exits with the status of the workload (128+n for a signal), or 0 and 1 where outputs are under inspection; 121
+/// when policy or inspection refuses, 122 when the host lacks a control, 123 for a failed integrity check, 124 when a
+/// limit was reached, 125 when Hotcell failed, 126 and 127 when the command cannot be executed or is not found.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Read the task from a file (docs/formats/task-file.md); options add to it.
+    #[arg(long, value_name = "FILE")]
+    task: Option<PathBuf>,
+    /// Shape of the sandbox: strict, third-party, infer, or a profile file. Default: infer for the built-in runner
+    /// with declared outputs or a sealed model, else strict.
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: Option<String>,
+    /// Folder to show at /code, where the command then starts.
+    #[arg(long, value_name = "DIR")]
+    code: Option<PathBuf>,
+    /// File or folder to show at /input/NAME.
+    #[arg(long = "input", value_name = "NAME=PATH", value_parser = pair)]
+    inputs: Vec<(String, String)>,
+    /// Model to show at /model: an ONNX file, or a sealed package, which is opened inside only.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Key that opens the sealed model.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    key: Option<PathBuf>,
+    /// Public key of a vendor that you trust, or its file.
+    #[arg(long, value_name = "KEY", requires = "model")]
+    trust: Vec<String>,
+    /// Folder for the results. Without it no file leaves.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Choose a limit within the bounds of the profile: memory=512MiB, wall=60s, pids=64, cpu=1.5, scratch=256MiB.
+    #[arg(long = "limit", value_name = "KEY=VALUE")]
+    limits: Vec<String>,
+    /// Set a variable of the workload's environment, which is otherwise nearly empty.
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = pair)]
+    env: Vec<(String, String)>,
+    /// Seal the results to this public key (age format), or to the one in this file.
+    #[arg(long = "recipient", value_name = "KEY")]
+    recipients: Vec<String>,
+    /// Role in which the results are read; standard streams are then inspected.
+    #[arg(long)]
+    role: Option<String>,
+    /// Purpose of the task, for policy, log and receipt.
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Write the receipt to this file as well.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// Go on without this control where the host lacks it. The receipt says so.
+    #[arg(long = "best-effort", value_name = "CONTROL", value_parser = wall)]
+    best_effort: Vec<Wall>,
+    /// Hand standard input on to the workload.
+    #[arg(long)]
+    stdin: bool,
+    /// Ask policy and show the effective profile, but run nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// The command and its arguments.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// `NAME=VALUE`, with a name.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn wall(text: &str) -> Result<Wall, String> {
+    text.parse().map_err(|_| {
+        let names: Vec<_> = Wall::ALL.iter().map(|wall| wall.label()).collect();
+        format!("no such control; there are: {}", names.join(", "))
+    })
+}
+
+pub(crate) fn run(arguments: Arguments, app: &App) -> Result<u8, Failure> {
+    let is_dry = arguments.dry_run;
+    let spec = spec(arguments)?;
+    let cancel = cancelled_by_signals()?;
+    let mut watch = Watch::new(app.json);
+    let mut context = Context {
+        state: &app.state,
+        version: crate::VERSION,
+        clock: &app.clock,
+        principal: principal(),
+        engine: &Engine::default(),
+        cancel: Some(cancel.as_fd()),
+        observer: &mut watch,
+    };
+    if is_dry {
+        let dry = dry_run(spec, &context)?;
+        report::dry(&dry, app.json)?;
+        return Ok(Exit::Yes.status());
+    }
+    let output = spec.output.clone();
+    let result = run_task(spec, &mut context);
+    watch.finish();
+    let done = result?;
+    match app.json {
+        true => report::json(&done, &watch)?,
+        false => report::text(&done, output.as_deref())?,
+    }
+    Ok(done.status)
+}
+
+/// Who asks: this machine's account.
+pub(crate) fn principal() -> String {
+    format!("local:{}", rustix::process::getuid().as_raw())
+}
+
+/// The task: what the file says, with the options added.
+fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
+    let mut spec = match &arguments.task {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|source| Failure::file("read the task file", path, source))?;
+            let folder = path.parent().unwrap_or(path.as_ref());
+            parse_task_file(&text, &path.to_string_lossy(), folder)?
+        }
+        None if arguments.command.is_empty() && arguments.model.is_none() => {
+            return Err(Failure::usage(
+                "there is nothing to run",
+                "give a command after `--`, or a model and a table: --model FILE --input data=FILE.csv",
+            ));
+        }
+        None => TaskSpec::new(Work::Runner(RunnerSpec::default())),
+    };
+    if !arguments.command.is_empty() {
+        spec.work = Work::Command(arguments.command);
+    }
+    spec.profile = arguments.profile.or(spec.profile);
+    for limit in &arguments.limits {
+        let mut overlay = Overlay::default();
+        overlay.set_limit(limit)?;
+        spec.overlays.push((overlay, Origin::Flag(format!("--limit {limit}"))));
+    }
+    if let Some(path) = arguments.model {
+        spec.model = Some(ModelSpec { path, key: None, trust: Vec::new() });
+    }
+    if let Some(model) = &mut spec.model {
+        if let Some(key) = &arguments.key {
+            model.key = Some(keyfile::read_encryption(key)?);
+        }
+        for key in &arguments.trust {
+            model.trust.push(keyfile::read_verifying(key)?);
+        }
+    }
+    spec.inputs.extend(arguments.inputs.into_iter().map(|(name, path)| TaskInput { name, path: path.into() }));
+    spec.code = arguments.code.or(spec.code);
+    spec.output = arguments.output.or(spec.output);
+    spec.env.extend(arguments.env.into_iter().map(|(name, value)| (name.into(), value.into())));
+    for key in &arguments.recipients {
+        spec.recipients.push(keyfile::read_recipient(key)?);
+    }
+    spec.role = arguments.role.or(spec.role);
+    spec.purpose = arguments.purpose.unwrap_or(spec.purpose);
+    spec.best_effort = BTreeSet::from_iter(arguments.best_effort);
+    spec.receipt = arguments.receipt.or(spec.receipt);
+    if arguments.stdin && !arguments.dry_run {
+        spec.stdin = Some(standard_input()?);
+    }
+    Ok(spec)
+}
+
+/// A pipe that becomes readable when somebody wants the task to end.
+fn cancelled_by_signals() -> Result<OwnedFd, Failure> {
+    let wrap = |source: io::Error| Failure::system("watching for signals", source);
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)
+        .map_err(|error| wrap(error.into()))?;
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        let write = write.try_clone().map_err(wrap)?;
+        signal_hook::low_level::pipe::register(signal, write).map_err(wrap)?;
+    }
+    Ok(read)
+}
+
+/// A pipe of ours that carries our standard input: the workload never holds a descriptor that was inherited.
+fn standard_input() -> Result<OwnedFd, Failure> {
+    let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    let (read, write) = made.map_err(|error| Failure::system("making a pipe", error.into()))?;
+    std::thread::spawn(move || {
+        // A workload that stops reading ends this with EPIPE, which is as it should be.
+        let _ = io::copy(&mut io::stdin().lock(), &mut File::from(write));
+    });
+    Ok(read)
+}

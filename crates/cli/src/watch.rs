@@ -1,0 +1,124 @@
+//! What is shown while a task runs: its own words, and a bar on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use hotcell_inspect::Neutralizer;
+use hotcell_task::{Observer, Step};
+use hotcell_types::TaskId;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Looks on for the command line.
+pub(crate) struct Watch {
+    json: bool,
+    stdout: Stream,
+    stderr: Stream,
+    bar: Option<ProgressBar>,
+}
+
+/// One of our own streams, or the memory of it for `--json`.
+struct Stream {
+    neutralizer: Option<Neutralizer>,
+    kept: Vec<u8>,
+}
+
+/// Live output beyond this is not repeated in `--json`; it stands in the task's own file.
+const MAX_KEPT_BYTES: usize = 8 << 20;
+
+impl Watch {
+    pub(crate) fn new(json: bool) -> Self {
+        let stream = |is_terminal: bool| Stream { neutralizer: is_terminal.then(Neutralizer::new), kept: Vec::new() };
+        Self { json, stdout: stream(io::stdout().is_terminal()), stderr: stream(io::stderr().is_terminal()), bar: None }
+    }
+
+    /// Ends the bar, and shows what is left of the streams.
+    pub(crate) fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        let mut rest = Vec::new();
+        if let Some(neutralizer) = self.stdout.neutralizer.take() {
+            neutralizer.finish(&mut rest);
+            let _ = io::stdout().write_all(&rest);
+        }
+        rest.clear();
+        if let Some(neutralizer) = self.stderr.neutralizer.take() {
+            neutralizer.finish(&mut rest);
+            let _ = io::stderr().write_all(&rest);
+        }
+    }
+
+    /// What passed live, for `--json`: standard output and standard error.
+    pub(crate) fn live(&self) -> [String; 2] {
+        [&self.stdout, &self.stderr].map(|stream| String::from_utf8_lossy(&stream.kept).into_owned())
+    }
+
+    fn bar(&mut self, total: u64, unit: &str) -> Option<&ProgressBar> {
+        if self.json || !io::stderr().is_terminal() {
+            return None;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let form = format!("{unit} {{bar:40}} {{percent}}%  {{pos}}/{{len}}  {{elapsed}} (still {{eta}})");
+            let style = ProgressStyle::with_template(&form).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style)
+        });
+        bar.set_length(total);
+        Some(bar)
+    }
+}
+
+impl Observer for Watch {
+    fn step(&mut self, _task: TaskId, step: Step) {
+        let ends = matches!(step, Step::Run | Step::Inspect);
+        if let Some(bar) = self.bar.take_if(|_| ends) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn opening(&mut self, bytes: u64, total: u64) {
+        if let Some(bar) = self.bar(total, "opening the model") {
+            bar.set_position(bytes);
+        }
+    }
+
+    fn progress(&mut self, rows: u64, total: u64) {
+        if let Some(bar) = self.bar(total, "scoring rows") {
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar.set_position(rows);
+        }
+    }
+
+    fn stdout(&mut self, bytes: &[u8]) {
+        match self.json {
+            true => self.stdout.keep(bytes),
+            false => self.stdout.show(bytes, &mut io::stdout().lock()),
+        }
+    }
+
+    fn stderr(&mut self, bytes: &[u8]) {
+        match self.json {
+            true => self.stderr.keep(bytes),
+            false => self.stderr.show(bytes, &mut io::stderr().lock()),
+        }
+    }
+}
+
+impl Stream {
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = MAX_KEPT_BYTES.saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    /// Passes bytes on; on a terminal, without the control sequences. A reader that left does not end the task.
+    fn show(&mut self, bytes: &[u8], to: &mut dyn Write) {
+        let mut harmless = Vec::new();
+        let bytes = match &mut self.neutralizer {
+            Some(neutralizer) => {
+                neutralizer.push(bytes, &mut harmless);
+                &harmless
+            }
+            None => bytes,
+        };
+        let _ = to.write_all(bytes).and_then(|()| to.flush());
+    }
+}

@@ -1,0 +1,173 @@
+//! What is left after the worst: kill -9 at any point, a full disk, many at once, many in a row.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use hotcell_testkit::require_root;
+
+use crate::hotcell::{Place, text};
+
+/// Every process whose command line has this word.
+fn processes_with(word: &str) -> Vec<u32> {
+    let numbered = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbered
+        .filter(|id: &u32| fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| text(&line).contains(word)))
+        .filter(|id| *id != std::process::id())
+        .collect()
+}
+
+/// Every control group of a sandbox.
+fn groups() -> BTreeSet<PathBuf> {
+    fn walk(folder: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if entry.file_name().to_string_lossy().starts_with("hotcell-t-") {
+                found.insert(entry.path());
+            } else if depth < 8 {
+                walk(&entry.path(), depth + 1, found);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(Path::new("/sys/fs/cgroup"), 0, &mut found);
+    found
+}
+
+fn groups_of(tasks: &BTreeSet<String>) -> Vec<PathBuf> {
+    groups().into_iter().filter(|group| tasks.iter().any(|task| group.to_string_lossy().contains(task))).collect()
+}
+
+fn mounts() -> usize {
+    fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
+}
+
+/// Ids of the tasks that a state folder's log names.
+fn tasks_of(place: &Place) -> BTreeSet<String> {
+    let list = place.json(0, &["--json", "ps", "--all"]);
+    list.as_array().unwrap().iter().map(|line| line["task"].as_str().unwrap().to_owned()).collect()
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "still not so after 10 s: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn killed_at_any_point_nothing_lives_on_and_the_log_verifies() {
+    let place = Place::new();
+    place.expect(0, &["run", "--", "/bin/true"]);
+    for (round, delay) in [0u64, 1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 25, 60, 150].into_iter().enumerate() {
+        let seconds = format!("91{round:02}.{}", std::process::id());
+        let mut child = place.start(&["run", "--", "/bin/sleep", &seconds]);
+        std::thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until("the workload is dead", || processes_with(&seconds).is_empty());
+    }
+    place.expect(0, &["run", "--", "/bin/true"]);
+    place.expect(0, &["audit", "verify"]);
+    assert_eq!(place.json(0, &["--json", "ps"]).as_array().unwrap().len(), 0);
+    let states = place.json(0, &["--json", "ps", "--all"]);
+    let states: Vec<_> = states.as_array().unwrap().iter().map(|line| line["state"].as_str().unwrap()).collect();
+    assert!(states.contains(&"interrupted"), "the late kills interrupt a task: {states:?}");
+    assert!(states.iter().all(|state| matches!(*state, "interrupted" | "released")), "{states:?}");
+    assert_eq!(groups_of(&tasks_of(&place)), Vec::<PathBuf>::new());
+    assert_eq!(fs::read_dir(place.state().join("running")).unwrap().count(), 0);
+}
+
+#[test]
+fn after_two_hundred_runs_nothing_is_left_over() {
+    let place = Place::new();
+    place.expect(0, &["run", "--", "/bin/true"]);
+    let mounts_before = mounts();
+    let word = format!("left-over-{}", std::process::id());
+    for _ in 0..200 {
+        place.expect(0, &["run", "--", "/bin/sh", "-c", "(sleep 60 &) ; true", &word]);
+    }
+    assert_eq!(processes_with(&word), Vec::<u32>::new());
+    assert_eq!(mounts(), mounts_before);
+    let tasks = tasks_of(&place);
+    assert_eq!(tasks.len(), 201);
+    assert_eq!(groups_of(&tasks), Vec::<PathBuf>::new());
+    assert_eq!(fs::read_dir(place.state().join("running")).unwrap().count(), 0);
+    let here: BTreeSet<_> =
+        fs::read_dir(place.path(".")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(here, BTreeSet::from(["state".to_owned()]));
+    place.expect(0, &["audit", "verify"]);
+}
+
+#[test]
+fn ten_at_once_keep_apart() {
+    let place = Place::new();
+    let started: Vec<_> = (0..10)
+        .map(|number| {
+            let script = format!("echo {number} > /scratch/mine; sleep 0.2; cat /scratch/mine; ls /scratch | wc -l");
+            (number, place.start(&["run", "--", "/bin/sh", "-c", &script]))
+        })
+        .collect();
+    for (number, child) in started {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), format!("{number}\n1\n"));
+    }
+    place.expect(0, &["audit", "verify"]);
+    assert_eq!(tasks_of(&place).len(), 10);
+}
+
+/// A small file system, unmounted at the end.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: PathBuf, size: &str) -> Self {
+        fs::create_dir_all(&at).unwrap();
+        let options = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at).status().unwrap();
+        assert!(mounted.success());
+        Self(at)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn outputs_that_the_disk_cannot_take_leave_not_at_all() {
+    require_root!();
+    let place = Place::new();
+    let small = Small::mount(place.path("small"), "256k");
+    let script = "echo first > /output/a; head -c 1000000 /dev/urandom > /output/b";
+    let out = small.0.to_string_lossy().into_owned();
+    let told = place.output(&["run", "--output", &out, "--", "/bin/sh", "-c", script]);
+    assert_eq!(told.status.code(), Some(125), "{}", text(&told.stderr));
+    assert!(text(&told.stderr).contains("No space left"), "{}", text(&told.stderr));
+    assert_eq!(fs::read_dir(&small.0).unwrap().count(), 0);
+    place.expect(0, &["audit", "verify"]);
+}
+
+#[test]
+fn a_log_that_cannot_grow_starts_nothing() {
+    require_root!();
+    let place = Place::new();
+    let _small = Small::mount(place.state(), "128k");
+    place.expect(0, &["run", "--", "/bin/true"]);
+    let ballast = place.state().join("ballast");
+    let _ = Command::new("dd").args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", ballast.display())).output();
+    let word = format!("not-started-{}", std::process::id());
+    let told = place.output(&["run", "--", "/bin/echo", &word]);
+    assert_eq!(told.status.code(), Some(125), "{}", text(&told.stderr));
+    assert_eq!(text(&told.stdout), "", "the workload ran without its intent in the log");
+    fs::remove_file(ballast).unwrap();
+    place.expect(0, &["run", "--", "/bin/true"]);
+    place.expect(0, &["audit", "verify"]);
+}

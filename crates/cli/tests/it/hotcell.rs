@@ -1,0 +1,64 @@
+//! The real binary, with a state folder of its own for each test.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with a state, gone at the end.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A command of hotcell with this place's state, run in this place.
+    pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotcell"));
+        command.arg("--state").arg(self.state()).args(arguments).stdin(Stdio::null());
+        command.env_remove("XDG_STATE_HOME").env("HOME", self.0.path()).current_dir(self.0.path());
+        command
+    }
+
+    pub(crate) fn output<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn start<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs, expects this status, and gives standard output.
+    pub(crate) fn expect<A: AsRef<OsStr> + std::fmt::Debug>(&self, status: i32, arguments: &[A]) -> String {
+        let output = self.output(arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{err}");
+        out
+    }
+
+    /// The same, as JSON.
+    pub(crate) fn json<A: AsRef<OsStr> + std::fmt::Debug>(&self, status: i32, arguments: &[A]) -> Value {
+        serde_json::from_str(&self.expect(status, arguments)).unwrap()
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

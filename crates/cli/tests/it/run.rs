@@ -1,0 +1,188 @@
+//! `hotcell run` as its users meet it.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use hotcell_testkit::{require_program, workspace};
+use serde_json::Value;
+
+use crate::hotcell::{Place, text};
+
+fn biopsy(name: &str) -> String {
+    workspace().join("examples/biopsy").join(name).to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_program_runs_on_data_and_its_output_comes_back() {
+    require_program!("python3");
+    let place = Place::new();
+    fs::create_dir_all(place.path("code")).unwrap();
+    place.file("code/job.py", "rows = open('/input/data').read().split()\nopen('/output/n', 'w').write(str(len(rows)))\n");
+    place.file("table.csv", "a\nb\nc\n");
+    let arguments =
+        ["run", "--code", "code", "--input", "data=table.csv", "--output", "out", "--", "python3", "job.py"];
+    place.expect(0, &arguments);
+    assert_eq!(fs::read_to_string(place.path("out/n")).unwrap(), "3");
+}
+
+#[test]
+fn a_model_scores_a_table() {
+    let place = Place::new();
+    let (model, table) = (biopsy("model.onnx"), format!("data={}", biopsy("patients.csv")));
+    let report =
+        place.json(0, &["--json", "run", "--model", &model, "--input", &table, "--output", "out"]);
+    assert_eq!(report["outcome"], "released");
+    assert_eq!(report["outputs"][0]["path"], "scores.csv");
+    let scores = fs::read_to_string(place.path("out/scores.csv")).unwrap();
+    assert_eq!(scores.lines().count(), 570);
+    assert!(report["timings"]["run"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn live_streams_pass_and_json_keeps_them_apart() {
+    let place = Place::new();
+    let script = "echo out; echo err >&2";
+    let output = place.output(&["run", "--", "/bin/sh", "-c", script]);
+    assert_eq!((text(&output.stdout), text(&output.stderr)), ("out\n".into(), "err\n".into()));
+    let report = place.json(0, &["--json", "run", "--", "/bin/sh", "-c", script]);
+    assert_eq!((report["stdout"].as_str(), report["stderr"].as_str()), (Some("out\n"), Some("err\n")));
+    assert_eq!(report["streams"][0]["disposition"], "live-uninspected");
+}
+
+#[test]
+fn standard_input_is_handed_on_only_when_asked() {
+    let place = Place::new();
+    for (option, expected) in [(true, "hello"), (false, "")] {
+        let mut arguments = vec!["run"];
+        if option {
+            arguments.push("--stdin");
+        }
+        arguments.extend(["--", "/bin/cat"]);
+        let mut command = place.command(&arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Where it is not asked for nobody reads it, and the pipe may be closed already.
+        let _ = child.stdin.take().unwrap().write_all(b"hello");
+        assert_eq!(text(&child.wait_with_output().unwrap().stdout), expected);
+    }
+}
+
+#[test]
+fn statuses_are_passed_on_and_bad_wishes_are_named() {
+    let place = Place::new();
+    for (arguments, status, word) in [
+        (&["run", "--", "/bin/sh", "-c", "exit 42"][..], 42, ""),
+        (&["run", "--", "/bin/sh", "-c", "kill -9 $$"], 137, ""),
+        (&["run", "--", "no-such-program"], 127, "no-such-program"),
+        (&["run"], 2, "nothing to run"),
+        (&["run", "--egress", "example.org", "--", "true"], 2, "--egress"),
+        (&["run", "--best-effort", "everything", "--", "true"], 2, "seccomp"),
+        (&["run", "--limit", "wall=200ms", "--", "/bin/sleep", "9"], 124, "--limit wall"),
+        (&["run", "--limit", "memory=1TiB", "--", "true"], 2, "memory"),
+        (&["run", "--limit", "tea=1", "--", "true"], 2, "tea"),
+        (&["run", "--input", "data", "--", "true"], 2, "NAME=VALUE"),
+        (&["run", "--input", "data=/no/such/file", "--", "true"], 125, "/no/such/file"),
+        (&["run", "--task", "missing.toml"], 125, "missing.toml"),
+        (&["run", "--profile", "lenient", "--", "true"], 2, "lenient"),
+        (&["run", "--recipient", "age1wrong", "--", "true"], 2, "age1wrong"),
+        (&["run", "--key", "k", "--", "true"], 2, "--model"),
+    ] {
+        let output = place.output(arguments);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {told}");
+        assert!(told.contains(word), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_and_does_nothing() {
+    let place = Place::new();
+    let told = place.json(0, &["--json", "run", "--dry-run", "--output", "out", "--", "/bin/true"]);
+    assert_eq!(told["profile"], "strict");
+    assert!(told["rules"].as_array().unwrap().iter().any(|rule| rule == "owner-runs-own-task"));
+    assert!(!place.path("out").exists() && !place.state().join("log").exists());
+}
+
+#[test]
+fn a_sealed_model_is_opened_for_the_built_in_runner_only() {
+    require_program!("age");
+    let place = Place::new();
+    sealed(&place);
+    place.file("task.toml", include_str!("../../assets/demo-task.toml"));
+    fs::copy(biopsy("patients.csv"), place.path("patients.csv")).unwrap();
+    place.expect(0, &["run", "--task", "task.toml"]);
+    let opened = Command::new("age").args(["-d", "-i"]).arg(place.path("reader.key")).arg(place.path("out/scores.csv.age"));
+    let scores = text(&opened.output().unwrap().stdout);
+    assert_eq!(scores.lines().count(), 570, "the public age tool opens the result");
+    assert!(scores.starts_with("patient,probability_malignant,malignant\nP0001,"));
+
+    let with_model = ["run", "--model", "model.sealed", "--key", "hospital.key"];
+    let copy = [&with_model[..], &["--output", "out", "--", "cp", "/model/model.onnx", "/output"]].concat();
+    let told = place.output(&copy);
+    assert_eq!(told.status.code(), Some(121), "{}", text(&told.stderr));
+    assert!(text(&told.stderr).contains("the vendor's terms do not let this program read the model"));
+    assert!(!place.path("out/model.onnx").exists());
+}
+
+#[test]
+fn a_package_with_one_byte_changed_or_another_key_gives_123() {
+    let place = Place::new();
+    sealed(&place);
+    fs::copy(biopsy("patients.csv"), place.path("patients.csv")).unwrap();
+    place.file("task.toml", include_str!("../../assets/demo-task.toml"));
+    let good = fs::read(place.path("model.sealed")).unwrap();
+    for at in [good.len() - 1, good.len() / 2, 900, 20] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(place.path("model.sealed"), bad).unwrap();
+        place.expect(123, &["run", "--task", "task.toml"]);
+        assert!(!place.path("out/scores.csv.age").exists(), "byte {at}");
+    }
+    fs::write(place.path("model.sealed"), &good[..good.len() - 1]).unwrap();
+    place.expect(123, &["run", "--task", "task.toml"]);
+    fs::write(place.path("model.sealed"), good).unwrap();
+    place.expect(123, &["run", "--task", "task.toml", "--model", "model.sealed", "--key", "reader.key"]);
+    place.expect(0, &["run", "--task", "task.toml"]);
+}
+
+/// Keys, and the example's model sealed to the hospital.
+fn sealed(place: &Place) {
+    place.expect(0, &["keygen", "--output", "hospital.key"]);
+    place.expect(0, &["keygen", "--output", "reader.key"]);
+    place.expect(0, &["keygen", "--signing", "--output", "vendor.key"]);
+    let model = biopsy("model.onnx");
+    let seal = ["seal", "--model", "example/biopsy", "--model-version", "1", "--sign", "vendor.key"];
+    let files = ["--recipient", "hospital.key.pub", "--output", "model.sealed", &model];
+    place.expect(0, &[&seal[..], &files[..]].concat());
+}
+
+#[test]
+fn a_finished_task_can_be_looked_at() {
+    let place = Place::new();
+    let report = place.json(0, &["--json", "run", "--receipt", "r.json", "--", "/bin/sh", "-c", "echo said"]);
+    let task = report["task"].as_str().unwrap();
+    assert_eq!(place.expect(0, &["logs", task]), "said\n");
+    assert!(place.expect(0, &["show", task]).contains(task));
+    let all = place.json(0, &["--json", "ps", "--all"]);
+    assert_eq!((all[0]["task"].as_str(), all[0]["state"].as_str()), (Some(task), Some("released")));
+    let trust = place.state().join("keys/signing.key.pub").to_string_lossy().into_owned();
+    place.expect(0, &["receipt", "verify", "r.json", "--trust", &trust]);
+    place.expect(1, &["receipt", "verify", "r.json"]);
+    place.expect(1, &["show", "t-aaaaaaaaaaaaaaaa"]);
+    place.expect(2, &["show", "nonsense"]);
+    let events = place.json(0, &["--json", "audit", "show", "--task", task]);
+    assert!(events.as_array().is_some_and(|events| events.len() >= 6), "{events}");
+}
+
+#[test]
+fn a_signal_to_hotcell_ends_the_task_in_order() {
+    let place = Place::new();
+    let mut child = place.start(&["run", "--", "/bin/sh", "-c", "echo ready; sleep 60"]);
+    let mut ready = [0; 6];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    let id = i32::try_from(child.id()).unwrap();
+    assert!(Command::new("kill").args(["-INT", &id.to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let all: Value = place.json(0, &["--json", "ps", "--all"]);
+    assert_eq!(all[0]["state"], "cancelled");
+}
