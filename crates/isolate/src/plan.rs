@@ -247,7 +247,7 @@ impl Plan {
             source,
         })?;
         let at = real.to_string_lossy().trim_start_matches('/').to_owned();
-        self.parents(&at, &mut Vec::new())?;
+        self.parents(&at, &mut vec!["var".to_owned()])?;
         self.mount_point(&at, true)?;
         self.push(Step::Bind {
             source: &c_os(real.as_os_str())?,
@@ -306,7 +306,10 @@ impl Plan {
         if spec.code.is_some() {
             self.push(Step::Dir { path: c"code", mode: 0o755 });
         }
-        self.push(Step::Link { target: c"scratch", path: c"tmp" });
+        if !spec.omits(Wall::MountNamespace) {
+            // Else the state, which stays in sight, may lie in the host's own.
+            self.push(Step::Link { target: c"scratch", path: c"tmp" });
+        }
         self.push(Step::Link { target: c"/scratch", path: c"var/tmp" });
         let id = INNER_ID;
         for (path, content) in [

@@ -15,12 +15,12 @@ mod surroundings;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use hotcell_isolate::{Omitted, Spec};
+use hotcell_isolate::{Io, Omitted, Sandbox, Spec};
 use hotcell_policy::{Origin, Overlay, Profile};
 use hotcell_types::Wall;
 use syscalls::Sysno;
 
-use crate::harness::{Ran, run_with, spec};
+use crate::harness::{Ran, grant, run_with, spec};
 
 pub(crate) const EPERM: i64 = -1;
 pub(crate) const ENOENT: i64 = -2;
@@ -128,18 +128,43 @@ impl Scene {
 
     /// Runs a command without these walls.
     pub(crate) fn run(&self, command: &[&str], off: &[Wall]) -> Ran {
+        let spec = self.spec(command, off);
+        run_with(spec, self.profile(), off).unwrap_or_else(|error| panic!("without {off:?}: {error}: {error:?}"))
+    }
+
+    /// Runs a command under all walls and looks at the sandbox from outside, given its task's name, when the command
+    /// has written something.
+    pub(crate) fn watch(&self, command: &[&str], look: &mut dyn FnMut(&str)) {
+        let spec = self.spec(command, &[]);
+        let task = spec.task.to_string();
+        let grant = grant(spec.task, self.profile(), &[]);
+        let running = Sandbox::build(&grant, spec).unwrap().lock(&grant).unwrap().start().unwrap();
+        let mut seen = false;
+        let mut stdout = |bytes: &[u8]| {
+            if !bytes.is_empty() && !std::mem::replace(&mut seen, true) {
+                look(&task);
+            }
+        };
+        let io = &mut Io { stdout: &mut stdout, stderr: &mut |_| {}, cancel: None };
+        running.wait(io).unwrap().destroy().unwrap();
+        assert!(seen, "the command said nothing");
+    }
+
+    fn profile(&self) -> Profile {
         let mut overlay = Overlay::default();
         for setting in &self.settings {
             overlay.set_limit(setting).unwrap();
         }
-        let profile = Profile::builtin("strict").unwrap().narrow(&overlay, &Origin::Flag("--limit".into())).unwrap();
-        let spec = Spec {
+        Profile::builtin("strict").unwrap().narrow(&overlay, &Origin::Flag("--limit".into())).unwrap()
+    }
+
+    fn spec(&self, command: &[&str], off: &[Wall]) -> Spec {
+        Spec {
             inputs: self.inputs.clone(),
             code: self.code.clone(),
             omitted: Omitted::dangerous_without(off),
             ..spec(command, self.state.path())
-        };
-        run_with(spec, profile, off).unwrap_or_else(|error| panic!("without {off:?}: {error}: {error:?}"))
+        }
     }
 
     /// Runs a script without these walls; gives what it has seen.

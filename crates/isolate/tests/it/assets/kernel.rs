@@ -131,7 +131,7 @@ fn keys_of_the_caller_are_behind_a_keyring_of_its_own_and_the_filter() {
 }
 
 #[test]
-fn queues_and_shared_memory_of_the_host_are_behind_the_ipc_namespace_and_the_filter() {
+fn message_queues_of_the_host_are_behind_the_ipc_namespace_and_the_filter() {
     require_program!("python3");
     let number = std::process::id();
     let queue = Removed(seen_outside(&format!("seen = call('msgget', {number}, 0o1666)")));

@@ -1,8 +1,12 @@
 //! Limits: on memory, processes, time, files and storage. Each is tried twice: set low it stops the program, set
 //! so high that it is not met the same program comes through.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use hotcell_isolate::cgroup::GroupLimits;
 use hotcell_isolate::{Cause, Exit, Host};
-use hotcell_testkit::require_program;
+use hotcell_testkit::{require_program, require_root, skip};
 use hotcell_types::Wall::Capabilities;
 
 use super::{EAGAIN, EFBIG, ENOMEM, ENOSPC, EPERM, Scene, whole};
@@ -87,6 +91,34 @@ def bomb():
             time.sleep(30)
 seen = attempt(bomb)";
     limits("pids=20", "pids=100", bomb, EAGAIN);
+}
+
+#[test]
+fn the_process_limit_of_a_control_group_holds_by_itself() {
+    // Root is above the other wall, RLIMIT_NPROC, which stands alone where a user has no control group.
+    require_root!();
+    require_program!("python3");
+    let cgroups = Host::look().unwrap().cgroups;
+    if !cgroups.has_pids() {
+        skip!("no control group with a process limit here");
+    }
+    let forked = |pids: u64| {
+        let limits = GroupLimits { memory_bytes: 1 << 30, pids, cpu_millis: None };
+        let group = cgroups.make(&format!("hotcell-test-{}-{pids}", std::process::id()), &limits).unwrap();
+        let script = "input()\nimport time\ndef bomb():\n    for number in range(20):\n        \
+                      if os.fork() == 0:\n            time.sleep(1)\n            os._exit(0)\nseen = attempt(bomb)\n\
+                      while attempt(os.wait) == 0: pass";
+        let mut child = Command::new("python3");
+        child.args(["-c", &whole(script)]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        group.take_in(child.id() as i32).unwrap();
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        group.remove().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(forked(10), format!("seen {EAGAIN}"));
+    assert_eq!(forked(100), "seen 0");
 }
 
 #[test]

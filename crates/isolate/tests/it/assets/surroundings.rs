@@ -2,7 +2,8 @@
 
 use std::fs::File;
 
-use hotcell_testkit::{require_program, skip};
+use hotcell_isolate::Host;
+use hotcell_testkit::{require_program, require_root, skip};
 use hotcell_types::Wall::{CgroupNamespace, CoreDumps, Descriptors};
 
 use super::Scene;
@@ -20,6 +21,48 @@ found = [number for number in range(3, 1024) if attempt(lambda: os.fstat(number)
 secrets = [number for number in found if attempt(lambda: os.pread(number, 13, 0)) == 0]
 seen = 1 if any(os.pread(number, 13, 0) == b'of the caller' for number in secrets) else -1 - len(found)";
     scene.stops(attack, -1, &[(Descriptors, -1)]);
+}
+
+#[test]
+fn the_guardian_of_a_sandbox_holds_its_two_descriptors_and_no_more() {
+    // It cannot be looked at by its own user.
+    require_root!();
+    if !Host::look().unwrap().cgroups.has_pids() {
+        skip!("no control group to find the sandbox by");
+    }
+    let scene = Scene::new();
+    let careless = File::open(scene.host_file("secret", 0o600, b"of the caller")).unwrap();
+    rustix::io::fcntl_setfd(&careless, rustix::io::FdFlags::empty()).unwrap();
+    let mut held = Vec::new();
+    scene.watch(&["sh", "-c", "echo here; sleep 2"], &mut |task| {
+        // The workload may speak before its guardian has come to rest.
+        for _ in 0..100 {
+            held = descriptors_of_first_process(task);
+            if held.len() == 2 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    });
+    let mut held: Vec<_> = held.iter().map(|path| path.to_string_lossy()).collect();
+    held.sort_unstable();
+    assert!(
+        matches!(&held[..], [signals, control] if signals.contains("signalfd") && control.contains("socket")),
+        "{held:?}"
+    );
+}
+
+/// Where the descriptors of a sandbox's first process lead; the sandbox is found by its control groups.
+fn descriptors_of_first_process(task: &str) -> Vec<std::path::PathBuf> {
+    for process in std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
+        let read = |name: &str| std::fs::read_to_string(process.join(name)).unwrap_or_default();
+        let is_first = read("status").lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"));
+        if is_first && read("cgroup").contains(task) {
+            let links = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+            return links.filter_map(|link| std::fs::read_link(link.path()).ok()).collect();
+        }
+    }
+    Vec::new()
 }
 
 #[test]
