@@ -15,7 +15,7 @@ mod surroundings;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use hotcell_isolate::{Io, Omitted, Sandbox, Spec};
+use hotcell_isolate::{Io, ModelMount, Omitted, Sandbox, Spec};
 use hotcell_policy::{Origin, Overlay, Profile};
 use hotcell_types::Wall;
 use syscalls::Sysno;
@@ -92,6 +92,7 @@ pub(crate) struct Scene {
     state: tempfile::TempDir,
     pub(crate) inputs: Vec<hotcell_isolate::Input>,
     pub(crate) code: Option<PathBuf>,
+    pub(crate) model: Option<ModelMount>,
     pub(crate) settings: Vec<String>,
 }
 
@@ -100,7 +101,7 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let state = tempfile::tempdir_in(hotcell_testkit::data_dir()).unwrap();
         std::fs::set_permissions(state.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        Self { state, inputs: Vec::new(), code: None, settings: Vec::new() }
+        Self { state, inputs: Vec::new(), code: None, model: None, settings: Vec::new() }
     }
 
     /// With this limit in place of the profile's.
@@ -162,6 +163,7 @@ impl Scene {
         Spec {
             inputs: self.inputs.clone(),
             code: self.code.clone(),
+            model: self.model.clone(),
             omitted: Omitted::dangerous_without(off),
             ..spec(command, self.state.path())
         }

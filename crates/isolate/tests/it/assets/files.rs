@@ -1,6 +1,6 @@
 //! Files of the host, and what is shown read-only.
 
-use hotcell_isolate::Input;
+use hotcell_isolate::{Input, ModelMount};
 use hotcell_testkit::require_program;
 use hotcell_types::Wall::{Landlock, MountNamespace, PidNamespace, ReadOnly, UserNamespace};
 
@@ -67,6 +67,16 @@ fn the_code_folder_is_read_only_by_its_mount_and_by_landlock() {
     scene.host_file("code/main.py", 0o666, b"pass\n");
     scene.allows("seen = len(open('main.py').read())");
     let attack = "seen = attempt(lambda: open('main.py', 'a').write('# more'))";
+    scene.stops(attack, EROFS, &[(ReadOnly, EROFS), (Landlock, EACCES)]);
+}
+
+#[test]
+fn a_plain_model_is_read_only_by_its_mount_and_by_landlock() {
+    require_program!("python3");
+    let mut scene = Scene::new();
+    scene.model = Some(ModelMount::Plain { path: scene.host_file("weights", 0o666, b"1234") });
+    scene.allows("seen = len(open('/model/weights').read())");
+    let attack = "seen = attempt(lambda: open('/model/weights', 'r+').write('4'))";
     scene.stops(attack, EROFS, &[(ReadOnly, EROFS), (Landlock, EACCES)]);
 }
 

@@ -143,7 +143,7 @@ fn limits_of_a_process_are_not_raised_by_it() {
              except ValueError:\n    seen = {EPERM}"
         );
         assert_eq!(scene.seen(&raise, &[]), EPERM, "{resource}");
-        // Raising takes a capability over the host's users, which even a sandbox with all of its own has not.
+        // Raising takes a capability over the host's users, which a sandbox with users of its own cannot have.
         assert_eq!(scene.seen(&raise, &[Capabilities]), EPERM, "{resource}");
     }
 }

@@ -45,6 +45,7 @@ impl Drop for Victim {
 #[test]
 fn processes_of_the_host_cannot_be_signalled() {
     require_program!("python3");
+    require_program!("setpriv");
     let mut victim = Victim::new();
     let scene = Scene::new();
     scene.allows(
@@ -66,6 +67,7 @@ fn processes_of_the_host_cannot_be_signalled() {
 #[test]
 fn processes_of_the_host_cannot_be_seen_behind_the_process_namespace_alone() {
     require_program!("python3");
+    require_program!("setpriv");
     let victim = Victim::new();
     let scene = Scene::new();
     scene.allows("seen = len(open('/proc/self/cmdline').read())");
