@@ -104,6 +104,11 @@ impl Scene {
         Self { state, inputs: Vec::new(), code: None, model: None, settings: Vec::new() }
     }
 
+    /// The state folder.
+    pub(crate) fn state(&self) -> &std::path::Path {
+        self.state.path()
+    }
+
     /// With this limit in place of the profile's.
     pub(crate) fn limited(setting: &str) -> Self {
         let mut scene = Self::new();

@@ -4,4 +4,5 @@
 mod assets;
 mod harness;
 mod preflight;
+mod teardown;
 mod walls;
