@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use hotcell_testkit::{is_root, require_program, require_root};
+use hotcell_testkit::{is_root, require_program, require_root, skip};
 use hotcell_types::Wall::{self, Landlock, PidNamespace, Seccomp, UserNamespace};
 
 use super::{EACCES, ENOENT, EPERM, ESRCH, Scene, seen_outside};
@@ -87,10 +87,18 @@ fn the_environment_of_a_process_of_the_host_cannot_be_read() {
     alone_and_none(&scene, &attack, ENOENT, walls);
 }
 
+/// Whether the host lets a user trace its other processes: where it does not, the attack fails without any wall.
+fn may_trace() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").map_or(true, |scope| scope.trim() == "0")
+}
+
 #[test]
 fn memory_of_a_process_of_the_host_cannot_be_read() {
     require_program!("python3");
     require_program!("setpriv");
+    if !may_trace() {
+        skip!("this host lets nobody trace what is not its child (kernel.yama.ptrace_scope)");
+    }
     let victim = Victim::new();
     let scene = Scene::new();
     let map = std::fs::read_to_string(format!("/proc/{}/maps", victim.pid())).unwrap();
@@ -111,6 +119,9 @@ fn memory_of_a_process_of_the_host_cannot_be_read() {
 fn descriptors_of_a_process_of_the_host_cannot_be_taken() {
     require_program!("python3");
     require_program!("setpriv");
+    if !may_trace() {
+        skip!("this host lets nobody trace what is not its child (kernel.yama.ptrace_scope)");
+    }
     let victim = Victim::new();
     let scene = Scene::new();
     let attack = format!(
