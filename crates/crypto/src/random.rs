@@ -1,6 +1,10 @@
-//! Random bytes, from the operating system by way of aws-lc-rs.
+//! Random bytes, from the kernel's generator.
+//!
+//! Not from aws-lc's: it measures jitter of the processor before its first number, which costs each process 40 ms.
 
 use hpke::rand_core;
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Random bytes fit for keys.
 ///
@@ -13,8 +17,14 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 pub(crate) fn fill(bytes: &mut [u8]) {
-    if aws_lc_rs::rand::fill(bytes).is_err() {
-        std::process::abort();
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        // Without flags it waits until the generator is seeded.
+        match getrandom(rest, GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(_) => std::process::abort(),
+        }
     }
 }
 
