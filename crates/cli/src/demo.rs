@@ -35,14 +35,14 @@ pub(crate) struct Arguments {
 
 const PATIENTS: &str = include_str!("../../../examples/biopsy/patients.csv");
 const MODEL: &[u8] = include_bytes!("../../../examples/biopsy/model.onnx");
-const TASK: &str = include_str!("../assets/demo-task.toml");
+const TASK: &str = include_str!("../../../examples/biopsy/task.toml");
 
 /// What the hostile runner does beyond its attempts to get out, and what is expected to stop it.
 const WALLS: &[(&str, &str, &str)] = &[
     ("read-home", "read the home folders and /etc/shadow", "mount-namespace: they are not there"),
     ("reach-network", "open a connection to the network", "seccomp, before the network-namespace"),
     ("trace-process", "trace a process", "seccomp"),
-    ("write-input", "change the input", "read-only mount"),
+    ("write-input", "change the input", "Landlock, before the read-only mount"),
     ("write-host", "write to the host's /usr/bin", "read-only mount"),
 ];
 

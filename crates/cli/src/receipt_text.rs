@@ -83,9 +83,12 @@ fn times(body: &ReceiptBody) -> String {
 /// The walls that stand in a line, those that do not in one each.
 fn walls(body: &ReceiptBody, lines: &mut Lines<'_>) -> io::Result<()> {
     let is_full = |seen: &&Observation| seen.holds && seen.enforcement == Enforcement::Full;
-    let full: Vec<_> = body.walls.iter().filter(is_full).map(|seen| seen.wall.label()).collect();
-    let count = format!("{} of {} seen to stand in full", full.len(), body.walls.len());
-    lines.add("walls", if full.is_empty() { count } else { format!("{count}: {}", full.join(", ")) })?;
+    let seen_full = body.walls.iter().filter(is_full).count();
+    let mut names: Vec<_> = body.walls.iter().filter(is_full).map(|seen| seen.wall.label()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let count = format!("{seen_full} of {} observations saw a wall stand in full", body.walls.len());
+    lines.add("walls", if names.is_empty() { count } else { format!("{count}: {}", names.join(", ")) })?;
     for seen in body.walls.iter().filter(|seen| !is_full(seen)) {
         let how = match &seen.enforcement {
             Enforcement::Full => "in full".to_owned(),

@@ -183,7 +183,7 @@ impl Trial {
             Probe::Open => format!("open({text})"),
             Probe::MapExecutable => format!("mmap({text}, PROT_EXEC)"),
             Probe::ExecuteFile => format!("execve({text})"),
-            Probe::Status => format!("/proc/self/status {text}"),
+            Probe::Status => format!("/proc/self/status {}", text.trim_end_matches(':')),
             Probe::NewUserNamespace => "unshare(CLONE_NEWUSER)".into(),
             Probe::X32 => "getpid by its x32 number".into(),
             Probe::Trace => "ptrace(PTRACE_TRACEME)".into(),

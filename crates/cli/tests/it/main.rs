@@ -4,4 +4,5 @@
 mod crash;
 mod demo;
 mod hotcell;
+mod readme;
 mod run;

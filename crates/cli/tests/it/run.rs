@@ -108,7 +108,7 @@ fn a_sealed_model_is_opened_for_the_built_in_runner_only() {
     require_program!("age");
     let place = Place::new();
     sealed(&place);
-    place.file("task.toml", include_str!("../../assets/demo-task.toml"));
+    place.file("task.toml", include_str!("../../../../examples/biopsy/task.toml"));
     fs::copy(biopsy("patients.csv"), place.path("patients.csv")).unwrap();
     place.expect(0, &["run", "--task", "task.toml"]);
     let open = ["-d", "-i", "reader.key", "out/scores.csv.age"];
@@ -130,7 +130,7 @@ fn a_package_with_one_byte_changed_or_another_key_gives_123() {
     let place = Place::new();
     sealed(&place);
     fs::copy(biopsy("patients.csv"), place.path("patients.csv")).unwrap();
-    place.file("task.toml", include_str!("../../assets/demo-task.toml"));
+    place.file("task.toml", include_str!("../../../../examples/biopsy/task.toml"));
     let good = fs::read(place.path("model.sealed")).unwrap();
     for at in [good.len() - 1, good.len() / 2, 900, 20] {
         let mut bad = good.clone();
