@@ -42,7 +42,7 @@ const WALLS: &[(&str, &str, &str)] = &[
     ("read-home", "read the home folders and /etc/shadow", "mount-namespace: they are not there"),
     ("reach-network", "open a connection to the network", "seccomp, before the network-namespace"),
     ("trace-process", "trace a process", "seccomp"),
-    ("write-input", "change the input", "Landlock, before the read-only mount"),
+    ("write-input", "change the input", "read-only mount, and the owner of the file"),
     ("write-host", "write to the host's /usr/bin", "read-only mount"),
 ];
 

@@ -187,3 +187,10 @@ fn a_signal_to_hotcell_ends_the_task_in_order() {
     let all: Value = place.json(0, &["--json", "ps", "--all"]);
     assert_eq!(all[0]["state"], "cancelled");
 }
+
+#[test]
+fn the_program_that_is_shipped_cannot_leave_out_a_wall() {
+    let mark = ["HOTCELL-DANGEROUS", "-WITHOUT-WALLS"].concat();
+    let program = fs::read(env!("CARGO_BIN_EXE_hotcell")).unwrap();
+    assert!(!program.windows(mark.len()).any(|bytes| bytes == mark.as_bytes()));
+}

@@ -53,3 +53,11 @@ fn assert_missed(wall: Wall, omitted: &[Wall]) {
         Ok(_) => panic!("{wall}: left out, and nobody missed it"),
     }
 }
+
+#[test]
+fn a_program_that_can_leave_out_walls_carries_the_mark_of_it() {
+    // Put together here, so that this test does not itself bring what it looks for.
+    let mark = ["HOTCELL-DANGEROUS", "-WITHOUT-WALLS"].concat();
+    let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    assert!(program.windows(mark.len()).any(|bytes| bytes == mark.as_bytes()));
+}
