@@ -1,8 +1,17 @@
 //! The `hotcell` binary as its users meet it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests that cannot go on fail")]
 
+mod audit;
 mod crash;
 mod demo;
+mod doctor;
+mod errors;
+mod folder;
 mod hotcell;
+mod keys;
+mod package;
+mod policy;
 mod readme;
+mod receipt;
 mod run;
+mod seal;

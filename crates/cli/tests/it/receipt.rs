@@ -1,0 +1,183 @@
+//! `hotcell receipt verify`.
+
+use std::fs;
+
+use hotcell_audit::receipt::issue;
+use hotcell_task::open_log;
+use hotcell_types::{
+    Bits, Destroyed, Digest, Enforcement, GrantId, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
+    OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord, TaskId, Timestamp, Wall, WorkloadRecord,
+};
+
+use crate::hotcell::{Place, text};
+
+fn observation(wall: Wall, enforcement: Enforcement) -> Observation {
+    let (tried, expected, seen) = ("socket".to_owned(), "EPERM".to_owned(), "EPERM".to_owned());
+    Observation { wall, tried, expected, seen, holds: true, enforcement }
+}
+
+/// A receipt with something under each heading; the strings that a stranger may choose try to command the terminal.
+fn body() -> ReceiptBody {
+    let partial = Enforcement::Partial { missing: "watched every 50 ms".into() };
+    ReceiptBody {
+        task: TaskId::from_bytes([7; 10]),
+        hotcell_version: "0.1.0".into(),
+        outcome: Outcome::Released,
+        exit_status: Some(0),
+        submitted: Timestamp(1_000),
+        started: Some(Timestamp(2_000)),
+        ended: Timestamp(3_500),
+        principal: "local:1000".into(),
+        purpose: "second\x1b[2J opinion".into(),
+        policy: PolicyRecord {
+            grant: GrantId::from_bytes([8; 10]),
+            rules: vec!["run-local".into()],
+            policy_digest: Digest([1; 32]),
+            profile: "infer".into(),
+            profile_digest: Digest([2; 32]),
+        },
+        isolation: "process".into(),
+        caveats: vec!["not protected from the user who ran it".into()],
+        walls: vec![observation(Wall::Seccomp, Enforcement::Full), observation(Wall::MemoryLimit, partial)],
+        best_effort: vec!["landlock".into()],
+        limits: vec![LimitRecord {
+            name: "memory".into(),
+            limit: "512 MiB".into(),
+            used: Some("20 MiB".into()),
+            enforcement: "full".into(),
+            reached: false,
+        }],
+        workload: WorkloadRecord {
+            kind: "command".into(),
+            command: vec!["python3".into(), "x.py".into()],
+            digest: None,
+        },
+        model: Some(ModelRecord {
+            id: "example/scorer".into(),
+            version: Some(3),
+            sealed: true,
+            digest: Digest([3; 32]),
+            signer: Some("hotcell-verify1vendor".into()),
+        }),
+        inputs: vec![InputRecord { name: "data".into(), bytes: 99, files: 2, commitment: Some(Digest([4; 32])) }],
+        outputs: vec![OutputRecord {
+            path: "scores\n.csv".into(),
+            bytes: 10,
+            digest: Digest([5; 32]),
+            form: "canonical".into(),
+            rows: Some(3),
+            capacity: Bits(36.5),
+            recipients: vec!["age1customer".into()],
+        }],
+        streams: vec![StreamRecord { name: "stdout".into(), bytes: 12, disposition: "withheld".into() }],
+        capacity: Bits(36.5),
+        refusals: vec![Refusal { code: "INS-303".into(), what: "the stream holds values of the input".into() }],
+        destroyed: vec![Destroyed { what: "processes".into(), how: "killed and reaped".into() }],
+    }
+}
+
+/// A place with a receipt `r` of the Hotcell whose public key is `signer.pub`, and the key of another.
+fn place() -> Place {
+    let place = Place::new();
+    let log = open_log(&place.state(), "0.0.0", Timestamp(0)).unwrap();
+    fs::write(place.path("r"), issue(&log, &body(), Timestamp(4_000), &[]).unwrap().as_bytes()).unwrap();
+    fs::copy(place.state().join("keys/signing.key.pub"), place.path("signer.pub")).unwrap();
+    place.expect(0, &["keygen", "--signing", "--output", "other"]);
+    place
+}
+
+#[test]
+fn an_intact_receipt_of_the_trusted_signer_is_shown_with_the_checks_it_passed() {
+    let place = place();
+    let told = place.expect(0, &["receipt", "verify", "r", "--trust", "signer.pub"]);
+    for part in [
+        "task        t-",
+        "released; the workload exited with 0",
+        "local:1000",
+        "second\\u{1b}[2J opinion",
+        "1970-01-01T00:00:02.000Z to 1970-01-01T00:00:03.500Z (1.500 s",
+        "infer (sha256:0202",
+        "run-local (g-",
+        "1 of 2 observations saw a wall stand in full: seccomp",
+        "memory-limit in part: watched every 50 ms",
+        "landlock, by --best-effort",
+        "memory 512 MiB, used 20 MiB (full)",
+        "python3 x.py",
+        "example/scorer version 3, sealed, signed by hotcell-verify1vendor",
+        "data: 2 files, 99 bytes, commitment sha256:0404",
+        "scores\\n.csv: 10 bytes, 3 rows, canonical, at most 37 bits, sealed to age1customer",
+        "stdout: 12 bytes, withheld",
+        "at most 37 bits left",
+        "the stream holds values of the input [INS-303]",
+        "processes: killed and reaped",
+        "not protected from the user who ran it",
+        "checked: the entry is in the log",
+        "(the trusted key)",
+        "unwitnessed",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    assert!(!told.contains('\x1b'));
+}
+
+#[test]
+fn as_json_everything_is_there() {
+    let place = place();
+    let told = place.json(0, &["--json", "receipt", "verify", "r", "--trust", "signer.pub"]);
+    assert_eq!(told["receipt"], serde_json::to_value(body()).unwrap());
+    assert_eq!((&told["trusted"], &told["witnessed"]), (&true.into(), &"unwitnessed".into()));
+    assert_eq!(told["signer"], fs::read_to_string(place.path("signer.pub")).unwrap().trim());
+    assert!(told.get("error").is_none());
+}
+
+#[test]
+fn without_a_key_to_trust_all_is_shown_and_the_answer_is_no() {
+    let place = place();
+    let output = place.output(&["receipt", "verify", "r"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("(unknown signer)"));
+    let told = text(&output.stderr);
+    assert!(told.contains("signature intact, signer unknown") && told.contains("AUD-201") && told.contains("--trust"));
+    let told = place.json(1, &["--json", "receipt", "verify", "r"]);
+    assert_eq!((&told["trusted"], &told["error"]["code"]), (&false.into(), &"AUD-201".into()));
+    assert_eq!(told["receipt"]["task"], body().task.to_string());
+}
+
+#[test]
+fn another_signer_and_every_alteration_is_refused_without_showing_anything() {
+    let place = place();
+    let receipt = fs::read(place.path("r")).unwrap();
+    let edit = |from: &str, to: &str| text(&receipt).replace(from, to).into_bytes();
+    let mut flipped = receipt.clone();
+    flipped[receipt.len() / 2] ^= 1;
+    for (name, bytes, code) in [
+        ("flipped", flipped, ""),
+        ("cut", receipt[..receipt.len() - 2].to_vec(), "AUD-204"),
+        ("longer", [&receipt[..], b"\n"].concat(), "AUD-204"),
+        ("other-version", edit("hotcell-receipt/v1", "hotcell-receipt/v2"), "AUD-204"),
+        ("empty", Vec::new(), "AUD-204"),
+        ("not-json", b"all is well".to_vec(), "AUD-204"),
+        ("huge", vec![b' '; 5 << 20], "AUD-203"),
+    ] {
+        fs::write(place.path(name), bytes).unwrap();
+        let told = place.json(123, &["--json", "receipt", "verify", name, "--trust", "signer.pub"]);
+        assert!(told["error"]["code"].as_str().unwrap().starts_with(code) && told.get("receipt").is_none(), "{told}");
+    }
+    let told = place.json(123, &["--json", "receipt", "verify", "r", "--trust", "other.pub"]);
+    assert_eq!(told["error"]["code"], "AUD-202");
+}
+
+#[test]
+fn a_key_or_file_that_is_none_is_told() {
+    let place = place();
+    place.expect(0, &["keygen", "--output", "encryption"]);
+    for (words, status) in [
+        (&["r", "--trust", "missing"][..], 2),
+        (&["r", "--trust", "encryption.pub"], 2),
+        (&["r", "--trust", "other"], 2),
+        (&["missing"], 125),
+        (&["."], 125),
+    ] {
+        place.expect(status, &[&["receipt", "verify"], words].concat());
+    }
+}
