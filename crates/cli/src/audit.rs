@@ -39,16 +39,17 @@ enum Command {
     },
 }
 
-/// Which events are shown. Default: all.
+/// Which events are shown.
 #[derive(Debug, Args)]
 struct Show {
-    /// Only events of this task.
+    /// Only events of this task. Default: of all tasks.
     #[arg(long, value_name = "ID")]
     task: Option<TaskId>,
-    /// Only events of this kind, as task-submitted or output-refused. May be repeated.
+    /// Only events of this kind, as task-submitted or output-refused. May be repeated. Default: of every kind.
     #[arg(long = "kind", value_name = "KIND", value_parser = kind)]
     kinds: Vec<EventKind>,
-    /// Only events from this date on (RFC 3339, as 2027-01-31 or 2027-01-31T12:00:00Z).
+    /// Only events from this date on (RFC 3339, as 2027-01-31 or 2027-01-31T12:00:00Z). Default: from the
+    /// beginning.
     #[arg(long, value_name = "DATE", value_parser = date::parse)]
     since: Option<Timestamp>,
 }

@@ -134,3 +134,25 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn help_is_the_reference_so_every_command_and_option_has_a_text() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "`{}` has no text", command.get_name());
+            for argument in command.get_arguments() {
+                let has_text = argument.get_help().is_some_and(|help| !help.to_string().is_empty());
+                assert!(has_text, "`{}` of `{}` has no text", argument.get_id(), command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        check(&command);
+    }
+}

@@ -147,11 +147,11 @@ fn explain(name: &str, limits: &[String], app: &App) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
-/// How far the local user may go, and who says so.
+/// How far the local user may go, and who says so where it is another one than who set the value.
 fn bound(row: &Effective) -> String {
     match (&row.bound, &row.bound_origin) {
-        (Some(bound), Some(origin)) => format!("{bound}, by {origin}"),
-        (Some(bound), None) => bound.clone(),
+        (Some(bound), Some(origin)) if *origin != row.origin => format!("{bound}, by {origin}"),
+        (Some(bound), _) => bound.clone(),
         (None, _) => String::new(),
     }
 }

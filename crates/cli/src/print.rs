@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 /// Prints one JSON value.
@@ -15,7 +15,7 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
 /// A table for a terminal.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(LINE_UNDER_HEADER).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.to_vec());
     if table.width().is_none_or(|width| width < LEAST_WIDTH) {
         table.set_width(LEAST_WIDTH);
@@ -45,6 +45,9 @@ pub(crate) fn plain_line(text: &str) -> String {
 fn is_bidirectional(character: char) -> bool {
     matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
+
+/// No lines but one under the header.
+const LINE_UNDER_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Some terminals say that they have no width; and in less than this no table can be read.
 const LEAST_WIDTH: u16 = 60;
