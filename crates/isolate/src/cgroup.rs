@@ -151,15 +151,10 @@ impl Group {
         Ok(folder)
     }
 
-    /// Puts a process, and what it will fork, into every group.
-    ///
-    /// # Errors
-    /// Whatever the kernel says.
-    pub fn take_in(&self, pid: i32) -> io::Result<()> {
-        for folder in &self.folders {
-            write(folder, "cgroup.procs", pid)?;
-        }
-        Ok(())
+    /// The files by which a process of one thread puts itself into each version 1 group, by writing `0`.
+    pub fn tasks_files(&self) -> Vec<PathBuf> {
+        let own = if self.is_v2 { &[][..] } else { &self.folders };
+        own.iter().map(|folder| folder.join("tasks")).collect()
     }
 
     /// Where the groups are, for a janitor.

@@ -85,13 +85,15 @@ impl Plan {
 
     /// Makes the plan.
     ///
-    /// `outer` is the user and group id outside; `privileged` whether Hotcell is root.
+    /// `outer` is the user and group id outside; `into_cgroup` whether a version 2 control group comes along, `joined`
+    /// the `tasks` files of version 1 ones.
     pub(crate) fn make(
         grant: &GrantUse,
         spec: &Spec,
         host: &Host,
         outer: (u32, u32),
         into_cgroup: bool,
+        joined: &[PathBuf],
     ) -> Result<Self, IsolateError> {
         let profile = grant.profile();
         let up = |wall: Wall| !spec.omits(wall);
@@ -118,6 +120,9 @@ impl Plan {
             Program::Runner { .. } => Some(sources.open(&mut plan, &host.executable, "the runner")?),
             Program::Command(_) => None,
         };
+        for tasks in joined {
+            plan.push(Step::Join { tasks: &c_os(tasks.as_os_str())? });
+        }
         plan.push(Step::Namespaces { flags: namespaces(&up), into_cgroup: u64::from(into_cgroup) });
 
         // The file system.

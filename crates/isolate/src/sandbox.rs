@@ -195,7 +195,8 @@ impl Sandbox {
         let outer_ids = outer.as_ref().map_or(host.ids, |outer| (outer.id(), outer.id()));
         let group = make_group(grant, &spec, &host)?;
         let v2 = open_v2(group.as_ref())?;
-        let plan = Plan::make(grant, &spec, &host, outer_ids, v2.is_some())?;
+        let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
+        let plan = Plan::make(grant, &spec, &host, outer_ids, v2.is_some(), &joined)?;
 
         let pipe = |what| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(host_error(what));
         let (stdout, stdout_writer) = pipe("making a pipe for standard output")?;
@@ -217,16 +218,6 @@ impl Sandbox {
             match (message, fd) {
                 (Message::Born { pid }, Some(fd)) => {
                     let pid = i32::try_from(pid).unwrap_or(0);
-                    if let (Some(group), None) = (&group, &v2) {
-                        // While the sandbox builds its file system: moving into a group waits for the kernel.
-                        if let Err(source) = group.take_in(pid) {
-                            let _ = rustix::process::pidfd_send_signal(&fd, rustix::process::Signal::KILL);
-                            return Err(IsolateError::Host {
-                                what: "putting the sandbox into its control group",
-                                source,
-                            });
-                        }
-                    }
                     born = Some((pid, fd));
                 }
                 (Message::Handed { step }, Some(fd)) if Some(step) == names.0.output_step => outputs = Some(fd),

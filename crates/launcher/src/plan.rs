@@ -120,6 +120,14 @@ steps! {
         /// The owning group on the disk.
         group: u64
     } = 3,
+    /// Puts the launcher, and with it what it gives birth to, into a control group of version 1.
+    ///
+    /// A process that moves itself, and it alone, does not wait for the kernel; one that is moved by another does,
+    /// for 10 ms and more.
+    Join {
+        /// Path outside of the group's `tasks`.
+        tasks: &'a CStr
+    } = 4,
 
     // The first process of the sandbox, in order.
 

@@ -98,6 +98,7 @@ impl Place {
         let mut command = Command::new(binary);
         command.arg0("hotcell-runner").arg("--model").arg(&self.model).arg("--input").arg(&self.rows);
         command.arg("--output").arg(self.folder.join("outside.csv"));
+        command.arg("--threads").arg(threads().to_string());
         command
     }
 
@@ -109,6 +110,11 @@ impl Place {
         command.arg("--output").arg(self.output());
         command
     }
+}
+
+/// As many as the profile `strict` grants and the host has: what the runner is given inside.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(2)
 }
 
 /// Writes a table's rows over and over, with keys counted up so that each stays unique.

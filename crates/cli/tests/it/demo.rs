@@ -14,10 +14,7 @@ fn the_demo_scores_all_patients_and_stops_every_attempt() {
     let told = place.expect(0, &["--json", "demo", "--keep", "kept"]);
     let steps: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
-    assert_eq!(
-        names,
-        ["begin", "seal", "authorize", "preflight", "run", "release", "receipt", "hostile", "summary"]
-    );
+    assert_eq!(names, ["begin", "seal", "authorize", "preflight", "run", "release", "receipt", "hostile", "summary"]);
     let summary = steps.last().unwrap();
     assert_eq!((summary["rows_scored"].as_u64(), summary["good"].as_bool()), (Some(569), Some(true)));
     let attempts = steps[7]["attempts"].as_array().unwrap();
@@ -44,7 +41,8 @@ fn agrees_with_diagnosis(scores: &str) {
     let truth = fs::read_to_string(workspace().join("examples/biopsy/diagnosis.csv")).unwrap();
     let right = scores.lines().skip(1).zip(truth.lines().skip(1)).filter(|(score, truth)| {
         let malignant = score.ends_with(",1");
-        let diagnosed = truth.rsplit(',').next().is_some_and(|word| word.starts_with('M') || word.starts_with('m') || word == "1");
+        let diagnosed =
+            truth.rsplit(',').next().is_some_and(|word| word.starts_with('M') || word.starts_with('m') || word == "1");
         malignant == diagnosed
     });
     assert!(right.count() > 550);

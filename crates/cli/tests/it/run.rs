@@ -18,7 +18,10 @@ fn a_program_runs_on_data_and_its_output_comes_back() {
     require_program!("python3");
     let place = Place::new();
     fs::create_dir_all(place.path("code")).unwrap();
-    place.file("code/job.py", "rows = open('/input/data').read().split()\nopen('/output/n', 'w').write(str(len(rows)))\n");
+    place.file(
+        "code/job.py",
+        "rows = open('/input/data').read().split()\nopen('/output/n', 'w').write(str(len(rows)))\n",
+    );
     place.file("table.csv", "a\nb\nc\n");
     let arguments =
         ["run", "--code", "code", "--input", "data=table.csv", "--output", "out", "--", "python3", "job.py"];
@@ -30,8 +33,7 @@ fn a_program_runs_on_data_and_its_output_comes_back() {
 fn a_model_scores_a_table() {
     let place = Place::new();
     let (model, table) = (biopsy("model.onnx"), format!("data={}", biopsy("patients.csv")));
-    let report =
-        place.json(0, &["--json", "run", "--model", &model, "--input", &table, "--output", "out"]);
+    let report = place.json(0, &["--json", "run", "--model", &model, "--input", &table, "--output", "out"]);
     assert_eq!(report["outcome"], "released");
     assert_eq!(report["outputs"][0]["path"], "scores.csv");
     let scores = fs::read_to_string(place.path("out/scores.csv")).unwrap();

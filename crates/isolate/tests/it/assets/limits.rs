@@ -111,7 +111,9 @@ fn the_process_limit_of_a_control_group_holds_by_itself() {
         let mut child = Command::new("python3");
         child.args(["-c", &whole(script)]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = child.spawn().unwrap();
-        group.take_in(child.id() as i32).unwrap();
+        for folder in group.folders() {
+            std::fs::write(folder.join("cgroup.procs"), child.id().to_string()).unwrap();
+        }
         child.stdin.take().unwrap().write_all(b"go\n").unwrap();
         let output = child.wait_with_output().unwrap();
         group.remove().unwrap();
