@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, pst};
-use cedar_policy_core::ast::{EntityType, Name, UnreservedId};
+use cedar_policy::pst;
+use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID, Name, RestrictedExpr, UnreservedId};
+use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::parser::{Node, cst};
 
 /// A question that cannot be put to Cedar. Whoever sees it denies.
@@ -29,34 +30,34 @@ pub(crate) fn type_name(name: &'static str) -> Result<EntityType, NameError> {
 }
 
 /// The entity `kind::"id"`.
-pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUid, NameError> {
-    let name = EntityTypeName::from(type_name(kind)?);
-    Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
+pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUID, NameError> {
+    Ok(EntityUID::from_components(type_name(kind)?, Eid::new(id), None))
 }
 
 /// An entity with attributes and parents.
 pub(crate) fn entity(
-    uid: EntityUid,
-    attributes: Vec<(&str, RestrictedExpression)>,
-    parents: HashSet<EntityUid>,
+    uid: EntityUID,
+    attributes: Vec<(&str, RestrictedExpr)>,
+    parents: HashSet<EntityUID>,
 ) -> Result<Entity, NameError> {
-    let attributes: HashMap<_, _> = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Entity::new(uid, attributes, parents).map_err(|error| NameError(error.to_string()))
+    let attributes: HashMap<_, _> = attributes.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    Entity::new(uid, attributes, HashSet::new(), parents, HashMap::new(), Extensions::none())
+        .map_err(|error| NameError(error.to_string()))
 }
 
 /// A text as an attribute.
-pub(crate) fn text(value: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(value.to_owned())
+pub(crate) fn text(value: &str) -> RestrictedExpr {
+    RestrictedExpr::val(value)
 }
 
 /// A set of texts as an attribute.
-pub(crate) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> RestrictedExpression {
-    RestrictedExpression::new_set(values.into_iter().map(text))
+pub(crate) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> RestrictedExpr {
+    RestrictedExpr::set(values.into_iter().map(text))
 }
 
 /// Yes or no as an attribute.
-pub(crate) fn flag(value: bool) -> RestrictedExpression {
-    RestrictedExpression::new_bool(value)
+pub(crate) fn flag(value: bool) -> RestrictedExpr {
+    RestrictedExpr::val(value)
 }
 
 #[cfg(test)]
@@ -66,8 +67,8 @@ mod tests {
     #[test]
     fn every_entity_type_of_the_schema_is_the_one_that_parsing_gives() {
         for name in ["User", "Role", "Task", "Model", "Output", "Action"] {
-            let parsed: EntityTypeName = name.parse().unwrap();
-            assert_eq!(EntityTypeName::from(type_name(name).unwrap()), parsed);
+            let parsed: cedar_policy::EntityTypeName = name.parse().unwrap();
+            assert_eq!(cedar_policy::EntityTypeName::from(type_name(name).unwrap()), parsed);
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
-use cedar_policy::{
-    Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityUid, Policy, PolicySet,
-    Request as CedarRequest, RestrictedExpression,
+use cedar_policy_core::ast::{
+    Context, Effect, Entity, EntityUID, EntityUIDEntry, Policy, Request as CedarRequest, RestrictedExpr,
 };
+use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 use hotcell_types::{Bits, Exit};
 
 use crate::cedar::{NameError, entity, flag, text, texts, uid};
@@ -38,10 +40,10 @@ pub enum Decision {
 struct Question {
     action: &'static str,
     words: String,
-    principal: EntityUid,
-    resource: EntityUid,
+    principal: EntityUID,
+    resource: EntityUID,
     entities: Vec<Entity>,
-    context: Vec<(&'static str, RestrictedExpression)>,
+    context: Vec<(&'static str, RestrictedExpr)>,
 }
 
 impl Engine {
@@ -107,49 +109,61 @@ impl Engine {
 
     /// Puts one question to Cedar; the ids of the rules that allow, or the denial.
     ///
-    /// Cedar skips a rule that it cannot evaluate, also a `forbid`. So any such error denies here.
+    /// Allowed is what a rule permits and no rule forbids, as Cedar has it. Cedar skips a rule that it cannot
+    /// evaluate, also a `forbid`; any such error denies here.
     fn ask(&self, question: Question) -> Result<Vec<String>, Denial> {
         let Question { action, words, .. } = &question;
         let (action, words) = (*action, words.clone());
-        let response = self.evaluate(question).map_err(|error| unasked(words.clone(), error))?;
-        let errors: Vec<_> = response.diagnostics().errors().map(ToString::to_string).collect();
+        let Verdict { mut permits, mut forbids, errors } =
+            self.evaluate(question).map_err(|error| unasked(words.clone(), error))?;
         if !errors.is_empty() {
             return Err(Denial { question: words, kind: DenialKind::Unevaluated(errors), exit: Exit::Refused });
         }
-        let mut ids: Vec<_> = response.diagnostics().reason().map(ToString::to_string).collect();
-        ids.sort();
-        match response.decision() {
-            CedarDecision::Allow => Ok(ids),
-            CedarDecision::Deny if ids.is_empty() => {
-                let ways = RULES.iter().filter(|rule| rule.permits && rule.action == action);
-                let kind = DenialKind::NotPermitted(ways.filter_map(|rule| self.cite(rule.id)).collect());
-                Err(Denial { question: words, kind, exit: Exit::Refused })
-            }
-            CedarDecision::Deny => {
-                ids.truncate(MAX_RULES_CITED);
-                let exit = self.exit_of(&ids);
-                let rules = ids.iter().filter_map(|id| self.cite(id)).collect();
-                Err(Denial { question: words, kind: DenialKind::Forbidden(rules), exit })
-            }
+        if !forbids.is_empty() {
+            forbids.sort();
+            forbids.truncate(MAX_RULES_CITED);
+            let exit = self.exit_of(&forbids);
+            let rules = forbids.iter().filter_map(|id| self.cite(id)).collect();
+            return Err(Denial { question: words, kind: DenialKind::Forbidden(rules), exit });
         }
+        if permits.is_empty() {
+            let ways = RULES.iter().filter(|rule| rule.permits && rule.action == action);
+            let kind = DenialKind::NotPermitted(ways.filter_map(|rule| self.cite(rule.id)).collect());
+            return Err(Denial { question: words, kind, exit: Exit::Refused });
+        }
+        permits.sort();
+        Ok(permits)
     }
 
-    fn evaluate(&self, question: Question) -> Result<cedar_policy::Response, NameError> {
-        let mut rules = PolicySet::new();
-        for rule in RULES.iter().filter(|rule| rule.action == question.action) {
-            add(&mut rules, rule.to_cedar()?)?;
-        }
-        for rule in &self.layers {
-            add(&mut rules, rule.policy.clone())?;
-        }
+    fn evaluate(&self, question: Question) -> Result<Verdict, NameError> {
         let wrong = |error: &dyn std::fmt::Display| NameError(error.to_string());
-        let context = question.context.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let context = Context::from_pairs(context).map_err(|error| wrong(&error))?;
-        let action = uid("Action", question.action)?;
-        let request = CedarRequest::new(question.principal, action, question.resource, context, None)
-            .map_err(|error| wrong(&error))?;
-        let entities = Entities::from_entities(question.entities, None).map_err(|error| wrong(&error))?;
-        Ok(Authorizer::new().is_authorized(&request, &rules, &entities))
+        // Only layers can call extension functions; our own rules have none.
+        let extensions = if self.layers.is_empty() { Extensions::none() } else { Extensions::all_available() };
+        let mut rules = Vec::new();
+        for rule in RULES.iter().filter(|rule| rule.action == question.action) {
+            rules.push(rule.to_cedar()?);
+        }
+        let layers = self.layers.iter().map(|rule| rule.policy.clone());
+        let layers = cedar_policy::PolicySet::from_policies(layers).map_err(|error| wrong(&error))?;
+        rules.extend(AsRef::<cedar_policy_core::ast::PolicySet>::as_ref(&layers).policies().cloned());
+
+        let context = question.context.into_iter().map(|(name, value)| (name.into(), value));
+        let context = Context::from_pairs(context, extensions).map_err(|error| wrong(&error))?;
+        let request = CedarRequest::new_unchecked(
+            EntityUIDEntry::known(question.principal, None),
+            EntityUIDEntry::known(uid("Action", question.action)?, None),
+            EntityUIDEntry::known(question.resource, None),
+            Some(context),
+        );
+        let entities = Entities::from_entities(
+            question.entities,
+            None::<&NoEntitiesSchema>,
+            TCComputation::ComputeNow,
+            extensions,
+        );
+        let entities = entities.map_err(|error| wrong(&error))?;
+        let evaluator = Evaluator::new(request, &entities, extensions);
+        Ok(Verdict::of(&rules, &evaluator))
     }
 
     fn cite(&self, id: &str) -> Option<CitedRule> {
@@ -169,23 +183,42 @@ impl Engine {
     }
 }
 
-fn add(rules: &mut PolicySet, policy: Policy) -> Result<(), NameError> {
-    rules.add(policy).map_err(|error| NameError(error.to_string()))
+/// What the rules say to one question.
+#[derive(Default)]
+struct Verdict {
+    permits: Vec<String>,
+    forbids: Vec<String>,
+    errors: Vec<String>,
+}
+
+impl Verdict {
+    fn of(rules: &[Policy], evaluator: &Evaluator<'_>) -> Self {
+        let mut verdict = Self::default();
+        for rule in rules {
+            match (evaluator.evaluate(rule), rule.effect()) {
+                (Ok(false), _) => {}
+                (Ok(true), Effect::Permit) => verdict.permits.push(rule.id().to_string()),
+                (Ok(true), Effect::Forbid) => verdict.forbids.push(rule.id().to_string()),
+                (Err(error), _) => verdict.errors.push(format!("`{}`: {error}", rule.id())),
+            }
+        }
+        verdict
+    }
 }
 
 fn unasked(question: String, error: NameError) -> Denial {
     Denial { question, kind: DenialKind::Unevaluated(vec![error.0]), exit: Exit::Refused }
 }
 
-fn principal(request: &Request) -> Result<(EntityUid, Entity), NameError> {
+fn principal(request: &Request) -> Result<(EntityUID, Entity), NameError> {
     let id = uid("User", &request.principal.id)?;
     let roles: HashSet<_> = request.principal.roles.iter().map(|role| uid("Role", role)).collect::<Result<_, _>>()?;
     let user = entity(id.clone(), vec![("local", flag(request.principal.local))], roles)?;
     Ok((id, user))
 }
 
-fn owner(request: &Request) -> Result<RestrictedExpression, NameError> {
-    Ok(RestrictedExpression::new_entity_uid(uid("User", &request.owner)?))
+fn owner(request: &Request) -> Result<RestrictedExpr, NameError> {
+    Ok(RestrictedExpr::val(uid("User", &request.owner)?))
 }
 
 fn run_question(request: &Request, words: String) -> Result<Question, NameError> {
@@ -244,7 +277,7 @@ fn release_question(request: &Request, item: &ReleaseItem, words: String) -> Res
         ("owner", owner(request)?),
         ("kind", text(item.kind.label())),
         ("form", text(item.form.label())),
-        ("capacityBits", RestrictedExpression::new_long(whole_bits(item.capacity))),
+        ("capacityBits", RestrictedExpr::val(whole_bits(item.capacity))),
     ];
     let entities = vec![user, entity(output.clone(), attributes, HashSet::new())?];
     let context = vec![
