@@ -72,7 +72,10 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>) -> io::Result<()> {
     for refusal in body.refusals.iter().filter(|refusal| !told.contains(&refusal.what)) {
         writeln!(to, "refused: {} [{}]", refusal.what, refusal.code)?;
     }
-    if let Some(problem) = &done.problem {
+    // A runner whose words passed live has said it itself.
+    let said = body.streams.iter().any(|stream| stream.disposition == "live-uninspected" && stream.bytes > 0);
+    let said = said && done.outcome == Outcome::WorkloadFailed;
+    if let Some(problem) = done.problem.as_ref().filter(|_| !said) {
         writeln!(to, "hotcell: {} [{}]\n  help: {}", problem.what, problem.code, problem.remedy)?;
     }
     let quiet = done.outcome == Outcome::Released && body.outputs.is_empty() && !io::stderr().is_terminal();

@@ -40,6 +40,13 @@ impl Model {
         if path.is_dir() {
             return Ok(Self::Plain { path, name });
         }
+        // Looked at before it is opened: a pipe would wait for a writer, a device might never end.
+        if !path.metadata().map_err(cannot)?.is_file() {
+            return Err(TaskError::Spec {
+                what: format!("the model `{}` is neither a file nor a folder", path.display()),
+                remedy: "name an ONNX file or a sealed package",
+            });
+        }
         let mut file = File::open(&path).map_err(cannot)?;
         let mut prefix = Vec::new();
         (&file).take(PREFIX_BYTES as u64).read_to_end(&mut prefix).map_err(cannot)?;

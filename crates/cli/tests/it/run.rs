@@ -97,6 +97,52 @@ fn statuses_are_passed_on_and_bad_wishes_are_named() {
 }
 
 #[test]
+fn bad_models_tables_and_task_files_are_named() {
+    let place = Place::new();
+    let table = format!("data={}", biopsy("patients.csv"));
+    let model = biopsy("model.onnx");
+    place.file("bad.onnx", "garbage");
+    fs::write(place.path("cut.onnx"), &fs::read(&model).unwrap()[..30_000]).unwrap();
+    place.file("bad.csv", "patient,x\nP1,notanumber\n");
+    let score = |model: &str, table: &str| {
+        let output = place.output(&["run", "--model", model, "--input", table, "--output", "out"]);
+        (output.status.code(), text(&output.stderr))
+    };
+    for (model, table, status, word) in [
+        ("bad.onnx", table.as_str(), Some(125), "MDL-002"),
+        ("cut.onnx", &table, Some(125), "ends in the middle"),
+        ("/dev/zero", &table, Some(2), "neither a file nor a folder"),
+        ("/no/model", &table, Some(125), "/no/model"),
+        (&model, "data=bad.csv", Some(125), "MDL-"),
+    ] {
+        let (found, told) = score(model, table);
+        assert_eq!(found, status, "{model} {table}: {told}");
+        assert!(told.contains(word), "{model} {table}: {told}");
+    }
+    let good = include_str!("../../../../examples/biopsy/task.toml");
+    for (from, to, word) in [
+        ("purpose", "porpoise", "porpoise"),
+        ("precision = 2", "precision = 99", "precision"),
+        ("\"third-party\"", "\"lenient\"", "lenient"),
+        ("from = \"data.patient\"", "from = \"other.patient\"", "other.patient"),
+        ("[runner]", "command = [\"true\"]\n[runner]", "command"),
+        ("file = \"model.sealed\"", "file = \"/no/model\"", "/no/model"),
+        ("hospital.key", "missing.key", "missing.key"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        place.file("task.toml", &good.replacen(from, to, 1));
+        if !place.path("model.sealed").exists() {
+            sealed(&place);
+            fs::copy(biopsy("patients.csv"), place.path("patients.csv")).unwrap();
+        }
+        let output = place.output(&["run", "--task", "task.toml"]);
+        let told = text(&output.stderr);
+        assert!(!output.status.success() && told.contains(word), "{to}: {told}");
+        assert!(!place.path("out/scores.csv.age").exists(), "{to}");
+    }
+}
+
+#[test]
 fn a_dry_run_tells_and_does_nothing() {
     let place = Place::new();
     let told = place.json(0, &["--json", "run", "--dry-run", "--output", "out", "--", "/bin/true"]);
