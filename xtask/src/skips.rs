@@ -39,6 +39,11 @@ struct Impossible {
 const IMPOSSIBLE: &[Impossible] = &[
     // Recorded only after the fetch failed.
     Impossible { reason: NO_ADVISORIES, possible: || false },
+    // Data of others, which is not part of this project.
+    Impossible {
+        reason: "needs the folder HOTCELL_TEST_DATA",
+        possible: || std::env::var_os("HOTCELL_TEST_DATA").is_some(),
+    },
     Impossible {
         reason: "needs cgroup v2 with the memory controller",
         possible: || fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok_and(|list| list.contains("memory")),

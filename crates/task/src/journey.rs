@@ -54,7 +54,7 @@ pub struct TaskReport {
     pub task: TaskId,
     /// How it ended.
     pub outcome: Outcome,
-    /// The exit status that says so: the workload's own, or one of [`Exit`].
+    /// The exit status that says so: the workload's own, or one of [`hotcell_types::Exit`].
     pub status: u8,
     /// The receipt, as a file.
     pub receipt: Vec<u8>,

@@ -5,9 +5,8 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hotcell_audit::{Durability, Log};
 use hotcell_isolate::cgroup::{Cgroups, group_name, remove_folder};
@@ -49,20 +48,9 @@ impl Marker {
     pub(crate) fn take(state: &Path, text: RunningTask) -> Result<Self, TaskError> {
         let folder = state.join("running");
         let path = folder.join(text.task.to_string());
-        // It gets its name once it is locked: a sweeper never meets it unlocked.
+        // It gets its name once it is locked: no sweeper takes a task that begins for one that was killed.
         let unnamed = folder.join(format!(".{}", text.task));
-        let open = || OpenOptions::new().create_new(true).write(true).mode(0o600).open(&unnamed);
-        let file = match open() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-                made.map_err(TaskError::file("make", &folder))?;
-                open()
-            }
-            other => other,
-        };
-        let file = file.map_err(TaskError::file("write", &unnamed))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| TaskError::file("lock", &path)(error.into()))?;
+        let file = create_locked(&folder, &unnamed)?;
         let mut marker = Self { path: unnamed, file, text };
         marker.write()?;
         fs::rename(&marker.path, &path).map_err(TaskError::file("write", &path))?;
@@ -118,9 +106,8 @@ pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskE
             return Ok(());
         }
         let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<TaskId>().ok());
-        // `file` holds the lock now: two who sweep at once do not both record it. A file without its name is on the
-        // way to it, unless it is old.
-        if !path.exists() || id.is_none() && !is_old(&file) {
+        // `file` holds the lock now: two who sweep at once do not both record it.
+        if !path.exists() {
             return Ok(());
         }
         let left = read(path, &file);
@@ -141,12 +128,22 @@ pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskE
     })
 }
 
-/// Longer than it takes to name a locked file.
-const OLD: Duration = Duration::from_secs(60);
-
-fn is_old(file: &File) -> bool {
-    let changed = file.metadata().and_then(|found| found.modified());
-    changed.ok().and_then(|changed| changed.elapsed().ok()).is_some_and(|age| age > OLD)
+/// Makes a file and locks it. A sweeper that meets it in between may lock and remove it: then once more.
+fn create_locked(folder: &Path, path: &Path) -> Result<File, TaskError> {
+    loop {
+        let file = match OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                made.map_err(TaskError::file("make", folder))?;
+                continue;
+            }
+            other => other.map_err(TaskError::file("write", path))?,
+        };
+        flock(&file, FlockOperation::LockExclusive).map_err(|error| TaskError::file("lock", path)(error.into()))?;
+        if file.metadata().map_err(TaskError::file("read", path))?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
 }
 
 /// Calls `with` for each file in `running/`, whether its task is alive, and the file, locked if it is not.
