@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use hotcell_launcher::plan::{INNER_ID, Step, VERSION};
+use hotcell_launcher::plan::{INNER_ID, MAX_SLOTS, Step, VERSION};
 use hotcell_policy::{GrantUse, Profile};
 use hotcell_sys::{limit, mount, process};
 use hotcell_types::Wall;
@@ -530,14 +530,20 @@ impl Sources {
         }
         let change = IdChange { user: metadata.uid(), group: metadata.gid() };
         let readable_file = metadata.is_file() && metadata.mode() & 0o004 != 0;
-        if self.is_root && !readable_file && change.user != self.outer {
+        if self.is_root {
+            // With the host's rights: the sandbox's own id may not enter the folders above it.
             let slot = self.next_slot;
+            if slot >= MAX_SLOTS as u64 {
+                return Err(wrap(std::io::Error::other(format!(
+                    "more than {MAX_SLOTS} inputs, put some into one folder"
+                ))));
+            }
             self.next_slot += 1;
-            plan.push(Step::IdMount {
-                source: &source.path,
-                slot,
-                user: change.user.into(),
-                group: change.group.into(),
+            plan.push(match readable_file || change.user == self.outer {
+                true => Step::Mount { source: &source.path, slot },
+                false => {
+                    Step::IdMount { source: &source.path, slot, user: change.user.into(), group: change.group.into() }
+                }
             });
             source.slot = Some(slot);
         }

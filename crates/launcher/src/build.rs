@@ -7,10 +7,8 @@ use hotcell_sys::{Errno, Fd, Result, file, limit, mount};
 
 use crate::enter::Context;
 use crate::message::Message;
+use crate::plan::MAX_SLOTS;
 use crate::plan::Step;
-
-/// Most mounts with mapped ids in one sandbox.
-const MAX_SLOTS: usize = 64;
 
 /// What has been built so far.
 pub(crate) struct Builder {
@@ -30,12 +28,21 @@ impl Builder {
         user: (u64, u64),
         group: (u64, u64),
     ) -> Result<()> {
-        let place = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)).ok_or(Errno::EINVAL)?;
         let tree = mount::clone_tree(source)?;
         let namespace = id_namespace(user, group)?;
         mount::set_attributes(tree, mount::Reach::Tree, mount::ATTR_IDMAP, Some(namespace))?;
         file::close(namespace);
-        *place = tree;
+        self.keep(slot, tree)
+    }
+
+    /// Opens a mount of `source` as it is, with the host's rights.
+    pub(crate) fn prepare_mount(&mut self, source: &CStr, slot: u64) -> Result<()> {
+        let tree = mount::clone_tree(source)?;
+        self.keep(slot, tree)
+    }
+
+    fn keep(&mut self, slot: u64, tree: Fd) -> Result<()> {
+        *usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)).ok_or(Errno::EINVAL)? = tree;
         Ok(())
     }
 

@@ -100,6 +100,7 @@ fn outside(context: &mut Context<'_>) -> Result<()> {
                 let (outer_user, outer_group, _) = ids.ok_or(Errno::EINVAL)?;
                 builder.prepare_id_mount(source, slot, (user, outer_user), (group, outer_group))?;
             }
+            Step::Mount { source, slot } => builder.prepare_mount(source, slot)?,
             Step::Join { tasks } => {
                 let fd = file::open_at(Fd::CWD, tasks, file::O_WRONLY | file::O_CLOEXEC, 0)?;
                 file::write_all(fd, b"0")?;

@@ -13,6 +13,9 @@ pub const VERSION: u64 = 0x686f_7463_0000_0001;
 /// Most steps in one plan; the largest real one has about 150.
 pub const MAX_STEPS: usize = 1024;
 
+/// Most mounts that are prepared outside: inputs, code, model, runner.
+pub const MAX_SLOTS: usize = 64;
+
 /// The id that every workload has inside.
 pub const INNER_ID: u32 = 65534;
 
@@ -129,6 +132,14 @@ steps! {
         tasks: &'a CStr
     } = 4,
 
+    /// Prepares a mount of `source` as it is, where the sandbox's own id could not follow the path to it.
+    Mount {
+        /// Path outside.
+        source: &'a CStr,
+        /// Where to keep it.
+        slot: u64
+    } = 5,
+
     // The first process of the sandbox, in order.
 
     /// A new root file system in memory; what follows is relative to it.
@@ -185,7 +196,7 @@ steps! {
         /// Inode that it must be.
         inode: u64
     } = 15,
-    /// A mount that was prepared by [`Step::IdMount`].
+    /// A mount that was prepared by [`Step::IdMount`] or [`Step::Mount`].
     BindSlot {
         /// Which.
         slot: u64,

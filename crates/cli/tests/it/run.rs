@@ -30,6 +30,21 @@ fn a_program_runs_on_data_and_its_output_comes_back() {
 }
 
 #[test]
+fn an_input_may_lie_in_a_folder_that_only_its_owner_enters() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    for (name, mode) in [("open", 0o644), ("closed", 0o600)] {
+        let folder = place.path(name);
+        fs::create_dir(&folder).unwrap();
+        let table = place.file(&format!("{name}/t.csv"), "a\n");
+        fs::set_permissions(&table, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let input = format!("data={}", table.display());
+        assert_eq!(place.expect(0, &["run", "--input", &input, "--", "/bin/cat", "/input/data"]), "a\n", "{name}");
+    }
+}
+
+#[test]
 fn a_model_scores_a_table() {
     let place = Place::new();
     let (model, table) = (biopsy("model.onnx"), format!("data={}", biopsy("patients.csv")));
