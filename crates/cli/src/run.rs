@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use hotcell_crypto::keyfile;
@@ -194,7 +196,11 @@ fn cancelled_by_signals() -> Result<OwnedFd, Failure> {
     let wrap = |source: io::Error| Failure::system("watching for signals", source);
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)
         .map_err(|error| wrap(error.into()))?;
+    let asked = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        // Whoever asks twice does not want to wait: the kernel ends the sandbox, the next start cleans up.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked)).map_err(wrap)?;
+        signal_hook::flag::register(signal, Arc::clone(&asked)).map_err(wrap)?;
         let write = write.try_clone().map_err(wrap)?;
         signal_hook::low_level::pipe::register(signal, write).map_err(wrap)?;
     }

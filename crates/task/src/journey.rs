@@ -97,9 +97,8 @@ pub struct Problem {
 /// receipt, nothing was released, the sandbox is gone and the log says so. All other ends are a [`TaskReport`].
 pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport, TaskError> {
     let mut timer = Timer::start();
-    let submitted = submit(spec, context)?;
+    let (submitted, log, decision) = begin(spec, context, &mut timer)?;
     let task = submitted.task;
-    let log = open_log(context.state, context.version, submitted.now)?;
     running::sweep(context.state, &log, submitted.now)?;
     let workload = submitted.workload();
     let what = workload.command.first().unwrap_or(&workload.kind).clone();
@@ -115,9 +114,8 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         },
     )?;
 
-    timer.step(context.observer, task, Step::Authorize);
     let asked = submitted_event(&submitted, &workload, context);
-    let grant = match context.engine.decide(submitted.request(context)) {
+    let grant = match decision {
         Decision::Allow(grant) => grant,
         Decision::Deny(denial) => {
             let denied = Event::of_task(context.clock.now(), task, EventKind::GrantDenied)
@@ -140,6 +138,36 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         let failed = Event::of_task(clock.now(), task, EventKind::TaskFailed).with("code", error.code());
         // The error that is told to the user matters more than one of telling the log.
         let _ = log.append(&[failed], Durability::Durable);
+    })
+}
+
+/// Checks the task and asks policy; beside it, the log is opened.
+fn begin(
+    spec: TaskSpec,
+    context: &mut Context<'_>,
+    timer: &mut Timer,
+) -> Result<(Submitted, Log, Decision), TaskError> {
+    let (state, version, now) = (context.state, context.version, context.clock.now());
+    let open = move || open_log(state, version, now);
+    let ask = || {
+        let submitted = submit(spec, context)?;
+        timer.step(context.observer, submitted.task, Step::Authorize);
+        let decision = context.engine.decide(submitted.request(context));
+        Ok((submitted, decision))
+    };
+    // A task that makes no sense begins no log.
+    if !state.join("log").exists() {
+        let (submitted, decision) = ask()?;
+        return Ok((submitted, open()?, decision));
+    }
+    std::thread::scope(|scope| {
+        let log = scope.spawn(open);
+        let asked = ask();
+        let log = log.join().unwrap_or_else(|_| {
+            Err(TaskError::Spec { what: "opening the log failed".to_owned(), remedy: "report this" })
+        });
+        let (submitted, decision) = asked?;
+        Ok((submitted, log?, decision))
     })
 }
 
