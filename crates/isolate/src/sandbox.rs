@@ -254,9 +254,18 @@ impl Building {
     ///
     /// # Errors
     /// [`IsolateError::WallsDown`] when one that the grant requires does not.
-    pub fn lock(mut self, grant: &GrantUse) -> Result<Prepared, IsolateError> {
+    pub fn lock(self, grant: &GrantUse) -> Result<Prepared, IsolateError> {
+        self.lock_while(grant, || {})
+    }
+
+    /// The same; `meanwhile` runs on the host while the sandbox looks at itself.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn lock_while(mut self, grant: &GrantUse, meanwhile: impl FnOnce()) -> Result<Prepared, IsolateError> {
         drop(self.model_sink.take());
         self.parts.live.control.go()?;
+        meanwhile();
         let received = self.parts.live.control.receive()?;
         let Message::Observed { .. } = received.message else { return Err(self.plan_names.error(received.message)) };
         let mut observations = self.trials.judge(&received.answers, &self.parts.host);

@@ -97,8 +97,9 @@ pub struct Problem {
 /// receipt, nothing was released, the sandbox is gone and the log says so. All other ends are a [`TaskReport`].
 pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport, TaskError> {
     let mut timer = Timer::start();
-    let (submitted, log, decision) = begin(spec, context, &mut timer)?;
+    let submitted = submit(spec, context)?;
     let task = submitted.task;
+    let log = open_log(context.state, context.version, submitted.now)?;
     running::sweep(context.state, &log, submitted.now)?;
     let workload = submitted.workload();
     let what = workload.command.first().unwrap_or(&workload.kind).clone();
@@ -114,8 +115,9 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         },
     )?;
 
+    timer.step(context.observer, task, Step::Authorize);
     let asked = submitted_event(&submitted, &workload, context);
-    let grant = match decision {
+    let grant = match context.engine.decide(submitted.request(context)) {
         Decision::Allow(grant) => grant,
         Decision::Deny(denial) => {
             let denied = Event::of_task(context.clock.now(), task, EventKind::GrantDenied)
@@ -141,36 +143,6 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     })
 }
 
-/// Checks the task and asks policy; beside it, the log is opened.
-fn begin(
-    spec: TaskSpec,
-    context: &mut Context<'_>,
-    timer: &mut Timer,
-) -> Result<(Submitted, Log, Decision), TaskError> {
-    let (state, version, now) = (context.state, context.version, context.clock.now());
-    let open = move || open_log(state, version, now);
-    let ask = || {
-        let submitted = submit(spec, context)?;
-        timer.step(context.observer, submitted.task, Step::Authorize);
-        let decision = context.engine.decide(submitted.request(context));
-        Ok((submitted, decision))
-    };
-    // A task that makes no sense begins no log.
-    if !state.join("log").exists() {
-        let (submitted, decision) = ask()?;
-        return Ok((submitted, open()?, decision));
-    }
-    std::thread::scope(|scope| {
-        let log = scope.spawn(open);
-        let asked = ask();
-        let log = log.join().unwrap_or_else(|_| {
-            Err(TaskError::Spec { what: "opening the log failed".to_owned(), remedy: "report this" })
-        });
-        let (submitted, decision) = asked?;
-        Ok((submitted, log?, decision))
-    })
-}
-
 /// A task on its way.
 pub(crate) struct Journey<'c, 'a> {
     pub(crate) context: &'c mut Context<'a>,
@@ -181,20 +153,14 @@ pub(crate) struct Journey<'c, 'a> {
     pub(crate) workload: WorkloadRecord,
 }
 
-/// What is found out beside the building of the sandbox.
-struct Beforehand {
-    inputs: Vec<InputRecord>,
-    keys: InputKeys,
-    model_digest: Option<Digest>,
-}
-
 /// A sandbox whose walls stand, with the record of its model and the digest of a sealed one.
 type Built = (Prepared, Option<(ModelRecord, Option<Digest>)>);
 
 /// A sandbox ready to start, and what is known of it.
 struct Ready {
     prepared: Prepared,
-    beforehand: Beforehand,
+    inputs: Vec<InputRecord>,
+    keys: InputKeys,
     model: Option<ModelRecord>,
 }
 
@@ -207,14 +173,14 @@ impl Journey<'_, '_> {
             release::make_output_folder(output)?;
         }
         let salt: [u8; 32] = hotcell_crypto::random();
-        let Ready { prepared, beforehand, model } = self.prepare(&grant, &salt)?;
+        let Ready { prepared, inputs, keys, model } = self.prepare(&grant, &salt)?;
         let walls = prepared.observations().to_vec();
         self.context.observer.observed(&walls);
 
         self.step(Step::Run);
         let started = self.context.clock.now();
         let left = self.run(&grant, prepared)?;
-        let judged = self.judge(&grant, &left, &beforehand.keys)?;
+        let judged = self.judge(&grant, &left, &keys)?;
 
         self.step(Step::Destroy);
         let limits = left.ended.limits();
@@ -238,7 +204,7 @@ impl Journey<'_, '_> {
             limits,
             workload: self.workload.clone(),
             model,
-            inputs: beforehand.inputs,
+            inputs,
             outputs: judged.outputs,
             streams: judged.verdicts.iter().map(|verdict| verdict.record.clone()).collect(),
             stream_capacity: judged.verdicts.iter().map(|verdict| verdict.capacity).sum::<Bits>(),
@@ -269,39 +235,19 @@ impl Journey<'_, '_> {
         Event::of_task(self.context.clock.now(), self.submitted.task, kind)
     }
 
-    /// Builds and locks the sandbox. Beside it, on a thread of its own, the intent is made durable and the inputs
-    /// are read.
+    /// Reads what is to be known of the inputs; then builds and locks the sandbox.
     fn prepare(&mut self, grant: &GrantUse, salt: &[u8; 32]) -> Result<Ready, TaskError> {
         let model = self.submitted.model.take();
-        let spec = self.sandbox_spec(model.as_ref())?;
-        let intent = self.event(EventKind::TaskStarting);
+        let inputs = &self.submitted.inputs;
+        let records = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
+        let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs)).transpose()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
-        let log = self.log;
-        let (inputs, outputs) = (std::mem::take(&mut self.submitted.inputs), self.submitted.outputs.take());
-        let find_out = || -> Result<Beforehand, TaskError> {
-            log.append(&[intent], Durability::Durable).map_err(TaskError::part)?;
-            let records = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
-            let keys = outputs.as_ref().map(|schema| read_keys(schema, &inputs)).transpose()?.unwrap_or_default();
-            let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
-            Ok(Beforehand { inputs: records, keys, model_digest })
-        };
-        let (built, found) = std::thread::scope(|scope| {
-            let found = scope.spawn(find_out);
-            let built = self.build(grant, spec, model);
-            let found = found.join().unwrap_or_else(|_| {
-                Err(TaskError::Spec { what: "reading the inputs failed".to_owned(), remedy: "report this" })
-            });
-            (built, found)
-        });
-        self.submitted.inputs = inputs;
-        self.submitted.outputs = outputs;
-        let beforehand = found?;
-        let (prepared, record) = built?;
-        let model = record.map(|(record, digest)| ModelRecord {
-            digest: digest.or(beforehand.model_digest).unwrap_or(record.digest),
-            ..record
-        });
-        Ok(Ready { prepared, beforehand, model })
+        let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
+        let spec = self.sandbox_spec(model.as_ref())?;
+        let (prepared, record) = self.build(grant, spec, model)?;
+        let model = record
+            .map(|(record, digest)| ModelRecord { digest: digest.or(model_digest).unwrap_or(record.digest), ..record });
+        Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model })
     }
 
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
@@ -312,7 +258,12 @@ impl Journey<'_, '_> {
             None => None,
         };
         self.step(Step::Preflight);
-        let prepared = building.lock(grant).map_err(TaskError::part)?;
+        // The durable intent: the disk works while the sandbox looks at its walls.
+        let intent = self.event(EventKind::TaskStarting);
+        let mut logged = Ok(());
+        let meanwhile = || logged = self.log.append(&[intent], Durability::Durable).map(drop);
+        let prepared = building.lock_while(grant, meanwhile).map_err(TaskError::part)?;
+        logged.map_err(TaskError::part)?;
         let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());
         let seen = self
             .event(EventKind::PreflightObserved)
