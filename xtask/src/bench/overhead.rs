@@ -91,6 +91,11 @@ impl Place {
         if self.output().exists() {
             fs::remove_dir_all(self.output())?;
         }
+        // The runner overwrites nothing.
+        let outside = self.folder.join("outside.csv");
+        if outside.exists() {
+            fs::remove_file(outside)?;
+        }
         Ok(())
     }
 
