@@ -9,6 +9,7 @@ mod call;
 mod errno;
 mod number;
 
+pub mod attempt;
 pub mod file;
 pub mod landlock;
 pub mod limit;
