@@ -37,7 +37,7 @@ pub enum Entry {
     X32,
 }
 
-/// Makes a call. Calls that return twice, that run other code, or that change where this thread's memory lies are
+/// Makes a call. Calls that return twice or that change where this thread's code and memory lie are
 /// answered with EINVAL and not made.
 pub fn attempt(entry: Entry, call_number: u32, words: &mut [Word<'_>]) -> Result<usize> {
     if words.len() > 6 || NOT_MADE.contains(&(call_number as usize)) {
@@ -64,8 +64,6 @@ const NOT_MADE: &[usize] = &[
     number::vfork,
     number::clone,
     number::clone3,
-    number::execve,
-    number::execveat,
     number::rt_sigreturn,
     number::rt_sigaction,
     number::arch_prctl,
@@ -140,6 +138,25 @@ pub fn execute_instruction(which: Instruction) {
             core::arch::asm!("cli", "sti", options(nostack, nomem));
         },
     }
+}
+
+/// Reads one page in each of `count` pieces of 2 MiB that hold nothing: each needs a page of page tables, which no
+/// count of a process's own memory shows.
+pub fn spread_page_tables(count: usize) -> Result<()> {
+    const PIECE_BYTES: usize = 2 << 20;
+    const PROT_READ: usize = 1;
+    const PRIVATE_ANONYMOUS_UNRESERVED: usize = 0x2 | 0x20 | 0x4000;
+    let length = count * PIECE_BYTES;
+    // SAFETY: the kernel chooses a place that nothing uses.
+    let start = result(unsafe {
+        call(number::mmap, [0, length, PROT_READ, PRIVATE_ANONYMOUS_UNRESERVED, usize::MAX, 0])
+    })?;
+    for piece in 0..count {
+        let at = (start + piece * PIECE_BYTES) as *const u8;
+        // SAFETY: `at` lies in the mapping just made, which is readable, full of zeroes, and never unmapped.
+        unsafe { core::ptr::read_volatile(at) };
+    }
+    Ok(())
 }
 
 #[cfg(test)]

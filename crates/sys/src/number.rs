@@ -83,7 +83,6 @@ numbers! {
     exit_group(SYS_exit_group) = 231 | 94,
     keyctl(SYS_keyctl) = 250 | 219,
     set_robust_list(SYS_set_robust_list) = 273 | 99,
-    execveat(SYS_execveat) = 322 | 281,
     rseq(SYS_rseq) = 334 | 293,
     openat(SYS_openat) = 257 | 56,
     mkdirat(SYS_mkdirat) = 258 | 34,
