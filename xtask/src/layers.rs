@@ -11,7 +11,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["hotcell-types", "hotcell-sys"]),
     ("launcher", &["hotcell-launcher"]),
     ("proofs", &["hotcell-policy", "hotcell-crypto"]),
-    ("engines", &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"]),
+    (
+        "engines",
+        &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"],
+    ),
     ("spine", &["hotcell-task"]),
     ("edge", &["hotcell"]),
 ];
@@ -185,7 +188,12 @@ mod tests {
             ("hotcell-isolate", "hotcell-task", build, "engines may not depend on spine"),
             ("hotcell-crypto", "hotcell-policy", None, "proofs may not depend on proofs"),
             ("hotcell-vault", "hotcell-launcher", None, "only hotcell-isolate, hotcell may"),
-            ("hotcell-inspect", "hotcell-sys", None, "only hotcell-launcher, hotcell-isolate, hotcell-selftest, hotcell may"),
+            (
+                "hotcell-inspect",
+                "hotcell-sys",
+                None,
+                "only hotcell-launcher, hotcell-isolate, hotcell-selftest, hotcell may",
+            ),
             ("hotcell-audit", "hotcell-testkit", None, "only a dev-dependency may name it"),
             ("hotcell-audit", "xtask", dev, "nothing depends on a tool"),
             ("hotcell-policy", "clap", None, "hotcell-policy -> clap: only hotcell may"),

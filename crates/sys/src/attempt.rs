@@ -148,9 +148,8 @@ pub fn spread_page_tables(count: usize) -> Result<()> {
     const PRIVATE_ANONYMOUS_UNRESERVED: usize = 0x2 | 0x20 | 0x4000;
     let length = count * PIECE_BYTES;
     // SAFETY: the kernel chooses a place that nothing uses.
-    let start = result(unsafe {
-        call(number::mmap, [0, length, PROT_READ, PRIVATE_ANONYMOUS_UNRESERVED, usize::MAX, 0])
-    })?;
+    let start =
+        result(unsafe { call(number::mmap, [0, length, PROT_READ, PRIVATE_ANONYMOUS_UNRESERVED, usize::MAX, 0]) })?;
     for piece in 0..count {
         let at = (start + piece * PIECE_BYTES) as *const u8;
         // SAFETY: `at` lies in the mapping just made, which is readable, full of zeroes, and never unmapped.

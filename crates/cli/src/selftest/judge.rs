@@ -75,7 +75,8 @@ fn holds_name(folder: &Path, name: &str) -> bool {
 /// Whether no more than the limit was kept of what it wrote.
 fn stream(ran: &Ran, state: &Path) -> Seen {
     const LIMIT_BYTES: u64 = 64 << 10;
-    let written = ran.report.body.streams.iter().find(|stream| stream.name == "stderr").map_or(0, |stream| stream.bytes);
+    let written =
+        ran.report.body.streams.iter().find(|stream| stream.name == "stderr").map_or(0, |stream| stream.bytes);
     let kept = fs::metadata(TaskFolder::of(state, ran.report.task).stream("stderr")).map_or(0, |file| file.len());
     match (written > LIMIT_BYTES, kept <= LIMIT_BYTES) {
         (true, true) => Seen::Limit,

@@ -154,8 +154,7 @@ fn everything(
 }
 
 /// The limits of the sandbox in which most bombs go off.
-const SMALL: &[&str] =
-    &["pids=24", "memory=96MiB", "scratch=2MiB", "output=2MiB", "open_files=64", "file_size=1MiB"];
+const SMALL: &[&str] = &["pids=24", "memory=96MiB", "scratch=2MiB", "output=2MiB", "open_files=64", "file_size=1MiB"];
 
 fn result(attack: &'static Attack, skipped: &[Skipped], seen: &[(String, Seen)]) -> Outcome {
     let skip = skipped.iter().find(|(name, _)| *name == attack.name).map(|(_, why)| why.clone());

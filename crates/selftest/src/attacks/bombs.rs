@@ -53,20 +53,33 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new("disk-bomb", Bomb, DISK, &["write"], |_| fill("/scratch")).at(Place::Small),
     Attack::new("output-bomb", Bomb, DISK, &["write"], |_| fill("/output")).at(Place::Small).like("disk-bomb"),
     Attack::new("shared-memory-bomb", Bomb, DISK, &["write"], |_| fill("/dev/shm")).at(Place::Small).like("disk-bomb"),
-    Attack::new("reservation-bomb", Bomb, &[(ENOSPC, "storage-limit"), (EFBIG, "storage-limit"), (Seen::Signal(25), "storage-limit")], &["fallocate"], |_| {
-        let path = "/scratch/reserved";
-        let Ok(file) = File::create(path) else { return Seen::NoAnswer };
-        let seen = make(Sysno::fallocate, &mut [fd(&file), n(0), n(0), n(1 << 30)]);
-        let _ = fs::remove_file(path);
-        seen
-    })
+    Attack::new(
+        "reservation-bomb",
+        Bomb,
+        &[(ENOSPC, "storage-limit"), (EFBIG, "storage-limit"), (Seen::Signal(25), "storage-limit")],
+        &["fallocate"],
+        |_| {
+            let path = "/scratch/reserved";
+            let Ok(file) = File::create(path) else { return Seen::NoAnswer };
+            let seen = make(Sysno::fallocate, &mut [fd(&file), n(0), n(0), n(1 << 30)]);
+            let _ = fs::remove_file(path);
+            seen
+        },
+    )
     .at(Place::Small),
-    Attack::new("file-size-bomb", Bomb, &[(EFBIG, "storage-limit"), (Seen::Signal(25), "storage-limit")], &["write"], |_| {
-        let path = "/scratch/one";
-        let seen = until_refused(|| OpenOptions::new().create(true).append(true).open(path)?.write_all(&[7; 1 << 16]));
-        let _ = fs::remove_file(path);
-        seen
-    })
+    Attack::new(
+        "file-size-bomb",
+        Bomb,
+        &[(EFBIG, "storage-limit"), (Seen::Signal(25), "storage-limit")],
+        &["write"],
+        |_| {
+            let path = "/scratch/one";
+            let seen =
+                until_refused(|| OpenOptions::new().create(true).append(true).open(path)?.write_all(&[7; 1 << 16]));
+            let _ = fs::remove_file(path);
+            seen
+        },
+    )
     .at(Place::Small),
     Attack::new("inode-bomb", Bomb, &[(ENOSPC, "storage-limit"), (Seen::Limit, "memory-limit")], &["openat"], |_| {
         for number in 0..100_000 {
@@ -101,7 +114,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 process::exit(0)
             }
         }
-        let killed = (0..8).any(|_| matches!(process::reap(true), Ok(Some(ended)) if ended.status & 0x7f == process::SIGKILL));
+        let killed =
+            (0..8).any(|_| matches!(process::reap(true), Ok(Some(ended)) if ended.status & 0x7f == process::SIGKILL));
         if killed { Seen::Limit } else { Seen::Through }
     })
     .at(Place::Alone(SMALL_MEMORY, Judge::Limit)),

@@ -6,10 +6,16 @@ use super::*;
 use crate::attack::Class::Descriptor;
 
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack::new("left-descriptors", Descriptor, &[(Seen::Nothing, "descriptors")], &["openat", "readlink"], |_| left_open()),
-    Attack::new("write-own-program", Descriptor, &[(EROFS, READ_ONLY), (EACCES, LANDLOCK), (Seen::Errno(26), "the kernel")], &["openat"], |_| {
-        write("/proc/self/exe")
+    Attack::new("left-descriptors", Descriptor, &[(Seen::Nothing, "descriptors")], &["openat", "readlink"], |_| {
+        left_open()
     }),
+    Attack::new(
+        "write-own-program",
+        Descriptor,
+        &[(EROFS, READ_ONLY), (EACCES, LANDLOCK), (Seen::Errno(26), "the kernel")],
+        &["openat"],
+        |_| write("/proc/self/exe"),
+    ),
     Attack::new("program-of-first-process", Descriptor, NOT_THERE, &["readlink"], |_| {
         Seen::io(fs::read_link("/proc/1/exe").map(drop))
     }),

@@ -16,12 +16,20 @@ pub(super) const ATTACKS: &[Attack] = &[
     })
     // A mount point cannot be removed.
     .expecting(&[(EROFS, READ_ONLY), (EACCES, LANDLOCK), (EPERM, USERS), (Seen::Errno(16), MOUNTS)]),
-    Attack::new("rename-input", Inputs, &[(EROFS, READ_ONLY), (EXDEV, LANDLOCK), (EACCES, LANDLOCK), (Seen::Errno(16), MOUNTS)], &["renameat2"], |_| {
-        make(Sysno::renameat2, &mut [n(-100), b(FACTS), n(-100), b(b"/input/others\0"), n(0)])
-    }),
-    Attack::new("link-input-into-scratch", Inputs, &[(EXDEV, MOUNTS), (EACCES, LANDLOCK), (EPERM, USERS)], &["linkat"], |_| {
-        make(Sysno::linkat, &mut [n(-100), b(FACTS), n(-100), b(b"/scratch/facts\0"), n(0)])
-    }),
+    Attack::new(
+        "rename-input",
+        Inputs,
+        &[(EROFS, READ_ONLY), (EXDEV, LANDLOCK), (EACCES, LANDLOCK), (Seen::Errno(16), MOUNTS)],
+        &["renameat2"],
+        |_| make(Sysno::renameat2, &mut [n(-100), b(FACTS), n(-100), b(b"/input/others\0"), n(0)]),
+    ),
+    Attack::new(
+        "link-input-into-scratch",
+        Inputs,
+        &[(EXDEV, MOUNTS), (EACCES, LANDLOCK), (EPERM, USERS)],
+        &["linkat"],
+        |_| make(Sysno::linkat, &mut [n(-100), b(FACTS), n(-100), b(b"/scratch/facts\0"), n(0)]),
+    ),
     Attack::new("change-mode-of-input", Inputs, SHOWN, &["fchmodat"], |_| {
         make(Sysno::fchmodat, &mut [n(-100), b(FACTS), n(0o777)])
     }),
@@ -31,9 +39,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new("change-owner-of-input", Inputs, SHOWN, &["fchownat"], |_| {
         make(Sysno::fchownat, &mut [n(-100), b(FACTS), n(65534), n(65534), n(0)])
     }),
-    Attack::new("new-file-beside-code", Inputs, SHOWN, &["openat"], |_| {
-        Seen::io(std::fs::write("/code/new", "x"))
-    }),
+    Attack::new("new-file-beside-code", Inputs, SHOWN, &["openat"], |_| Seen::io(std::fs::write("/code/new", "x"))),
     Attack::new("new-folder-in-root", Inputs, SHOWN, &["mkdirat"], |_| {
         make(Sysno::mkdirat, &mut [n(-100), b(b"/new\0"), n(0o755)])
     }),

@@ -19,23 +19,25 @@ pub(super) const ATTACKS: &[Attack] = &[
     forbidden!(Kernel, fanotify_init, n(0x200), n(0)),
     forbidden!(Kernel, fanotify_mark, n(0), n(1), n(1), n(-100), b(b"/\0")),
     // SECCOMP_SET_MODE_FILTER with SECCOMP_FILTER_FLAG_NEW_LISTENER: a listener of its own could answer for the first.
-    Attack::new("seccomp-listener", Kernel, BY_FILTER, &["seccomp"], |_| {
-        make(Sysno::seccomp, &mut [n(1), n(8), n(0)])
-    })
-    .needs(Need::Call(Sysno::seccomp))
-    .call(Sysno::seccomp),
+    Attack::new("seccomp-listener", Kernel, BY_FILTER, &["seccomp"], |_| make(Sysno::seccomp, &mut [n(1), n(8), n(0)]))
+        .needs(Need::Call(Sysno::seccomp))
+        .call(Sysno::seccomp),
     // PR_SET_SECCOMP: the older road to the same.
     Attack::new("prctl-seccomp", Kernel, BY_FILTER, &["prctl"], |_| make(Sysno::prctl, &mut [n(22), n(2), n(0)])),
     // PR_SET_MM: where the kernel says that one's own program lies.
     Attack::new("prctl-memory-map", Kernel, BY_FILTER, &["prctl"], |_| make(Sysno::prctl, &mut [n(35), n(15), n(0)])),
     // PR_SET_SYSCALL_USER_DISPATCH: calls that never meet the kernel's own entry.
-    Attack::new("prctl-call-dispatch", Kernel, BY_FILTER, &["prctl"], |_| make(Sysno::prctl, &mut [n(59), n(0), n(0), n(0), n(0)])),
+    Attack::new("prctl-call-dispatch", Kernel, BY_FILTER, &["prctl"], |_| {
+        make(Sysno::prctl, &mut [n(59), n(0), n(0), n(0), n(0)])
+    }),
     // PR_SET_PTRACER to any process.
     Attack::new("prctl-tracer", Kernel, BY_FILTER, &["prctl"], |_| make(Sysno::prctl, &mut [n(0x5961_6d61), n(-1)])),
     // PR_SET_TSC: takes the clock away from those who share it.
     Attack::new("prctl-clock", Kernel, BY_FILTER, &["prctl"], |_| make(Sysno::prctl, &mut [n(26), n(1)])),
     // PR_SET_IO_FLUSHER: may use the memory that is kept for the kernel.
-    Attack::new("prctl-io-flusher", Kernel, BY_FILTER, &["prctl"], |_| make(Sysno::prctl, &mut [n(57), n(1), n(0), n(0), n(0)])),
+    Attack::new("prctl-io-flusher", Kernel, BY_FILTER, &["prctl"], |_| {
+        make(Sysno::prctl, &mut [n(57), n(1), n(0), n(0), n(0)])
+    }),
     // READ_IMPLIES_EXEC: what can be read can be executed.
     forbidden!(Kernel, personality, n(0x40_0000)),
     forbidden!(Kernel, kexec_load, n(0), n(0), n(0), n(0)),

@@ -88,8 +88,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         Seen::io_where(shown, |shown| shown.lines().filter(|line| line.contains(':')).count() > 1)
     })
     .like("sockets-in-sight"),
-    Attack::new("dns-by-datagram", Dns, INET, &["socket"], |facts| inet(facts.number("udp"), DATAGRAM)).like("send-to-host"),
-    Attack::new("dns-by-stream", Dns, INET, &["socket"], |facts| inet(facts.number("tcp"), STREAM)).like("connect-to-host"),
+    Attack::new("dns-by-datagram", Dns, INET, &["socket"], |facts| inet(facts.number("udp"), DATAGRAM))
+        .like("send-to-host"),
+    Attack::new("dns-by-stream", Dns, INET, &["socket"], |facts| inet(facts.number("tcp"), STREAM))
+        .like("connect-to-host"),
     Attack::new("dns-by-multicast", Dns, INET, &["socket"], |_| inet_to([224, 0, 0, 251], 5353, DATAGRAM)),
     Attack::new("dns-by-library", Dns, &[(Seen::Nothing, "network-namespace")], &["openat"], |_| {
         let found = ("hotcell-selftest.example.org", 80).to_socket_addrs();

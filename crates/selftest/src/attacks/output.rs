@@ -33,15 +33,23 @@ pub(super) const ATTACKS: &[Attack] = &[
     .at(Place::Alone(&["output_files=10"], Judge::Output)),
     leave!("too-many-bytes", &["openat"], |_facts| fs::write("/output/large", vec![7; 1 << 20]))
         .at(Place::Alone(&["output_bytes=64KiB"], Judge::Output)),
-    Attack::new("rename-until-the-end", Output, &[(Seen::Refused, "inspection"), (Seen::Nothing, "inspection")], &["rename"], |facts| {
-        let (file, link) = ("/output/file", "/output/link");
-        let end = std::time::Instant::now() + std::time::Duration::from_millis(100);
-        let made = fs::write(file, "mine").and_then(|()| symlink(facts.text("path"), link));
-        while std::time::Instant::now() < end {
-            let _ = fs::rename(file, "/output/a").and_then(|()| fs::rename(link, file)).and_then(|()| fs::rename("/output/a", link));
-        }
-        Seen::io(made)
-    })
+    Attack::new(
+        "rename-until-the-end",
+        Output,
+        &[(Seen::Refused, "inspection"), (Seen::Nothing, "inspection")],
+        &["rename"],
+        |facts| {
+            let (file, link) = ("/output/file", "/output/link");
+            let end = std::time::Instant::now() + std::time::Duration::from_millis(100);
+            let made = fs::write(file, "mine").and_then(|()| symlink(facts.text("path"), link));
+            while std::time::Instant::now() < end {
+                let _ = fs::rename(file, "/output/a")
+                    .and_then(|()| fs::rename(link, file))
+                    .and_then(|()| fs::rename("/output/a", link));
+            }
+            Seen::io(made)
+        },
+    )
     .at(Place::Alone(&[], Judge::Output)),
     // Where a queue cannot be made it cannot be left either.
     Attack::new("queue-in-output", Output, BY_FILTER, &["mknodat"], |_| {

@@ -10,9 +10,13 @@ use crate::attack::{Class::Core, Class::Priority, Judge, Need, Place};
 const LIMITED: Expected = &[(EPERM, CAPABILITIES)];
 
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack::new("higher-priority", Priority, &[(EACCES, CAPABILITIES), (EPERM, CAPABILITIES)], &["setpriority"], |_| {
-        make(Sysno::setpriority, &mut [n(0), n(0), n(-20)])
-    }),
+    Attack::new(
+        "higher-priority",
+        Priority,
+        &[(EACCES, CAPABILITIES), (EPERM, CAPABILITIES)],
+        &["setpriority"],
+        |_| make(Sysno::setpriority, &mut [n(0), n(0), n(-20)]),
+    ),
     // SCHED_FIFO with priority 1.
     Attack::new("real-time", Priority, LIMITED, &["sched_setscheduler"], |_| {
         make(Sysno::sched_setscheduler, &mut [n(0), n(1), b(&[1, 0, 0, 0])])
@@ -27,8 +31,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new("larger-files", Priority, LIMITED, &["prlimit64"], |_| raise(limit::FSIZE)).like("more-descriptors"),
     Attack::new("more-locked-memory", Priority, LIMITED, &["prlimit64"], |_| raise(limit::MEMLOCK))
         .like("more-descriptors"),
-    Attack::new("higher-nice-limit", Priority, LIMITED, &["prlimit64"], |_| raise(limit::NICE)).like("more-descriptors"),
-    Attack::new("real-time-limit", Priority, LIMITED, &["prlimit64"], |_| raise(limit::RTPRIO)).like("more-descriptors"),
+    Attack::new("higher-nice-limit", Priority, LIMITED, &["prlimit64"], |_| raise(limit::NICE))
+        .like("more-descriptors"),
+    Attack::new("real-time-limit", Priority, LIMITED, &["prlimit64"], |_| raise(limit::RTPRIO))
+        .like("more-descriptors"),
     Attack::new("more-processors", Priority, &[(EPERM, "cpu-limit")], &["sched_setaffinity"], |_| {
         make(Sysno::sched_setaffinity, &mut [n(0), n(128), b(&[255; 128])])
     })

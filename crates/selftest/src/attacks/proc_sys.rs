@@ -66,13 +66,21 @@ pub(super) const ATTACKS: &[Attack] = &[
     own!("own-time-offsets", "/proc/self/timens_offsets"),
     own!("own-security-label", "/proc/self/attr/exec"),
     own!("own-scheduling-group", "/proc/self/autogroup"),
-    Attack::new("physical-addresses", ProcSys, &[(Seen::Nothing, CAPABILITIES), (EPERM, CAPABILITIES), (ENOENT, MOUNTS)], &["openat"], |_| {
-        physical_address()
-    })
+    Attack::new(
+        "physical-addresses",
+        ProcSys,
+        &[(Seen::Nothing, CAPABILITIES), (EPERM, CAPABILITIES), (ENOENT, MOUNTS)],
+        &["openat"],
+        |_| physical_address(),
+    )
     .needs(Need::Path("/proc/self/pagemap")),
-    Attack::new("kernel-stack", ProcSys, &[(EACCES, CAPABILITIES), (EPERM, CAPABILITIES), (ENOENT, MOUNTS)], &["openat"], |_| {
-        read("/proc/self/stack")
-    })
+    Attack::new(
+        "kernel-stack",
+        ProcSys,
+        &[(EACCES, CAPABILITIES), (EPERM, CAPABILITIES), (ENOENT, MOUNTS)],
+        &["openat"],
+        |_| read("/proc/self/stack"),
+    )
     .needs(Need::Path("/proc/self/stack")),
     list!("sys-kernel", ProcSys, "/sys/kernel", "list-sys"),
     list!("sys-devices", ProcSys, "/sys/devices", "list-sys"),

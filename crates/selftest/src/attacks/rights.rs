@@ -93,9 +93,8 @@ fn set_id() -> Seen {
     }
     use std::os::unix::fs::MetadataExt;
     let programs = ["su", "passwd", "mount", "newgrp", "chsh", "sudo"].map(|name| format!("/usr/bin/{name}"));
-    let mut programs = programs.iter().filter(|path| {
-        std::fs::metadata(path).is_ok_and(|file| file.mode() & 0o4000 != 0)
-    });
+    let mut programs =
+        programs.iter().filter(|path| std::fs::metadata(path).is_ok_and(|file| file.mode() & 0o4000 != 0));
     match programs.next() {
         None => Seen::Lacking,
         Some(program) if told(program) => Seen::Nothing,

@@ -57,12 +57,16 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new("kill-first-process", Signal, &[(EPERM, LANDLOCK)], &["kill"], |_| {
         make(Sysno::kill, &mut [n(1), n(0)])
     }),
-    Attack::new("kill-first-process-by-descriptor", Signal, &[(EPERM, LANDLOCK)], &["pidfd_open", "pidfd_send_signal"], |_| {
-        match raw(Sysno::pidfd_open, &mut [n(1), n(0)]) {
+    Attack::new(
+        "kill-first-process-by-descriptor",
+        Signal,
+        &[(EPERM, LANDLOCK)],
+        &["pidfd_open", "pidfd_send_signal"],
+        |_| match raw(Sysno::pidfd_open, &mut [n(1), n(0)]) {
             Ok(process) => make(Sysno::pidfd_send_signal, &mut [n(process as i32), n(0), n(0), n(0)]),
             Err(errno) => Seen::Errno(errno.0),
-        }
-    })
+        },
+    )
     .needs(Need::Call(Sysno::pidfd_send_signal)),
     // That the report arrives, and at whom, shows that whoever should live does.
     Attack::new("kill-everyone", Signal, &[(Seen::Nothing, PIDS)], &["kill"], |_| {

@@ -25,5 +25,6 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new("open-console", Terminal, NOT_THERE, &["openat"], |_| write("/dev/console"))
         .needs(Need::Path("/dev/console"))
         .like("open-terminal"),
-    Attack::new("new-terminal", Terminal, NOT_THERE, &["openat"], |_| write("/dev/ptmx")).needs(Need::Path("/dev/ptmx")),
+    Attack::new("new-terminal", Terminal, NOT_THERE, &["openat"], |_| write("/dev/ptmx"))
+        .needs(Need::Path("/dev/ptmx")),
 ];
