@@ -82,8 +82,7 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     let results: Vec<_> = attacks().map(|attack| result(attack, &skipped, &seen)).collect();
     record(&results, &arguments.profile, app)?;
     show::show(&results, app)?;
-    let through = results.iter().any(|result| result.held == Some(false));
-    Ok(if through { Exit::No } else { Exit::Yes })
+    Ok(exit(&results))
 }
 
 fn profile(name: &str) -> Result<Profile, Failure> {
@@ -174,6 +173,11 @@ fn result(attack: &'static Attack, skipped: &[Skipped], seen: &[(String, Seen)])
     }
 }
 
+/// No as soon as one was not held.
+fn exit(outcomes: &[Outcome]) -> Exit {
+    if outcomes.iter().any(|outcome| outcome.held == Some(false)) { Exit::No } else { Exit::Yes }
+}
+
 /// Writes the summary into the audit log.
 fn record(results: &[Outcome], profile: &str, app: &App) -> Result<(), Failure> {
     let now = app.clock.now();
@@ -188,4 +192,36 @@ fn record(results: &[Outcome], profile: &str, app: &App) -> Result<(), Failure> 
         .with("through", through);
     log.append(&[event], Durability::Durable)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The outcome of the attack by ptrace that has seen this.
+    fn outcome_of(seen: &[(String, Seen)], skipped: &[Skipped]) -> Outcome {
+        result(attacks().find(|attack| attack.name == "ptrace").unwrap(), skipped, seen)
+    }
+
+    #[test]
+    fn whatever_is_not_what_had_to_be_seen_got_through_and_is_a_no() {
+        let seen = |seen: Seen| outcome_of(&[("ptrace".to_owned(), seen)], &[]);
+        let held = seen(Seen::Errno(1));
+        assert_eq!((held.held, held.wall, held.seen.as_str()), (Some(true), "seccomp", "EPERM"));
+        assert!(matches!(exit(&[held]), Exit::Yes));
+        for bad in [Seen::Through, Seen::Errno(14), Seen::Errno(38), Seen::NoAnswer, Seen::Signal(11), Seen::Nothing] {
+            let outcome = seen(bad);
+            assert_eq!(outcome.held, Some(false), "{bad}");
+            assert!(matches!(exit(&[seen(Seen::Errno(1)), outcome]), Exit::No), "{bad}");
+        }
+        assert_eq!(outcome_of(&[], &[]).held, Some(false), "an attack that nobody reported");
+    }
+
+    #[test]
+    fn a_skipped_attack_is_neither_held_nor_through() {
+        let outcome = outcome_of(&[], &[("ptrace", "this kernel has no ptrace call".to_owned())]);
+        assert_eq!((outcome.held, outcome.skipped.is_some(), outcome.seen.as_str()), (None, true, "not tried"));
+        assert!(matches!(exit(&[outcome]), Exit::Yes));
+        assert_eq!(outcome_of(&[("ptrace".to_owned(), Seen::Lacking)], &[]).held, None);
+    }
 }

@@ -15,3 +15,4 @@ mod readme;
 mod receipt;
 mod run;
 mod seal;
+mod selftest;
