@@ -97,7 +97,10 @@ impl Surroundings {
         // O_RDWR and O_CREAT.
         let words = &mut [Word::Bytes(&name), Word::Number(0o102), Word::Number(0o666), Word::Number(0)];
         if let Ok(queue) = attempt(Entry::Native, Sysno::mq_open.id() as u32, words) {
-            hotcell_sys::file::close(hotcell_sys::Fd(queue as i32));
+            let queue = hotcell_sys::Fd(queue as i32);
+            // Whatever the umask: that it cannot be opened must not come from its mode.
+            let _ = hotcell_sys::file::change_mode(queue, 0o666);
+            hotcell_sys::file::close(queue);
             self.facts.set("posix-queue", "there");
             self.queue = Some(name);
         }

@@ -79,6 +79,9 @@ fn raise(resource: u32) -> Seen {
 fn crash() -> Seen {
     match fork_by_clone(0) {
         Ok(0) => {
+            // Where a dump could be written.
+            let _ = std::env::set_current_dir("/scratch");
+            let _ = limit::hard(limit::CORE).and_then(|hard| limit::set(limit::CORE, hard));
             // SIGQUIT, of which the default is a dump.
             let _ = process::kill(process::id(), 3);
             process::exit(0)

@@ -140,11 +140,10 @@ const GAPS: &[(&[Wall], &[&str])] = &[
             "netlink-route",
             "inet-stream",
             "setfsuid",
-            "ioprio_set",
         ],
     ),
     (&[Landlock], &["own-oom-score", "own-memory-by-file", "kill-first-process", "own-core-filter"]),
-    (&[ReadOnly, Landlock], &["write-input", "change-time-of-input", "write-own-program"]),
+    (&[ReadOnly, Landlock], &["write-input", "change-time-of-input"]),
     (
         &[NoExec, Landlock],
         &["execute-written", "execute-script", "execute-by-descriptor-path", "map-written-as-program"],
@@ -213,7 +212,10 @@ fn is_possible(name: &str) -> bool {
         }
         // A control group at the root has no name that could be seen.
         "cgroup-names" => setting("/proc/self/cgroup").lines().any(|line| !line.ends_with(":/")) || is_root(),
-        "core-of-a-crash" => !setting("/proc/sys/kernel/core_pattern").is_empty(),
+        "core-of-a-crash" => {
+            !setting("/proc/sys/kernel/core_pattern").is_empty()
+                && hotcell_sys::limit::hard(hotcell_sys::limit::CORE).is_ok_and(|hard| hard > 0)
+        }
         _ => true,
     }
 }

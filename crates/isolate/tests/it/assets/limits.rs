@@ -257,7 +257,9 @@ fn no_priority_is_raised_whatever_the_caller_may() {
     require_program!("python3");
     require_program!("setpriv");
     for (resource, value) in [(hotcell_sys::limit::NICE, 40), (hotcell_sys::limit::RTPRIO, 50)] {
-        hotcell_sys::limit::set(resource, value).unwrap();
+        if hotcell_sys::limit::set(resource, value).is_err() {
+            skip!("root may not raise limits here");
+        }
     }
     for attack in [
         "seen = attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))",
