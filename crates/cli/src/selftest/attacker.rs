@@ -173,6 +173,7 @@ fn run_in(app: &App, spec: TaskSpec) -> Result<TaskReport, Failure> {
         engine: &Engine::default(),
         cancel: None,
         observer: &mut Silent,
+        shell: None,
     };
     Ok(run_task(spec, &mut context)?)
 }

@@ -63,7 +63,7 @@ impl Scene {
             omitted: Omitted::dangerous_without(off),
         };
         let grant = grant(task, off);
-        let running = Sandbox::build(&grant, spec).unwrap().lock(&grant).unwrap().start().unwrap();
+        let running = Sandbox::build(&grant, spec, None).unwrap().lock(&grant).unwrap().start().unwrap();
         let mut told = Vec::new();
         let io = &mut Io { stdout: &mut |_| {}, stderr: &mut |bytes| told.extend_from_slice(bytes), cancel: None };
         let ended = running.wait(io).unwrap();

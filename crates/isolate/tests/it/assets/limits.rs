@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use hotcell_isolate::cgroup::GroupLimits;
 use hotcell_isolate::{Cause, Exit, Host};
-use hotcell_testkit::{require_program, require_root, skip};
+use hotcell_testkit::{require_ordinary_user, require_program, require_root, skip};
 use hotcell_types::Wall::{Capabilities, Seccomp};
 
 use super::{EAGAIN, EFBIG, ENOMEM, ENOSPC, EPERM, Scene, whole};
@@ -235,6 +235,7 @@ fn page_tables_count_as_memory() {
 
 #[test]
 fn processors_are_not_added_where_affinity_limits_them() {
+    require_ordinary_user!();
     require_program!("python3");
     let host = Host::look().unwrap();
     if host.cgroups.has_cpu() {
