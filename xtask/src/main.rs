@@ -4,6 +4,7 @@
 mod bench;
 mod command;
 mod deny;
+mod dist;
 mod layers;
 mod lint;
 mod metadata;
@@ -43,6 +44,12 @@ const RECIPES: &[Recipe] = &[
         name: "bench",
         what: "`start`, `overhead` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",
         run: bench::run,
+    },
+    Recipe {
+        name: "dist",
+        what: "a release: tarball, Debian package, sources for offline builds, bill of materials, checksums \
+               (`--sign KEY`, `--output DIR`)",
+        run: dist::recipe,
     },
 ];
 

@@ -33,9 +33,9 @@ pub(crate) struct Arguments {
     keep: Option<PathBuf>,
 }
 
-const PATIENTS: &str = include_str!("../../../examples/biopsy/patients.csv");
-const MODEL: &[u8] = include_bytes!("../../../examples/biopsy/model.onnx");
-const TASK: &str = include_str!("../../../examples/biopsy/task.toml");
+const PATIENTS: &str = include_str!("../demo/patients.csv");
+const MODEL: &[u8] = include_bytes!("../demo/model.onnx");
+const TASK: &str = include_str!("../demo/task.toml");
 
 /// What the hostile runner does beyond its attempts to get out, and what is expected to stop it.
 const WALLS: &[(&str, &str, &str)] = &[

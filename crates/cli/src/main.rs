@@ -2,6 +2,7 @@
 
 mod app;
 mod audit;
+mod completions;
 mod date;
 mod demo;
 mod doctor;
@@ -65,6 +66,7 @@ enum Command {
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
     Explain(explain::Arguments),
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +110,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),
+        Command::Completions(arguments) => completions::run(&arguments),
     };
     exit.map(Exit::status)
 }
@@ -130,7 +133,8 @@ impl Command {
             | Self::Open(_)
             | Self::Policy(_)
             | Self::Receipt(_)
-            | Self::Explain(_) => false,
+            | Self::Explain(_)
+            | Self::Completions(_) => false,
         }
     }
 }

@@ -1,0 +1,1 @@
+//! The release is tried as its users meet it.
