@@ -57,7 +57,12 @@ fn wishes(args: &[String]) -> Result<Wishes> {
             "--binary" => wishes.binary = Some(path()?),
             "--sign" => wishes.sign = Some(path()?),
             "--no-sources" => wishes.sources = false,
-            _ => return Err(format!("`{arg}` is not understood; there are --output DIR, --binary FILE, --sign KEY and --no-sources").into()),
+            _ => {
+                return Err(format!(
+                    "`{arg}` is not understood; there are --output DIR, --binary FILE, --sign KEY and --no-sources"
+                )
+                .into());
+            }
         }
     }
     Ok(wishes)

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::hostile;
+use crate::print;
 use crate::report;
 use crate::watch::Watch;
 
@@ -120,20 +121,22 @@ impl Demo<'_> {
 
     /// One step: lines for people, one object for programs.
     fn say(&self, step: &str, title: &str, lines: &[String], data: Value) -> Result<(), Failure> {
-        let mut to = io::stdout().lock();
         if self.app.json {
+            let mut to = io::stdout().lock();
             let mut object = json!({ "step": step });
             if let (Some(object), Value::Object(data)) = (object.as_object_mut(), data) {
                 object.extend(data);
             }
             writeln!(to, "{object}")?;
+            to.flush()?;
         } else {
+            let mut to = print::out();
             writeln!(to, "\n{title}")?;
             for line in lines {
                 writeln!(to, "   {line}")?;
             }
+            to.flush()?;
         }
-        to.flush()?;
         Ok(())
     }
 

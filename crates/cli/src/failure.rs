@@ -2,14 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hotcell_types::{Exit, Explain};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
 use serde_json::{Value, json};
 
-use crate::print::plain;
+use crate::look;
+use crate::print::{self, plain};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -87,16 +88,22 @@ pub(crate) fn error_json(error: &dyn Explain) -> Value {
 
 /// An error as people read it: code, what, why, what to do.
 fn as_text(error: &dyn Explain) -> String {
-    let is_terminal = io::stderr().is_terminal();
-    let theme = match (is_terminal, std::env::var_os("NO_COLOR").is_none()) {
-        (true, true) => GraphicalTheme::unicode(),
-        (true, false) => GraphicalTheme::unicode_nocolor(),
+    let (look, language) = (look::stderr(), look::language());
+    let theme = match (look.is_terminal || look.colour, look.unicode) {
         (false, _) => GraphicalTheme::none(),
+        (true, unicode) => GraphicalTheme {
+            characters: if unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() },
+            styles: if look.colour { ThemeStyles::ansi() } else { ThemeStyles::none() },
+        },
     };
-    let handler = GraphicalReportHandler::new_themed(theme).with_wrap_lines(is_terminal).with_cause_chain();
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_wrap_lines(look.is_terminal)
+        .with_width(usize::from(look.width))
+        .with_cause_chain();
     let mut text = String::new();
-    match handler.render_report(&mut text, &Shown::new(error)) {
-        Ok(()) => text,
+    let shown = Shown::new(error, &|text| print::shown(&plain(text), look, language));
+    match handler.render_report(&mut text, &shown) {
+        Ok(()) => text.replacen("help: ", &print::shown("help: ", look, language), 1),
         Err(fmt::Error) => format!("{}: {}\n  help: {}\n", error.code(), error, error.remedy()),
     }
 }
@@ -174,6 +181,7 @@ macro_rules! explained {
 
 explained!(
     CliError,
+    crate::defect::Defect,
     crate::new_file::NewFileError,
     crate::open::SealedModel,
     hotcell_audit::LogError,
@@ -209,14 +217,15 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(error: &dyn Explain) -> Self {
-        let cause = error.source().map(Self::cause);
-        Self { message: plain(&error.to_string()), cause, code: Some(error.code()), help: Some(plain(&error.remedy())) }
+    fn new(error: &dyn Explain, say: &dyn Fn(&str) -> String) -> Self {
+        let cause = error.source().map(|cause| Self::cause(cause, say));
+        let help = Some(say(&error.remedy()));
+        Self { message: say(&error.to_string()), cause, code: Some(error.code()), help }
     }
 
-    fn cause(error: &(dyn Error + 'static)) -> Box<Self> {
-        let cause = error.source().map(Self::cause);
-        Box::new(Self { message: plain(&error.to_string()), cause, code: None, help: None })
+    fn cause(error: &(dyn Error + 'static), say: &dyn Fn(&str) -> String) -> Box<Self> {
+        let cause = error.source().map(|cause| Self::cause(cause, say));
+        Box::new(Self { message: say(&error.to_string()), cause, code: None, help: None })
     }
 }
 

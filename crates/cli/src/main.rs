@@ -2,14 +2,17 @@
 
 mod app;
 mod audit;
+mod bar;
 mod completions;
 mod date;
+mod defect;
 mod demo;
 mod doctor;
 mod explain;
 mod failure;
 mod hostile;
 mod keygen;
+mod look;
 mod new_file;
 mod open;
 mod policy;
@@ -23,6 +26,7 @@ mod seal;
 mod source;
 mod tasks;
 mod watch;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +74,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    defect::tell_instead_of_panicking();
     let mut words = std::env::args_os();
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     let json = arguments.json;
+    defect::tell_as_json(json);
     match run(arguments) {
         Ok(status) => status.into(),
         Err(failure) => {

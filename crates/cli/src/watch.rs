@@ -6,7 +6,9 @@ use std::time::Duration;
 use hotcell_inspect::Neutralizer;
 use hotcell_task::{Observer, Step};
 use hotcell_types::TaskId;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+
+use crate::bar;
 
 /// Looks on for the command line.
 pub(crate) struct Watch {
@@ -53,15 +55,12 @@ impl Watch {
         [&self.stdout, &self.stderr].map(|stream| String::from_utf8_lossy(&stream.kept).into_owned())
     }
 
-    fn bar(&mut self, total: u64, unit: &str) -> Option<&ProgressBar> {
-        if self.json || !io::stderr().is_terminal() {
-            return None;
+    /// The bar, if one is shown.
+    fn bar(&mut self, total: u64, of: &str, done: &str) -> Option<&ProgressBar> {
+        if self.bar.is_none() && !self.json {
+            self.bar = bar::bar(total, of, done);
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            let form = format!("{unit} {{bar:40}} {{percent}}%  {{pos}}/{{len}}  {{elapsed}} (still {{eta}})");
-            let style = ProgressStyle::with_template(&form).unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(total).with_style(style)
-        });
+        let bar = self.bar.as_ref()?;
         bar.set_length(total);
         Some(bar)
     }
@@ -76,13 +75,13 @@ impl Observer for Watch {
     }
 
     fn opening(&mut self, bytes: u64, total: u64) {
-        if let Some(bar) = self.bar(total, "opening the model") {
+        if let Some(bar) = self.bar(total, "opening the model", bar::BYTES) {
             bar.set_position(bytes);
         }
     }
 
     fn progress(&mut self, rows: u64, total: u64) {
-        if let Some(bar) = self.bar(total, "scoring rows") {
+        if let Some(bar) = self.bar(total, "scoring rows", bar::COUNT) {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar.set_position(rows);
         }

@@ -35,6 +35,12 @@ impl Linked {
         self.source.is_some()
     }
 
+    /// Whether it is in the program, and not only used to build it.
+    #[cfg(test)]
+    pub(super) fn is_inside(&self) -> bool {
+        self.is_inside
+    }
+
     /// Its name in the world of packages.
     fn purl(&self) -> String {
         format!("pkg:cargo/{}@{}", self.name, self.version.replace('+', "%2B"))
@@ -141,7 +147,8 @@ pub(super) fn linked(metadata: &Value) -> Result<Vec<Linked>> {
 
 fn read_package<'a>(package: &Value, is_inside: bool, deps: impl Iterator<Item = &'a Value>) -> Result<Linked> {
     let text = |name: &str| package[name].as_str().map(str::to_owned);
-    let need = |name: &str| text(name).ok_or_else(|| Error::from(format!("a package has no {name}: {}", package["id"])));
+    let need =
+        |name: &str| text(name).ok_or_else(|| Error::from(format!("a package has no {name}: {}", package["id"])));
     let manifest = PathBuf::from(need("manifest_path")?);
     Ok(Linked {
         id: need("id")?,
@@ -163,9 +170,12 @@ fn is_macro(package: &Value) -> bool {
 
 /// Whether a condition can be true where we are shipped. What cannot be read counts as true.
 fn is_for_linux(condition: Option<&str>) -> bool {
-    let others = ["windows", "macos", "target_vendor = \"apple\"", "wasm", "wasi", "hermit", "redox", "freebsd", "uefi"];
+    let others =
+        ["windows", "macos", "target_vendor = \"apple\"", "wasm", "wasi", "hermit", "redox", "freebsd", "uefi"];
     condition.is_none_or(|condition| {
-        condition.contains("not(") || condition.contains("unix") || condition.contains("linux")
+        condition.contains("not(")
+            || condition.contains("unix")
+            || condition.contains("linux")
             || !others.iter().any(|other| condition.contains(other))
     })
 }
@@ -174,11 +184,10 @@ fn is_for_linux(condition: Option<&str>) -> bool {
 fn checksums(lock: &str) -> Result<BTreeMap<(String, String), String>> {
     let lock: toml::Table = lock.parse()?;
     let packages = lock.get("package").and_then(toml::Value::as_array).into_iter().flatten();
-    let text = |package: &toml::Value, name: &str| package.get(name).and_then(|value| value.as_str().map(str::to_owned));
+    let text =
+        |package: &toml::Value, name: &str| package.get(name).and_then(|value| value.as_str().map(str::to_owned));
     Ok(packages
-        .filter_map(|package| {
-            Some(((text(package, "name")?, text(package, "version")?), text(package, "checksum")?))
-        })
+        .filter_map(|package| Some(((text(package, "name")?, text(package, "version")?), text(package, "checksum")?)))
         .collect())
 }
 
