@@ -148,9 +148,10 @@ impl Demo<'_> {
 
     fn introduce(&self) -> Result<(), Failure> {
         let lines = [
-            "A hospital lets a foreign model read its biopsy measurements: nothing may leave but one score".to_owned(),
-            "per patient, sealed to the reader. Data: Wisconsin Diagnostic Breast Cancer, 569 patients with".to_owned(),
-            "30 measurements each (W. Wolberg and others 1995, UCI, CC BY 4.0). Model: 100 boosted trees.".to_owned(),
+            "A hospital lets a foreign model read its biopsy measurements.".to_owned(),
+            "Nothing may leave but one score per patient, sealed to the reader.".to_owned(),
+            "Data: Wisconsin Diagnostic Breast Cancer, 569 patients, 30 measurements each".to_owned(),
+            "(W. Wolberg and others 1995, UCI, CC BY 4.0). Model: 100 boosted trees.".to_owned(),
         ];
         self.write("patients.csv", PATIENTS.as_bytes())?;
         self.write("task.toml", TASK.as_bytes())?;
@@ -262,8 +263,9 @@ impl Demo<'_> {
         let mut lines = Vec::new();
         for stopped in &self.done {
             let mark = if stopped.held { "stopped" } else { "NOT STOPPED" };
-            lines.push(format!("{:<58} {mark}: {}", stopped.attempt, stopped.ended_with));
-            lines.push(format!("{:<58} by {}", "", stopped.stopped_by));
+            lines.push(format!("{mark}  {}", stopped.attempt));
+            lines.push(format!("{:<width$}  {}", "", stopped.ended_with, width = mark.len()));
+            lines.push(format!("{:<width$}  by {}", "", stopped.stopped_by, width = mark.len()));
         }
         self.say("hostile", "7. Once more, with a hostile runner", &lines, json!({ "attempts": self.done }))?;
         Ok(std::mem::take(&mut self.done))

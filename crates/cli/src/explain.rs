@@ -80,7 +80,7 @@ fn page(explanation: &Explanation, to: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Title, meaning and remedy of a code in Chinese.
-fn in_chinese(code: &str) -> Option<[&'static str; 3]> {
+pub(crate) fn in_chinese(code: &str) -> Option<[&'static str; 3]> {
     let block = CHINESE.split("\n\n").find(|block| block.trim_start().starts_with(code))?;
     let mut lines = block.trim().lines();
     let (_, title) = lines.next()?.split_once(' ')?;

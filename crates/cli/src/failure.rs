@@ -9,7 +9,8 @@ use hotcell_types::{Exit, Explain};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
 use serde_json::{Value, json};
 
-use crate::look;
+use crate::explain;
+use crate::look::{self, Language};
 use crate::print::{self, plain};
 
 /// Why a command did not do what it was asked.
@@ -101,7 +102,7 @@ fn as_text(error: &dyn Explain) -> String {
         .with_width(usize::from(look.width))
         .with_cause_chain();
     let mut text = String::new();
-    let shown = Shown::new(error, &|text| print::shown(&plain(text), look, language));
+    let shown = Shown::new(error, &|text| print::shown(&plain(text), look, language)).in_language_of_code(language);
     match handler.render_report(&mut text, &shown) {
         Ok(()) => text.replacen("help: ", &print::shown("help: ", look, language), 1),
         Err(fmt::Error) => format!("{}: {}\n  help: {}\n", error.code(), error, error.remedy()),
@@ -223,6 +224,18 @@ impl Shown {
         Self { message: say(&error.to_string()), cause, code: Some(error.code()), help }
     }
 
+    /// What the phrase book does not have is told in the words of the code's page, with the original beside it.
+    fn in_language_of_code(mut self, language: Language) -> Self {
+        let page = self.code.and_then(explain::in_chinese).filter(|_| language == Language::Chinese);
+        if let Some([title, _, remedy]) = page {
+            if !is_chinese(&self.message) {
+                self.message = format!("{title}（{}）", self.message);
+            }
+            self.help = self.help.map(|help| if is_chinese(&help) { help } else { format!("{remedy}（{help}）") });
+        }
+        self
+    }
+
     fn cause(error: &(dyn Error + 'static), say: &dyn Fn(&str) -> String) -> Box<Self> {
         let cause = error.source().map(|cause| Self::cause(cause, say));
         Box::new(Self { message: say(&error.to_string()), cause, code: None, help: None })
@@ -249,6 +262,10 @@ impl Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help.as_ref().map(|help| Box::new(help) as _)
     }
+}
+
+fn is_chinese(text: &str) -> bool {
+    text.chars().any(|letter| ('\u{4e00}'..='\u{9fff}').contains(&letter))
 }
 
 /// As if SIGPIPE had ended us. Not 0: a check whose answer nobody read did not say yes.

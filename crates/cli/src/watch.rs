@@ -35,9 +35,7 @@ impl Watch {
 
     /// Ends the bar, and shows what is left of the streams.
     pub(crate) fn finish(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.end_bar();
         let mut rest = Vec::new();
         if let Some(neutralizer) = self.stdout.neutralizer.take() {
             neutralizer.finish(&mut rest);
@@ -47,6 +45,12 @@ impl Watch {
         if let Some(neutralizer) = self.stderr.neutralizer.take() {
             neutralizer.finish(&mut rest);
             let _ = io::stderr().write_all(&rest);
+        }
+    }
+
+    fn end_bar(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
         }
     }
 
@@ -68,15 +72,17 @@ impl Watch {
 
 impl Observer for Watch {
     fn step(&mut self, _task: TaskId, step: Step) {
-        let ends = matches!(step, Step::Run | Step::Inspect);
-        if let Some(bar) = self.bar.take_if(|_| ends) {
-            bar.finish_and_clear();
+        if matches!(step, Step::Run | Step::Inspect) {
+            self.end_bar();
         }
     }
 
     fn opening(&mut self, bytes: u64, total: u64) {
         if let Some(bar) = self.bar(total, "opening the model", bar::BYTES) {
             bar.set_position(bytes);
+        }
+        if bytes >= total {
+            self.end_bar();
         }
     }
 
