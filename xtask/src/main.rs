@@ -12,6 +12,7 @@ mod ordinary;
 mod packages;
 mod promises;
 mod reasons;
+mod screenshot;
 mod skips;
 mod test;
 
@@ -50,6 +51,11 @@ const RECIPES: &[Recipe] = &[
         what: "a release: tarball, Debian package, sources for offline builds, bill of materials, checksums \
                (`--sign KEY`, `--output DIR`)",
         run: dist::recipe,
+    },
+    Recipe {
+        name: "screenshot",
+        what: "the README's pictures, from a real run of the given program",
+        run: screenshot::recipe,
     },
 ];
 

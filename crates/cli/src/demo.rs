@@ -131,7 +131,8 @@ impl Demo<'_> {
             to.flush()?;
         } else {
             let mut to = print::out();
-            writeln!(to, "\n{title}")?;
+            writeln!(to)?;
+            to.heading(title)?;
             for line in lines {
                 writeln!(to, "   {line}")?;
             }
@@ -264,8 +265,8 @@ impl Demo<'_> {
         for stopped in &self.done {
             let mark = if stopped.held { "stopped" } else { "NOT STOPPED" };
             lines.push(format!("{mark}  {}", stopped.attempt));
-            lines.push(format!("{:<width$}  {}", "", stopped.ended_with, width = mark.len()));
-            lines.push(format!("{:<width$}  by {}", "", stopped.stopped_by, width = mark.len()));
+            let how = format!("{}, by {}", stopped.ended_with, stopped.stopped_by);
+            lines.push(format!("{:<width$}  {how}", "", width = mark.len()));
         }
         self.say("hostile", "7. Once more, with a hostile runner", &lines, json!({ "attempts": self.done }))?;
         Ok(std::mem::take(&mut self.done))

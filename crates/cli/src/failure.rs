@@ -101,6 +101,13 @@ fn as_text(error: &dyn Explain) -> String {
         .with_wrap_lines(look.is_terminal)
         .with_width(usize::from(look.width))
         .with_cause_chain();
+    let handler = match language {
+        // Names of rules and files stay whole.
+        Language::English => handler
+            .with_word_separator(textwrap::WordSeparator::AsciiSpace)
+            .with_word_splitter(textwrap::WordSplitter::NoHyphenation),
+        Language::Chinese => handler,
+    };
     let mut text = String::new();
     let shown = Shown::new(error, &|text| print::shown(&plain(text), look, language)).in_language_of_code(language);
     match handler.render_report(&mut text, &shown) {

@@ -39,7 +39,8 @@ impl<W: Write> Edge<W> {
 
     /// Whether lines go through as they are.
     fn is_plain(&self) -> bool {
-        self.look.unicode && self.language == Language::English && !self.look.is_terminal
+        let is_bare = !self.look.is_terminal && !self.look.colour;
+        self.look.unicode && self.language == Language::English && is_bare
     }
 
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
@@ -48,7 +49,21 @@ impl<W: Write> Edge<W> {
         if self.look.is_terminal {
             text = wrapped(&text, usize::from(self.look.width), self.language);
         }
+        if self.look.colour {
+            text = painted(&text);
+        }
         self.to.write_all(text.as_bytes())
+    }
+
+    /// A heading on a line of its own.
+    pub(crate) fn heading(&mut self, text: &str) -> io::Result<()> {
+        let text = shown(text, self.look, self.language);
+        let text =
+            if self.look.is_terminal { wrapped(&text, usize::from(self.look.width), self.language) } else { text };
+        match self.look.colour {
+            true => writeln!(self.to, "{BOLD}{text}{PLAIN}"),
+            false => writeln!(self.to, "{text}"),
+        }
     }
 }
 
@@ -81,6 +96,32 @@ pub(crate) fn shown(text: &str, look: Look, language: Language) -> String {
     };
     if look.unicode { text } else { look::ascii(&text) }
 }
+
+/// A line whose verdict, a column of its own, is coloured: of the sixteen colours, which the terminal's owner has
+/// chosen for light or dark.
+fn painted(line: &str) -> String {
+    for (words, colour) in [(GOOD, GREEN), (BAD, RED)] {
+        for word in words {
+            let place = line.match_indices(word).find(|(at, _)| {
+                let (before, after) = (&line[..*at], &line[at + word.len()..]);
+                let begins = before.trim_start().is_empty() || before.ends_with("  ");
+                begins && (after.starts_with("  ") || after.trim_end().is_empty())
+            });
+            if let Some((at, _)) = place {
+                let (before, after) = (&line[..at], &line[at + word.len()..]);
+                return format!("{before}{colour}{word}{PLAIN}{after}");
+            }
+        }
+    }
+    line.to_owned()
+}
+
+const GOOD: &[&str] = &["stands", "立住", "stopped", "已阻止", "full", "完整", "held", "挡住"];
+const BAD: &[&str] = &["DOWN", "倒塌", "NOT STOPPED", "未能阻止", "absent", "缺失", "partial", "部分", "NOT HELD"];
+const BOLD: &str = "\x1b[1m";
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[1;31m";
+const PLAIN: &str = "\x1b[0m";
 
 /// A line in the width of a terminal: it goes on below its last column. What is to be copied, a command, stays whole.
 fn wrapped(line: &str, width: usize, language: Language) -> String {
@@ -215,6 +256,20 @@ mod tests {
         }
         let chinese = wrapped("控制项    这台主机缺少所需的内核功能，请按下面的办法启用它。", 40, Language::Chinese);
         assert!(chinese.lines().count() == 2 && chinese.lines().all(|line| line.width() <= 40), "{chinese}");
+    }
+
+    #[test]
+    fn a_verdict_in_a_column_of_its_own_is_coloured_and_no_other_word() {
+        for (line, expected) in [
+            ("seccomp  stands  x", "seccomp  \x1b[32mstands\x1b[0m  x"),
+            ("seccomp  DOWN    x", "seccomp  \x1b[1;31mDOWN\x1b[0m    x"),
+            ("   NOT STOPPED  x", "   \x1b[1;31mNOT STOPPED\x1b[0m  x"),
+            ("it stands here", "it stands here"),
+            ("a full disk", "a full disk"),
+            ("", ""),
+        ] {
+            assert_eq!(painted(line), expected);
+        }
     }
 
     #[test]
