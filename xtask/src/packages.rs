@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Package] = &[
     ("minisign", "minisign"),
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
+    ("script", "bsdutils"),
 ];
 
 /// The peers of `bench start`.

@@ -86,9 +86,10 @@ pub(super) fn manual(binary: &Path, folder: &Path) -> Result {
     run(Command::new(binary).args(["completions", "man", "--output"]).arg(folder))
 }
 
-/// Cargo's answer about all packages of the lock file.
+/// Cargo's answer about all packages that this machine's kind needs.
 pub(super) fn metadata() -> Result<Value> {
     let mut command = cargo("metadata");
-    command.args(["--format-version", "1"]);
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    command.args(["--format-version", "1", "--filter-platform", &platform]);
     Ok(serde_json::from_str(&read(&mut command)?)?)
 }

@@ -35,7 +35,7 @@ pub(super) fn package(release: &Release, binary: &Path, output: &Path) -> Result
     release.times.settle(&folder)?;
     let to = output.join(format!("hotcell_{version}_{architecture}.deb"));
     let mut command = Command::new("dpkg-deb");
-    command.args(["--root-owner-group", "-Zxz", "--threads-max=1", "--build"]).arg(&folder).arg(&to);
+    command.args(["--root-owner-group", "-Zxz", "-z3", "--threads-max=1", "--build"]).arg(&folder).arg(&to);
     command.env("SOURCE_DATE_EPOCH", release.times.0.to_string());
     read(&mut command)?;
     Ok(to)

@@ -126,8 +126,7 @@ pub(super) fn linked(metadata: &Value) -> Result<Vec<Linked>> {
         reached.insert(id, is_inside);
         for dependency in nodes.get(id).into_iter().flat_map(|node| list(&node["deps"])) {
             let Some(to) = dependency["pkg"].as_str() else { continue };
-            let on_linux = |kind: &&Value| is_for_linux(kind["target"].as_str());
-            let kinds: Vec<_> = list(&dependency["dep_kinds"]).filter(on_linux).map(|kind| &kind["kind"]).collect();
+            let kinds: Vec<_> = list(&dependency["dep_kinds"]).map(|kind| &kind["kind"]).collect();
             if kinds.iter().any(|kind| kind.is_null()) {
                 todo.push((to, is_inside));
             } else if kinds.iter().any(|kind| *kind == "build") {
@@ -166,18 +165,6 @@ fn read_package<'a>(package: &Value, is_inside: bool, deps: impl Iterator<Item =
 
 fn is_macro(package: &Value) -> bool {
     list(&package["targets"]).any(|target| list(&target["kind"]).any(|kind| kind == "proc-macro"))
-}
-
-/// Whether a condition can be true where we are shipped. What cannot be read counts as true.
-fn is_for_linux(condition: Option<&str>) -> bool {
-    let others =
-        ["windows", "macos", "target_vendor = \"apple\"", "wasm", "wasi", "hermit", "redox", "freebsd", "uefi"];
-    condition.is_none_or(|condition| {
-        condition.contains("not(")
-            || condition.contains("unix")
-            || condition.contains("linux")
-            || !others.iter().any(|other| condition.contains(other))
-    })
 }
 
 /// The digests of the lock file, by name and version.

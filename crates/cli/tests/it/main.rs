@@ -16,3 +16,4 @@ mod readme;
 mod receipt;
 mod run;
 mod seal;
+mod sight;
