@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod help;
 mod hostile;
 mod keygen;
 mod look;
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
     }
-    let arguments = Arguments::parse();
+    let arguments: Arguments = help::parse();
     let json = arguments.json;
     defect::tell_as_json(json);
     match run(arguments) {

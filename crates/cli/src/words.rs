@@ -29,6 +29,16 @@ pub(crate) fn lines(text: &str) -> String {
     translated
 }
 
+/// The translation of a whole text, if the book has one.
+pub(crate) fn whole(text: &str) -> Option<String> {
+    Book::get().phrase(text, MAX_DEPTH)
+}
+
+/// The same, of a phrase without values.
+pub(crate) fn fixed(text: &str) -> Option<&'static str> {
+    Book::get().fixed.get(text).copied()
+}
+
 struct Book {
     fixed: HashMap<&'static str, &'static str>,
     /// Those with a `{}`; the ones that say most come first.

@@ -74,6 +74,13 @@ fn fresh(name: &str) -> PathBuf {
     folder
 }
 
+/// A new folder outside of the checkout.
+fn outside(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("hotcell-{name}-{}", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    folder
+}
+
 #[test]
 fn the_debian_package_is_installed_used_by_an_ordinary_user_and_removed() {
     require_root!();

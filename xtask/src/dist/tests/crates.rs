@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hotcell_testkit::{full_only, skip};
+use hotcell_testkit::full_only;
 use serde_json::Value;
 
-use super::{fresh, said};
-use crate::command::{cargo, root};
+use super::{fresh, outside, said};
+use crate::command::cargo;
 use crate::dist::{build, files};
 
 /// The crates of the workspace that may be published.
@@ -76,14 +76,12 @@ fn every_file_that_a_published_crate_embeds_is_in_it() {
 #[test]
 fn what_is_published_installs_and_runs() {
     full_only!();
-    if !root().join("target").exists() && std::env::var_os("CARGO_HOME").is_none() {
-        skip!("needs the foreign crates");
-    }
-    let place = fresh("published-install");
-    let folders = unpacked(&place);
-    let mut install = cargo("install");
     // Outside of the checkout, whose configuration a user of a registry does not have.
-    install.current_dir(&place).args(["--offline", "--debug", "--path"]).arg(place.join("hotcell-0.1.0"));
+    let place = outside("published");
+    let folders = unpacked(&place);
+    let mut install = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    install.args(["install", "--offline", "--debug", "--path"]).arg(place.join("hotcell-0.1.0")).current_dir(&place);
+    install.env_remove("CARGO_TARGET_DIR");
     for folder in folders.iter().filter(|folder| !folder.ends_with("hotcell-0.1.0")) {
         let name = folder.file_name().unwrap().to_string_lossy().rsplit_once('-').unwrap().0.to_owned();
         install.args(["--config", &format!("patch.crates-io.{name}.path={folder:?}")]);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use hotcell_testkit::{full_only, have_program, is_root};
 
-use super::{fresh, said};
+use super::{fresh, outside, said};
 use crate::dist::{Release, build, files, sources};
 
 /// Makes the bundle and unpacks it, and gives the folder.
@@ -53,7 +53,7 @@ fn own_sources_are_complete_and_a_link_stays_one() {
 #[test]
 fn the_bundle_builds_without_network_and_without_anything_of_this_machine() {
     full_only!();
-    let place = fresh("vendored");
+    let place = outside("vendored");
     let folder = unpacked(&place);
     let home = place.join("home");
     let mut build = cargo(&folder, &home);
