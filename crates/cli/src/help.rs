@@ -1,6 +1,7 @@
 //! The command line in the reader's language: help and what is wrong with it.
 
 use clap::builder::StyledStr;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, Parser};
 use textwrap::{Options, WordSeparator};
 
@@ -21,7 +22,12 @@ fn parse_in_chinese<P: Parser>() -> P {
     read.unwrap_or_else(|error| {
         let (to_stderr, text) = (error.use_stderr(), error.render().to_string());
         let look = if to_stderr { look::stderr() } else { look::stdout() };
-        let text = print::shown(&text, look, Language::Chinese);
+        // Help is told in Chinese already, and the names of commands in it are no phrases.
+        let is_help = matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        );
+        let text = if is_help { text } else { print::shown(&text, look, Language::Chinese) };
         // Where it cannot be told, the status is all that is left to say.
         let _ = match to_stderr {
             true => std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes()),

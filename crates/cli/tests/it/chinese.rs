@@ -18,7 +18,7 @@ fn english_in(line: &str) -> Option<String> {
     let own: String = line.split('`').step_by(2).collect::<Vec<_>>().join("·");
     let words: Vec<&str> = own.split(' ').collect();
     let is_plain = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b',');
-    words.windows(3).find(|three| three.iter().all(|word| is_plain(word))).map(|three| three.join(" "))
+    words.windows(3).find(|three| three.iter().all(is_plain)).map(|three| three.join(" "))
 }
 
 #[test]
@@ -62,6 +62,30 @@ fn explanations_errors_and_doctor_speak_chinese() {
     }
     let (_, said) = said(&place, &["doctor"]);
     assert!(said.contains("控制"), "{said}");
+}
+
+#[test]
+fn help_and_a_wrong_command_line_speak_chinese() {
+    let place = Place::new();
+    for words in [&["--help"][..], &["open", "--help"], &["audit", "show", "--help"]] {
+        let said = said(&place, words).1;
+        assert!(said.contains("用法：hotcell") && said.contains("选项"), "{words:?}: {said}");
+        assert!(
+            english_in(&said.replace('\n', " ")).is_none(),
+            "{words:?}: {:?}",
+            english_in(&said.replace('\n', " "))
+        );
+    }
+    assert!(said(&place, &["--help"]).1.contains("\n  policy\n"), "names of commands are the same in each language");
+    for (words, expected) in [
+        (&["keygen"][..], "缺少以下必需的参数"),
+        (&["exlain"], "提示：有一个相近的子命令：'explain'"),
+        (&["open", "--no-such"], "不认识的参数 '--no-such'"),
+        (&["audit", "show", "--since", "x"], "应为 RFC 3339 日期"),
+    ] {
+        let (status, said) = said(&place, words);
+        assert!(status == 2 && said.contains(expected) && said.contains("更多信息"), "{words:?}: {said}");
+    }
 }
 
 #[test]
