@@ -84,7 +84,7 @@ pub(super) fn tar_gz(release: &Release, folder: &Path, name: &str, to: &Path) ->
     tar.arg(format!("--mtime=@{}", release.times.0)).arg("--directory").arg(folder).arg(name);
     let mut tar = tar.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot start tar: {error}"))?;
     let from = tar.stdout.take().ok_or("tar gives no output")?;
-    run(Command::new("gzip").args(["-9", "-n"]).stdin(from).stdout(fs::File::create(to)?))?;
+    run(Command::new("gzip").args(["-6", "-n"]).stdin(from).stdout(fs::File::create(to)?))?;
     match tar.wait()?.success() {
         true => Ok(to.to_owned()),
         false => Err(format!("tar could not pack {name}").into()),

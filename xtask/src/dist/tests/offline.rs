@@ -1,5 +1,6 @@
 //! The bundle of sources, on a machine without network.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,11 +52,37 @@ fn own_sources_are_complete_and_a_link_stays_one() {
 }
 
 #[test]
+fn a_crate_that_is_not_needed_is_hollow_and_a_needed_one_is_whole() {
+    let place = fresh("hollow");
+    for name in ["needed-1.0.0", "other-2.0.0"] {
+        let write = |file: &str, text: &str| files::write(&place.join(name).join(file), text.as_bytes()).unwrap();
+        write(
+            "Cargo.toml",
+            "[package]\nname = \"x\"\nversion = \"2.0.0\"\n[lib]\npath = \"odd.rs\"\n[features]\nf = []\n",
+        );
+        write("odd.rs", "pub fn f() {}");
+        write("lib/import.a", "large");
+        write(".cargo-checksum.json", "{\"files\":{\"odd.rs\":\"00\"},\"package\":\"11\"}");
+    }
+    sources::hollow(&place, &BTreeSet::from(["needed-1.0.0".to_owned()])).unwrap();
+    assert!(place.join("needed-1.0.0/lib/import.a").is_file() && place.join("needed-1.0.0/odd.rs").is_file());
+    let other = place.join("other-2.0.0");
+    assert!(!other.join("lib").exists() && !other.join("odd.rs").exists());
+    let manifest = fs::read_to_string(other.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("[features]") && manifest.contains("build = false") && !manifest.contains("[lib]"));
+    let sums = fs::read_to_string(other.join(".cargo-checksum.json")).unwrap();
+    assert_eq!(sums, "{\"files\":{},\"package\":\"11\"}");
+    fs::remove_dir_all(place).unwrap();
+}
+
+#[test]
 fn the_bundle_builds_without_network_and_without_anything_of_this_machine() {
     full_only!();
     let place = outside("vendored");
     let folder = unpacked(&place);
     let home = place.join("home");
+    let mut known = cargo(&folder, &home);
+    said(known.args(["metadata", "--locked", "--offline", "--format-version", "1"]));
     let mut build = cargo(&folder, &home);
     build.args(["build", "--locked", "--offline", "--package", "hotcell"]);
     said(build.args(["--config", "profile.dev.package.'*'.opt-level=0"]));
