@@ -139,15 +139,15 @@ fn everything(
     let at = |place: Place| -> Vec<&'static Attack> {
         chosen.iter().copied().filter(|attack| attack.place == place).collect()
     };
-    let mut bar = show::Progress::new(attacker.is_quiet());
+    let bar = show::Progress::new(attacker.is_quiet(), chosen.len());
     let mut seen = attacker.beside_a_neighbour(&at(Place::Shared))?;
-    bar.count(seen.len(), chosen.len());
+    bar.count(seen.len());
     seen.extend(attacker.together(&at(Place::Small), SMALL)?);
     for attack in chosen {
         if let Place::Alone(limits, by) = attack.place {
             seen.push((attack.name.to_owned(), attacker.alone(attack, limits, by, surroundings)?));
         }
-        bar.count(seen.len(), chosen.len());
+        bar.count(seen.len());
     }
     Ok(seen)
 }

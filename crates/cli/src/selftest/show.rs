@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::Outcome;
 use crate::app::App;
+use crate::bar;
 use crate::failure::Failure;
 use crate::print;
 
@@ -14,16 +15,12 @@ use crate::print;
 pub(super) struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    pub(super) fn new(is_quiet: bool) -> Self {
-        Self((!is_quiet && io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("attacking {bar:40} {pos}/{len}  {elapsed}");
-            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        }))
+    pub(super) fn new(is_quiet: bool, total: usize) -> Self {
+        Self(if is_quiet { None } else { bar::bar(total as u64, "attacking", bar::COUNT) })
     }
 
-    pub(super) fn count(&mut self, done: usize, all: usize) {
+    pub(super) fn count(&self, done: usize) {
         if let Some(bar) = &self.0 {
-            bar.set_length(all as u64);
             bar.set_position(done as u64);
         }
     }
@@ -41,7 +38,7 @@ pub(super) fn show(outcomes: &[Outcome], app: &App) -> Result<(), Failure> {
     if app.json {
         return Ok(print::json(&outcomes)?);
     }
-    let mut out = io::stdout().lock();
+    let mut out = print::out();
     if io::stdout().is_terminal() {
         let mut table = print::table(&["attack", "class", "expected", "seen", "wall", ""]);
         for outcome in outcomes {
@@ -53,7 +50,7 @@ pub(super) fn show(outcomes: &[Outcome], app: &App) -> Result<(), Failure> {
         for outcome in outcomes {
             let Outcome { attack, class, expected, seen, .. } = outcome;
             let (mark, wall) = mark(outcome);
-            writeln!(out, "{mark:<11} {attack:<34} {class:<17} expected {expected}; seen {seen}; {wall}")?;
+            writeln!(out, "{mark:<11}  {attack:<34}  {class:<17}  expected {expected}  seen {seen}  {wall}")?;
         }
     }
     write!(out, "{}", summary(outcomes))?;
@@ -64,7 +61,7 @@ fn mark(outcome: &Outcome) -> (&'static str, &str) {
     match (outcome.held, &outcome.skipped) {
         (_, Some(why)) => ("skipped", why),
         (Some(true), None) => ("held", outcome.wall),
-        (_, None) => ("GOT THROUGH", outcome.wall),
+        (_, None) => ("NOT HELD", outcome.wall),
     }
 }
 
@@ -77,13 +74,13 @@ fn summary(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.held == Some(false)) {
         text.push_str(&format!(
-            "GOT THROUGH: {}: expected {}, seen {} (wall: {})\n",
+            "NOT HELD  {}  expected {}  seen {}  {}\n",
             outcome.attack, outcome.expected, outcome.seen, outcome.wall
         ));
     }
     let count = |held: Option<bool>| outcomes.iter().filter(|outcome| outcome.held == held).count();
     text.push_str(&format!(
-        "{} attacks: {} held, {} got through, {} skipped for {} reasons\n",
+        "{} attacks: {} held, {} not held, {} skipped for {} reasons\n",
         outcomes.len(),
         count(Some(true)),
         count(Some(false)),
