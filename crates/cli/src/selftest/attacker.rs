@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use hotcell_policy::{Engine, Origin, OutputRule, Overlay, Profile};
 use hotcell_selftest::{Attack, Judge, REPORT, Seen, Surroundings, attacks, inside, neighbour, read_report};
 use hotcell_task::{Context, Silent, TaskInput, TaskReport, TaskSpec, Work, run_task};
+use hotcell_types::Outcome;
 use serde_json::json;
 
 use super::judge;
@@ -29,6 +30,8 @@ pub(super) struct Attacker<'a> {
     profile: &'a str,
     only_declared: bool,
     app: &'a App,
+    /// Becomes readable when somebody wants it to end: what was put up is taken down in order.
+    cancel: OwnedFd,
     runs: usize,
 }
 
@@ -59,7 +62,8 @@ impl<'a> Attacker<'a> {
         facts.set("neighbour", "yes");
         let path = folder.join("facts");
         fs::write(&path, facts.to_text()).map_err(|source| Failure::file("write", &path, source))?;
-        Ok(Self { folder, profile: name, only_declared, app, runs: 0 })
+        let cancel = crate::run::cancelled_by_signals()?;
+        Ok(Self { folder, profile: name, only_declared, app, cancel, runs: 0 })
     }
 
     /// Whether nobody wants to see how far it is.
@@ -75,8 +79,9 @@ impl<'a> Attacker<'a> {
         let mut spec = self.spec(&["neighbour"], &[], true)?;
         spec.stdin = Some(OwnedFd::from(theirs));
         let app = self.app;
+        let cancel = self.cancel.try_clone().map_err(wrap)?;
         std::thread::scope(|scope| {
-            let neighbour = scope.spawn(move || run_in(app, spec));
+            let neighbour = scope.spawn(move || run_in(app, spec, cancel.as_fd()));
             let mut ready = [0; neighbour::READY.len()];
             let is_ready = ours.read_exact(&mut ready).is_ok() && ready == neighbour::READY;
             let seen = if is_ready { self.together(attacks, &[]) } else { Ok(Vec::new()) };
@@ -124,7 +129,11 @@ impl<'a> Attacker<'a> {
     fn run(&mut self, words: &[&str], limits: &[&str], declared: bool) -> Result<Ran, Failure> {
         let spec = self.spec(words, limits, declared)?;
         let output = spec.output.clone().unwrap_or_default();
-        Ok(Ran { report: run_in(self.app, spec)?, output })
+        let report = run_in(self.app, spec, self.cancel.as_fd())?;
+        match report.outcome {
+            Outcome::Cancelled => Err(Failure::system("the selftest", std::io::ErrorKind::Interrupted.into())),
+            _ => Ok(Ran { report, output }),
+        }
     }
 
     fn spec(&mut self, words: &[&str], limits: &[&str], declared: bool) -> Result<TaskSpec, Failure> {
@@ -164,14 +173,14 @@ fn broken() -> std::io::Error {
     std::io::ErrorKind::BrokenPipe.into()
 }
 
-fn run_in(app: &App, spec: TaskSpec) -> Result<TaskReport, Failure> {
+fn run_in(app: &App, spec: TaskSpec, cancel: BorrowedFd<'_>) -> Result<TaskReport, Failure> {
     let mut context = Context {
         state: &app.state,
         version: crate::VERSION,
         clock: &app.clock,
         principal: crate::run::principal(),
         engine: &Engine::default(),
-        cancel: None,
+        cancel: Some(cancel),
         observer: &mut Silent,
         shell: None,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use hotcell_selftest::{Class, attacks};
 use hotcell_testkit::require_program;
@@ -78,6 +78,27 @@ fn what_a_profile_grants_is_skipped_and_the_rest_holds() {
     if row("queue-of-host")["held"] == true {
         assert_eq!(row("queue-of-host")["wall"], "ipc-namespace");
     }
+}
+
+#[test]
+fn one_that_is_interrupted_takes_down_what_it_has_put_up() {
+    let place = Place::new();
+    let temporary = place.path("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let mut command = place.command(&["selftest"]);
+    let mut child = command.env("TMPDIR", &temporary).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // Until a sandbox runs, so that there is everything to take down.
+    let running = place.state().join("running");
+    while !fs::read_dir(&running).is_ok_and(|mut tasks| tasks.next().is_some()) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{}", text(&output.stderr));
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&running).unwrap().count(), 0);
+    place.expect(0, &["audit", "verify"]);
 }
 
 #[test]
