@@ -8,6 +8,8 @@ mod doctor;
 mod explain;
 mod failure;
 mod hostile;
+mod image;
+mod image_settings;
 mod keygen;
 mod new_file;
 mod open;
@@ -58,6 +60,7 @@ enum Command {
     Show(tasks::Show),
     Logs(tasks::Logs),
     Doctor(doctor::Arguments),
+    Image(image::Arguments),
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
     Open(open::Arguments),
@@ -101,6 +104,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
+        Command::Image(arguments) => image::run(&arguments, &app),
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
@@ -122,7 +126,7 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
+            Self::Audit(_) | Self::Image(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

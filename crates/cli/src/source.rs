@@ -30,7 +30,7 @@ impl Source {
         }
         let bytes = there.is_file().then_some(there.len());
         let is_long = bytes.is_some_and(|bytes| bytes > LONG_BYTES);
-        let bar = (is_long && !json && io::stderr().is_terminal()).then(|| bar(bytes.unwrap_or_default(), doing));
+        let bar = (is_long && !json && io::stderr().is_terminal()).then(|| bytes_bar(bytes.unwrap_or_default(), doing));
         Ok(Self { from: Box::new(file), bytes, bar })
     }
 
@@ -58,7 +58,8 @@ impl Drop for Source {
     }
 }
 
-fn bar(bytes: u64, doing: &'static str) -> ProgressBar {
+/// A bar over bytes, on standard error.
+pub(crate) fn bytes_bar(bytes: u64, doing: &'static str) -> ProgressBar {
     let form = "{msg} {bar:40} {percent}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  (still {eta})";
     let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr()).with_style(style).with_message(doing)

@@ -75,6 +75,16 @@ impl Observer for Watch {
         }
     }
 
+    fn fetching(&mut self, bytes: u64, total: u64) {
+        if let Some(bar) = self.bar(total, "fetching the image") {
+            bar.set_position(bytes);
+            if bytes == total {
+                bar.finish_and_clear();
+                self.bar = None;
+            }
+        }
+    }
+
     fn opening(&mut self, bytes: u64, total: u64) {
         if let Some(bar) = self.bar(total, "opening the model") {
             bar.set_position(bytes);

@@ -14,6 +14,7 @@ mod error;
 pub mod filter;
 pub mod host;
 pub mod ids;
+mod image;
 pub mod landlock;
 mod plan;
 mod preflight;
@@ -24,7 +25,7 @@ mod watch;
 pub use error::IsolateError;
 pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
-pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 
 /// The launcher, as built by this crate's build script.
 pub(crate) static LAUNCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/launcher"));

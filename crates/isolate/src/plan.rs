@@ -12,6 +12,7 @@ use hotcell_types::Wall;
 use crate::error::IsolateError;
 use crate::filter::{Filter, FilterRules};
 use crate::host::Host;
+use crate::image::{AtRoot, Shown};
 use crate::landlock::{self, Handled};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Program, Spec};
@@ -120,6 +121,8 @@ impl Plan {
             Program::Runner { .. } => Some(sources.open(&mut plan, &host.executable, "the runner")?),
             Program::Command(_) => None,
         };
+        let image = spec.image.as_ref();
+        let image = image.map(|image| Shown::look(image, spec, &mut plan, &mut sources)).transpose()?;
         for tasks in joined {
             plan.push(Step::Join { tasks: &c_os(tasks.as_os_str())? });
         }
@@ -127,9 +130,14 @@ impl Plan {
 
         // The file system.
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
-        let at_root = plan.view(profile, &mut sources)?;
+        let at_root = match &image {
+            Some(image) => {
+                image.mount(&mut plan, if up(Wall::ReadOnly) { SHOW } else { SHOW & !mount::ATTR_RDONLY })?
+            }
+            None => plan.view(profile, &mut sources)?,
+        };
         plan.devices();
-        plan.skeleton(spec, &at_root);
+        plan.skeleton(spec, &|name| image.as_ref().is_some_and(|image| image.has(name)));
         for (source, at, attributes) in &inside {
             source.bind(
                 &mut plan,
@@ -191,8 +199,7 @@ impl Plan {
         if up(Wall::Descriptors) {
             plan.push(Step::CloseOthers {});
         }
-        let has_code = spec.code.is_some();
-        plan.push(Step::WorkingDir { path: if has_code { c"/code" } else { c"/scratch" } });
+        plan.push(Step::WorkingDir { path: &working_dir(spec)? });
         if up(Wall::Capabilities) {
             plan.push(Step::DropCapabilities {});
         }
@@ -200,7 +207,8 @@ impl Plan {
             plan.push(Step::NoNewPrivileges {});
         }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
-            plan.landlock(profile, spec, &inside, &at_root, host.landlock_abi, runner.is_some())?;
+            let own_etc = image.as_ref().is_none_or(|image| !image.has("etc"));
+            plan.landlock(profile, spec, &inside, &at_root, host.landlock_abi, runner.is_some(), own_etc)?;
         }
         if up(Wall::Seccomp) {
             let rules = FilterRules {
@@ -210,14 +218,14 @@ impl Plan {
             };
             plan.push(Step::Seccomp { program: Filter::compile(&rules)?.bytes() });
         }
-        plan.preflight(profile, spec, host)?;
+        plan.preflight(profile, spec, host, image.as_ref().and_then(Shown::folder))?;
         plan.push(Step::Report {});
         plan.execute(spec)?;
         Ok(plan)
     }
 
     /// Shows the profile's part of the host, and gives the folders so shown.
-    fn view(&mut self, profile: &Profile, sources: &mut Sources) -> Result<Vec<String>, IsolateError> {
+    fn view(&mut self, profile: &Profile, sources: &mut Sources) -> Result<Vec<AtRoot>, IsolateError> {
         let mut shown = Vec::new();
         self.push(Step::Dir { path: c"etc", mode: 0o755 });
         let mut made = vec!["etc".to_owned()];
@@ -239,7 +247,7 @@ impl Plan {
             self.mount_point(at, real.is_dir())?;
             let source = sources.world_readable(&real)?;
             source.attach(self, at, SHOW)?;
-            shown.push(path.to_owned());
+            shown.push(AtRoot { path: path.to_owned(), is_dir: real.is_dir() });
         }
         Ok(shown)
     }
@@ -275,7 +283,7 @@ impl Plan {
         Ok(())
     }
 
-    fn mount_point(&mut self, at: &str, is_dir: bool) -> Result<(), IsolateError> {
+    pub(crate) fn mount_point(&mut self, at: &str, is_dir: bool) -> Result<(), IsolateError> {
         let path = c_text(at)?;
         if is_dir {
             self.push(Step::Dir { path: &path, mode: 0o755 });
@@ -303,10 +311,13 @@ impl Plan {
         }
     }
 
-    /// Folders, and the few files of `/etc` that every program expects, made from nothing.
-    fn skeleton(&mut self, spec: &Spec, _shown: &[String]) {
+    /// Folders, and the few files of `/etc` that every program expects, made from nothing; where an image has its
+    /// own, they stay as they are.
+    fn skeleton(&mut self, spec: &Spec, is_taken: &dyn Fn(&str) -> bool) {
         for path in [c"input", c"model", c"output", c"scratch", c"proc", c"var"] {
-            self.push(Step::Dir { path, mode: 0o755 });
+            if !is_taken(&path.to_string_lossy()) {
+                self.push(Step::Dir { path, mode: 0o755 });
+            }
         }
         if spec.code.is_some() {
             self.push(Step::Dir { path: c"code", mode: 0o755 });
@@ -315,7 +326,13 @@ impl Plan {
             // Else the state, which stays in sight, may lie in the host's own.
             self.push(Step::Link { target: c"scratch", path: c"tmp" });
         }
-        self.push(Step::Link { target: c"/scratch", path: c"var/tmp" });
+        if !is_taken("var") {
+            self.push(Step::Link { target: c"/scratch", path: c"var/tmp" });
+        }
+        self.push(Step::File { path: c".hotcell", mode: 0o444, content: b"no Landlock rule covers this file\n" });
+        if is_taken("etc") {
+            return;
+        }
         let id = INNER_ID;
         for (path, content) in [
             (c"etc/passwd", format!("root:x:0:0:root:/:/bin/false\nworkload:x:{id}:{id}:workload:/scratch:/bin/sh\n")),
@@ -326,7 +343,6 @@ impl Plan {
         ] {
             self.push(Step::File { path, mode: 0o444, content: content.as_bytes() });
         }
-        self.push(Step::File { path: c".hotcell", mode: 0o444, content: b"no Landlock rule covers this file\n" });
     }
 
     fn limits(&mut self, profile: &Profile, host: &Host, up: &dyn Fn(Wall) -> bool) {
@@ -351,14 +367,16 @@ impl Plan {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of the sandbox that the rules follow from")]
     fn landlock(
         &mut self,
         profile: &Profile,
         spec: &Spec,
         inside: &[(Source, String, u64)],
-        at_root: &[String],
+        at_root: &[AtRoot],
         abi: u32,
         has_runner: bool,
+        own_etc: bool,
     ) -> Result<(), IsolateError> {
         use landlock::{FILE_RIGHTS, READ, READ_EXECUTE, READ_WRITE, fs};
         let handled = Handled::of_abi(abi.min(landlock::WHOLE_ABI));
@@ -372,10 +390,11 @@ impl Plan {
         // Folders may be listed: only what was granted is there to be seen.
         allow("/", fs::READ_DIR, true)?;
         allow("/proc", READ, true)?;
-        allow("/etc", fs::READ_FILE, true)?;
-        for path in at_root {
-            let is_dir = Path::new(path).is_dir();
-            allow(path, if path.starts_with("/etc/") { READ } else { READ_EXECUTE }, is_dir)?;
+        if own_etc {
+            allow("/etc", fs::READ_FILE, true)?;
+        }
+        for AtRoot { path, is_dir } in at_root {
+            allow(path, if path.starts_with("/etc/") { READ } else { READ_EXECUTE }, *is_dir)?;
         }
         for (_, path) in DEVICES {
             allow(&format!("/{}", path.to_string_lossy()), fs::READ_FILE | fs::WRITE_FILE, false)?;
@@ -398,8 +417,14 @@ impl Plan {
         Ok(())
     }
 
-    fn preflight(&mut self, profile: &Profile, spec: &Spec, host: &Host) -> Result<(), IsolateError> {
-        let preflight = Preflight::of(profile, spec, host)?;
+    fn preflight(
+        &mut self,
+        profile: &Profile,
+        spec: &Spec,
+        host: &Host,
+        image_folder: Option<&str>,
+    ) -> Result<(), IsolateError> {
+        let preflight = Preflight::of(profile, spec, host, image_folder)?;
         for probe in preflight.probes() {
             self.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
@@ -468,12 +493,21 @@ fn namespaces(up: &dyn Fn(Wall) -> bool) -> u64 {
     .fold(process::CLONE_NEWNS, |flags, (_, flag)| flags | flag)
 }
 
+/// Where the workload starts: in its code, or where its image says, or where it may write.
+fn working_dir(spec: &Spec) -> Result<CString, IsolateError> {
+    match (&spec.code, &spec.image) {
+        (Some(_), _) => Ok(c"/code".to_owned()),
+        (None, Some(image)) => c_text(image.working_dir.as_deref().unwrap_or("/")),
+        (None, None) => Ok(c"/scratch".to_owned()),
+    }
+}
+
 /// A path of the host that will be shown.
-struct Source {
+pub(crate) struct Source {
     path: CString,
     device: u64,
     inode: u64,
-    is_dir: bool,
+    pub(crate) is_dir: bool,
     slot: Option<u64>,
 }
 
@@ -486,7 +520,7 @@ impl Source {
         self.attach(plan, at, attributes)
     }
 
-    fn attach(&self, plan: &mut Plan, at: &str, attributes: u64) -> Result<(), IsolateError> {
+    pub(crate) fn attach(&self, plan: &mut Plan, at: &str, attributes: u64) -> Result<(), IsolateError> {
         let path = c_text(at)?;
         match self.slot {
             Some(slot) => plan.push(Step::BindSlot { slot, path: &path, attributes }),
@@ -503,7 +537,7 @@ impl Source {
 }
 
 /// Opens paths of the host, and maps their owner where root's sandbox would otherwise not be let in.
-struct Sources {
+pub(crate) struct Sources {
     is_root: bool,
     outer: u32,
     next_slot: u64,
@@ -531,14 +565,7 @@ impl Sources {
         let change = IdChange { user: metadata.uid(), group: metadata.gid() };
         let readable_file = metadata.is_file() && metadata.mode() & 0o004 != 0;
         if self.is_root {
-            // With the host's rights: the sandbox's own id may not enter the folders above it.
-            let slot = self.next_slot;
-            if slot >= MAX_SLOTS as u64 {
-                return Err(wrap(std::io::Error::other(format!(
-                    "more than {MAX_SLOTS} inputs, put some into one folder"
-                ))));
-            }
-            self.next_slot += 1;
+            let slot = self.take_slot().map_err(wrap)?;
             plan.push(match readable_file || change.user == self.outer {
                 true => Step::Mount { source: &source.path, slot },
                 false => {
@@ -548,6 +575,34 @@ impl Sources {
             source.slot = Some(slot);
         }
         Ok(source)
+    }
+
+    /// What everyone may read, in a folder that not everyone may enter.
+    pub(crate) fn open_as_it_is(
+        &mut self,
+        plan: &mut Plan,
+        path: &Path,
+        role: &'static str,
+    ) -> Result<Source, IsolateError> {
+        let mut source = source_of(path, role)?;
+        if self.is_root {
+            let wrap = |source| IsolateError::Source { role, path: path.to_owned(), source };
+            let slot = self.take_slot().map_err(wrap)?;
+            plan.push(Step::Mount { source: &source.path, slot });
+            source.slot = Some(slot);
+        }
+        Ok(source)
+    }
+
+    /// A place for a mount that is prepared with the host's rights: the sandbox's own id may not enter the folders
+    /// above it.
+    fn take_slot(&mut self) -> Result<u64, std::io::Error> {
+        let slot = self.next_slot;
+        if slot >= MAX_SLOTS as u64 {
+            return Err(std::io::Error::other(format!("more than {MAX_SLOTS} inputs, put some into one folder")));
+        }
+        self.next_slot += 1;
+        Ok(slot)
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Spec {
     pub environment: Vec<(OsString, OsString)>,
     /// Folder shown at `/code`, which is then the working directory.
     pub code: Option<PathBuf>,
+    /// What is shown in place of the host's `/usr` and its like.
+    pub image: Option<Image>,
     /// What is shown under `/input`.
     pub inputs: Vec<Input>,
     /// What is shown under `/model`.
@@ -61,6 +63,15 @@ impl Omitted {
         std::hint::black_box("HOTCELL-DANGEROUS-WITHOUT-WALLS");
         Self(walls.to_vec())
     }
+}
+
+/// An image that was unpacked: the sandbox's system.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The folder with its files.
+    pub root: PathBuf,
+    /// Where the workload starts, absolute and inside, unless there is code.
+    pub working_dir: Option<String>,
 }
 
 /// One input.

@@ -13,8 +13,8 @@ pub const VERSION: u64 = 0x686f_7463_0000_0001;
 /// Most steps in one plan; the largest real one has about 150.
 pub const MAX_STEPS: usize = 1024;
 
-/// Most mounts that are prepared outside: inputs, code, model, runner.
-pub const MAX_SLOTS: usize = 64;
+/// Most mounts that are prepared outside: inputs, code, model, runner, and each entry of an image's root.
+pub const MAX_SLOTS: usize = 128;
 
 /// The id that every workload has inside.
 pub const INNER_ID: u32 = 65534;
