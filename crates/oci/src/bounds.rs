@@ -45,7 +45,7 @@ impl Default for Bounds {
             depth: 128,
             extension_bytes: 1 << 20,
             ratio: 200,
-            root_entries: 64,
+            root_entries: 48,
             archive_entries: 10_000,
         }
     }
