@@ -283,7 +283,7 @@ fn a_short_name_is_pulled_from_a_real_registry_and_run_by_its_digest() {
     require_program!("skopeo");
     let busybox = require_busybox!();
     let place = Place::new();
-    let digest = layout(&place, &busybox, "{\"Cmd\":[\"/bin/cat\",\"/srv/app/data\"]}");
+    layout(&place, &busybox, "{\"Cmd\":[\"/bin/cat\",\"/srv/app/data\"]}");
     let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let data = place.path("data");
     let config = place.file(
@@ -312,9 +312,10 @@ fn a_short_name_is_pulled_from_a_real_registry_and_run_by_its_digest() {
     let mut pull = place.command(&["image", "pull", "tool:v1"]);
     let told = pull.env_remove("XDG_CONFIG_HOME").output().unwrap();
     let exact = text(&told.stdout).trim().to_owned();
-    assert_eq!(exact, format!("{host}/library/tool@{digest}"), "{}", text(&told.stderr));
+    // The client compressed the layer, so that the digest is another one than the layout's.
+    let digest = exact.strip_prefix(&format!("{host}/library/tool@")).unwrap_or_else(|| panic!("{told:?}"));
     assert_eq!(place.expect(0, &["run", "--image", &exact]), "of the image\n");
-    place.expect(0, &["image", "rm", &digest.to_string()]);
+    place.expect(0, &["image", "rm", digest]);
     assert_eq!(place.expect(0, &["run", "--image", &exact]), "of the image\n", "fetched anew by its digest");
 }
 

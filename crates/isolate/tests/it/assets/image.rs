@@ -19,7 +19,8 @@ fn image(scene: &Scene) -> Option<PathBuf> {
     scene.host_folder("image/sys", 0o755);
     scene.host_folder("image/sys/kernel", 0o755);
     scene.host_folder("image/scratch", 0o777);
-    std::os::unix::fs::symlink("/", root.join("etc")).unwrap();
+    std::os::unix::fs::symlink("/", root.join("top")).unwrap();
+    std::os::unix::fs::symlink("/proc/1/root/etc", root.join("etc")).unwrap();
     std::os::unix::fs::symlink("../../../..", root.join("up")).unwrap();
     std::fs::copy(busybox, root.join("bin/busybox")).unwrap();
     std::fs::set_permissions(root.join("bin/busybox"), PermissionsExt::from_mode(0o755)).unwrap();
@@ -89,7 +90,7 @@ fn links_at_an_images_root_lead_nowhere_but_inside() {
     let Some(root) = image(&scene) else { hotcell_testkit::skip!("busybox is not installed") };
     // Both links lead to the sandbox's own root: its names, and no host file behind them.
     let script =
-        "busybox ls /etc /up | busybox sort -u | busybox tr '\\n' ' '; busybox cat /etc/etc/shadow /up/etc/shadow";
+        "busybox ls /top /up | busybox sort -u | busybox tr '\\n' ' '; busybox cat /top/etc/shadow /up/etc/shadow";
     let ran = run(&scene, &root, script, &[]);
     if ran.exit == Exit::Code(127) {
         hotcell_testkit::skip!("busybox is not static");
@@ -98,6 +99,9 @@ fn links_at_an_images_root_lead_nowhere_but_inside() {
     assert!(!ran.stdout.contains("root:"), "{}", ran.stdout);
     assert!(ran.stderr.contains("No such file"), "{}", ran.stderr);
     // Nor do they widen what Landlock lets through.
-    let ran = run(&scene, &root, "busybox cat /etc/.hotcell /up/.hotcell /.hotcell", &[]);
+    let ran = run(&scene, &root, "busybox cat /top/.hotcell /up/.hotcell /.hotcell", &[]);
     assert_eq!(ran.stderr.matches("Permission denied").count(), 3, "{}", ran.stderr);
+    // Where a folder is ours, no link takes its place.
+    let ran = run(&scene, &root, "busybox cat /etc/hostname", &[]);
+    assert_eq!(ran.stdout, "hotcell\n", "{}", ran.stderr);
 }
