@@ -24,6 +24,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("umoci", "umoci"),
     ("buildah", "buildah"),
     ("busybox", "busybox-static"),
+    ("minisign", "minisign"),
+    ("dpkg-deb", "dpkg"),
+    ("git", "git"),
+    ("script", "bsdutils"),
 ];
 
 /// The peers of `bench start`.

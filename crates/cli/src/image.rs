@@ -9,9 +9,9 @@ use hotcell_types::{ByteSize, Exit};
 use serde_json::json;
 
 use crate::app::App;
+use crate::bar;
 use crate::failure::Failure;
 use crate::print::{self, plain, plain_line};
-use crate::source::bytes_bar;
 
 /// Fetch, list and remove images for `hotcell run --image` (docs/images.md).
 #[derive(Debug, Args)]
@@ -53,7 +53,8 @@ fn pull(name: &str, app: &App) -> Result<Exit, Failure> {
     let store = image_store(&app.state);
     let resolved = resolve(&reference, &settings, &store)?;
     let bytes = resolved.bytes_to_fetch();
-    let bar = (bytes > 0 && !app.json && io::stderr().is_terminal()).then(|| bytes_bar(bytes, "fetching the image"));
+    let wants_bar = bytes > 0 && !app.json;
+    let bar = wants_bar.then(|| bar::bar(bytes, "fetching the image", bar::BYTES)).flatten();
     let fetched = resolved.fetch(&store, &mut |done, _| {
         bar.iter().for_each(|bar| bar.set_position(done));
         true
@@ -76,7 +77,7 @@ fn pull(name: &str, app: &App) -> Result<Exit, Failure> {
             "user": image.config().user,
             "command": image.config().default_command().unwrap_or_default(),
         }))?,
-        false => writeln!(io::stdout().lock(), "{}", plain_line(&exact))?,
+        false => writeln!(print::out(), "{}", plain_line(&exact))?,
     }
     Ok(Exit::Yes)
 }
@@ -91,9 +92,9 @@ fn list(app: &App) -> Result<Exit, Failure> {
             let (size, entries) = (ByteSize(image.bytes).to_string(), image.entries.to_string());
             table.add_row([&image.digest.to_string(), &size, &entries, &plain(&image.name)]);
         }
-        writeln!(io::stdout().lock(), "{table}")?;
+        writeln!(print::out(), "{table}")?;
     } else {
-        let mut to = io::stdout().lock();
+        let mut to = print::out();
         for image in &images {
             writeln!(to, "{} {} {} {}", image.digest, image.bytes, image.entries, plain_line(&image.name))?;
         }
@@ -106,7 +107,7 @@ fn remove(digests: &[String], app: &App) -> Result<Exit, Failure> {
     let removed = digests.iter().map(|digest| store.remove(digest)).collect::<Result<Vec<_>, _>>()?;
     match app.json {
         true => print::json(&json!({ "removed": removed }))?,
-        false => removed.iter().try_for_each(|digest| writeln!(io::stdout().lock(), "removed {digest}"))?,
+        false => removed.iter().try_for_each(|digest| writeln!(print::out(), "removed {digest}"))?,
     }
     Ok(Exit::Yes)
 }
