@@ -15,6 +15,7 @@ mod error;
 pub mod filter;
 pub mod host;
 pub mod ids;
+mod image;
 pub mod landlock;
 mod mounts;
 mod plan;
@@ -27,7 +28,7 @@ mod watch;
 pub use error::IsolateError;
 pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
-pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 pub use shell::Shell;
 
 /// The launcher, as built by this crate's build script.

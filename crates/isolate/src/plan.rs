@@ -152,6 +152,7 @@ impl Plan {
         }
 
         // The file system.
+        along.mounts.links.make(&mut plan)?;
         for mount in &along.mounts.all {
             mount.attach(&mut plan, up(Wall::ReadOnly))?;
         }
@@ -193,8 +194,7 @@ impl Plan {
         if up(Wall::Descriptors) {
             plan.push(Step::CloseOthers {});
         }
-        let has_code = spec.code.is_some();
-        plan.push(Step::WorkingDir { path: if has_code { c"/code" } else { c"/scratch" } });
+        plan.push(Step::WorkingDir { path: &working_dir(spec)? });
         if up(Wall::Capabilities) {
             plan.push(Step::DropCapabilities {});
         }
@@ -217,7 +217,7 @@ impl Plan {
             };
             plan.push(Step::Seccomp { program: Filter::compile(&rules)?.bytes() });
         }
-        let preflight = Preflight::of(profile, spec, host)?;
+        let preflight = Preflight::of(profile, spec, host, along.mounts.image_folder())?;
         for probe in preflight.probes() {
             plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
@@ -372,7 +372,7 @@ impl Plan {
             // With the NoExec wall down, Landlock's own denial of execution stays.
             allow(path, READ_WRITE, true)?;
         }
-        for path in profile.system_view().paths() {
+        for path in spec.view(profile).paths() {
             let rights = handled.fs & if path.starts_with("/etc/") { READ } else { READ_EXECUTE };
             self.push(Step::LandlockAllowShown { path: &c_text(path)?, folder: rights, file: rights & FILE_RIGHTS });
         }
@@ -422,6 +422,15 @@ impl Plan {
 /// Whether the limit on processors is kept by affinity, for want of a control group.
 fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
     !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000
+}
+
+/// Where the workload starts: in its code, or where its image says, or where it may write.
+fn working_dir(spec: &Spec) -> Result<CString, IsolateError> {
+    match (&spec.code, &spec.image) {
+        (Some(_), _) => Ok(c"/code".to_owned()),
+        (None, Some(image)) => c_text(image.working_dir.as_deref().unwrap_or("/")),
+        (None, None) => Ok(c"/scratch".to_owned()),
+    }
 }
 
 /// The device nodes that every program expects.

@@ -9,6 +9,7 @@ mod doctor;
 mod errors;
 mod folder;
 mod hotcell;
+mod image;
 mod keys;
 mod package;
 mod policy;
