@@ -7,17 +7,17 @@ use hotcell_sys::{Errno, Fd, Result, file, limit, mount};
 
 use crate::enter::Context;
 use crate::message::Message;
-use crate::plan::MAX_SLOTS;
-use crate::plan::Step;
+use crate::plan::{INNER_ID, MAX_SLOTS, Step};
 
 /// What has been built so far.
 pub(crate) struct Builder {
     slots: [Fd; MAX_SLOTS],
+    fuse: Result<Fd>,
 }
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        Self { slots: [Fd(-1); MAX_SLOTS] }
+        Self { slots: [Fd(-1); MAX_SLOTS], fuse: Err(Errno::ENOENT) }
     }
 
     /// Clones the mount at `source`, unattached, with one owner shown as another. Outside, as root.
@@ -46,6 +46,19 @@ impl Builder {
         Ok(())
     }
 
+    /// Whether [`open_fuse`](Self::open_fuse) is to open anything.
+    pub(crate) fn want_fuse(&mut self, wanted: bool) {
+        self.fuse = Err(if wanted { Errno::EAGAIN } else { Errno::ENOENT });
+    }
+
+    /// Opens the FUSE device in the new user namespace, which must be the one that mounts it, and before the ids change:
+    /// on some hosts it is for root only. What comes of it is told by the step that needs it.
+    pub(crate) fn open_fuse(&mut self) {
+        if self.fuse == Err(Errno::EAGAIN) {
+            self.fuse = file::open_at(Fd::CWD, c"/dev/fuse", file::O_RDWR | file::O_CLOEXEC, 0);
+        }
+    }
+
     /// One step of building, inside.
     pub(crate) fn build(&mut self, context: &Context<'_>, step: Step<'_>) -> Result<()> {
         match step {
@@ -66,6 +79,13 @@ impl Builder {
             }
             Step::Tmpfs { path, size, inodes, attributes } => {
                 mount::attach(tmpfs(size, inodes, c"1777", attributes)?, path)
+            }
+            Step::Fuse { path, attributes } => {
+                let device = core::mem::replace(&mut self.fuse, Err(Errno::ENODEV))?;
+                mount::attach(fuse(device, attributes)?, path)?;
+                context.say(Message::Handed { step: context.step_number() }, &[device]);
+                file::close(device);
+                Ok(())
             }
             Step::Bind { source, path, attributes, device, inode } => {
                 let tree = mount::clone_tree(source)?;
@@ -132,6 +152,27 @@ fn tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attributes: u64) -> Result<Fd>
     mount::fs_set(fs, c"size", size)?;
     mount::fs_set(fs, c"nr_inodes", inodes)?;
     mount::fs_set(fs, c"mode", mode)?;
+    mount::fs_create(fs)?;
+    let tree = mount::fs_mount(fs, attributes)?;
+    file::close(fs);
+    Ok(tree)
+}
+
+/// For the sandbox's own user only, with the kernel's own check of access modes.
+fn fuse(device: Fd, attributes: u64) -> Result<Fd> {
+    let number = |number: u64| {
+        let mut text = Text::new();
+        text.push_number(number);
+        text
+    };
+    let id = number(INNER_ID.into());
+    let fs = mount::fs_open(c"fuse")?;
+    mount::fs_set(fs, c"source", c"scratch")?;
+    mount::fs_set(fs, c"fd", number(device.0 as u64).as_c_str()?)?;
+    mount::fs_set(fs, c"rootmode", c"41777")?;
+    mount::fs_set(fs, c"user_id", id.as_c_str()?)?;
+    mount::fs_set(fs, c"group_id", id.as_c_str()?)?;
+    mount::fs_flag(fs, c"default_permissions")?;
     mount::fs_create(fs)?;
     let tree = mount::fs_mount(fs, attributes)?;
     file::close(fs);

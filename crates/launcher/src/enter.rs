@@ -106,8 +106,9 @@ fn outside(context: &mut Context<'_>) -> Result<()> {
                 file::write_all(fd, b"0")?;
                 file::close(fd);
             }
-            Step::Namespaces { flags, into_cgroup } => {
+            Step::Namespaces { flags, into_cgroup, with_fuse } => {
                 let (user, group, privileged) = ids.ok_or(Errno::EINVAL)?;
+                builder.want_fuse(with_fuse != 0);
                 let cgroup = (into_cgroup != 0).then(|| context.fds[context.fd_count - 1]);
                 return give_birth(context, builder, flags, cgroup, user, group, privileged);
             }
@@ -154,6 +155,7 @@ fn first_process(
 ) -> Result<core::convert::Infallible> {
     process::new_session()?;
     if has_user_namespace {
+        builder.open_fuse();
         if privileged {
             process::drop_groups()?;
         }

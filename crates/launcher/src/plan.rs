@@ -101,7 +101,9 @@ steps! {
         /// `CLONE_NEW…` flags.
         flags: u64,
         /// Whether the last descriptor that came with the plan is a version 2 control group to be born into.
-        into_cgroup: u64
+        into_cgroup: u64,
+        /// Whether the first process opens the FUSE device, while it still has the rights of whom it was born of.
+        with_fuse: u64
     } = 1,
     /// The ids outside that [`INNER_ID`] stands for.
     Ids {
@@ -217,6 +219,13 @@ steps! {
         /// 0 for a folder, 1 for a new file.
         create: u64
     } = 18,
+    /// A FUSE file system, whose device is handed to the host: it does not answer before the host has a server for it.
+    Fuse {
+        /// Where.
+        path: &'a CStr,
+        /// Mount attributes.
+        attributes: u64
+    } = 27,
     /// Makes the mount at a path, and it alone, read-only and more.
     Restrict {
         /// Where.
@@ -422,7 +431,7 @@ mod tests {
     }
 
     const SAMPLE: &[Step<'static>] = &[
-        Step::Namespaces { flags: 7, into_cgroup: 0 },
+        Step::Namespaces { flags: 7, into_cgroup: 0, with_fuse: 0 },
         Step::Bind { source: c"/usr", path: c"usr", attributes: 1, device: 2, inode: 3 },
         Step::Pivot {},
         Step::File { path: c"etc/hosts", mode: 0o444, content: b"a\0b" },

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use crate::Origin;
+use crate::{Origin, ScratchRule};
 use crate::error::{ProfileError, Widening};
 use crate::limit::{Limit, LimitKey};
 use crate::overlay::{LimitSetting, Overlay};
@@ -33,6 +33,10 @@ impl Profile {
         self.narrow_network(overlay, origin)?;
         if let Some(asked) = overlay.memory.write_xor_execute {
             tighten("memory.write_xor_execute", &mut self.write_xor_execute, asked, origin, |new, old| new >= old)?;
+        }
+        if let Some(asked) = overlay.scratch.kind {
+            let chosen = |new: &ScratchRule, old: &ScratchRule| new == old || *old == ScratchRule::Auto;
+            tighten("scratch.kind", &mut self.scratch, asked, origin, chosen)?;
         }
         self.narrow_calls(overlay, origin)?;
         if let Some(asked) = overlay.inspection.streams {

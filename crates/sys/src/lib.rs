@@ -12,6 +12,7 @@ mod number;
 pub mod file;
 pub mod landlock;
 pub mod limit;
+pub mod memory;
 pub mod mount;
 pub mod process;
 pub mod seccomp;
