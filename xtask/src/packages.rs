@@ -18,11 +18,16 @@ pub(crate) const TESTS: &[Package] = &[
     ("capsh", "libcap2-bin"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("git", "git"),
 ];
 
 /// The peers of `bench start`.
 pub(crate) const PEERS: &[Package] =
     &[("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc"), ("firejail", "firejail")];
+
+/// The peer of `bench scratch`, and what its work runs on.
+pub(crate) const SCRATCH: &[Package] = &[("gocryptfs", "gocryptfs"), ("python3", "python3-minimal")];
 
 /// The peers of `bench seal`.
 pub(crate) const SEALERS: &[Package] = &[("age", "age")];

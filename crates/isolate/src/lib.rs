@@ -19,11 +19,14 @@ mod plan;
 mod preflight;
 mod run;
 mod sandbox;
+mod scratch;
+pub mod serve;
 mod watch;
 
 pub use error::IsolateError;
 pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
+pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};
 pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 
 /// The launcher, as built by this crate's build script.

@@ -15,6 +15,7 @@ use crate::host::Host;
 use crate::landlock::{self, Handled};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Program, Spec};
+use crate::scratch::{INODES, ScratchKind};
 
 /// Mount attributes of everything that only shows.
 const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
@@ -22,8 +23,6 @@ const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
 const DATA: u64 = SHOW | mount::ATTR_NOEXEC;
 /// Mount attributes of what can be written to.
 const WRITABLE: u64 = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
-/// Inodes of scratch and of output; a named number, so that a flood of empty files ends.
-const INODES: &CStr = c"65536";
 /// The root file system holds folders, links and a few small files.
 const ROOT_BYTES: &CStr = c"1m";
 /// The file that mounts show and access modes allow, but no Landlock rule: the preflight's canary.
@@ -48,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) preflight: Preflight,
     /// Number of the step that hands over the output folder.
     pub(crate) output_step: Option<u64>,
+    /// Number of the step that hands over the device of an encrypted scratch.
+    pub(crate) fuse_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
 }
@@ -68,6 +69,7 @@ impl Plan {
             names: Vec::new(),
             preflight: Preflight::default(),
             output_step: None,
+            fuse_step: None,
             model_step: None,
         }
     }
@@ -86,7 +88,8 @@ impl Plan {
     /// Makes the plan.
     ///
     /// `outer` is the user and group id outside; `into_cgroup` whether a version 2 control group comes along, `joined`
-    /// the `tasks` files of version 1 ones.
+    /// the `tasks` files of version 1 ones; `scratch` where it lives.
+    #[expect(clippy::too_many_arguments, reason = "what the host knows, each once")]
     pub(crate) fn make(
         grant: &GrantUse,
         spec: &Spec,
@@ -94,6 +97,7 @@ impl Plan {
         outer: (u32, u32),
         into_cgroup: bool,
         joined: &[PathBuf],
+        scratch: ScratchKind,
     ) -> Result<Self, IsolateError> {
         let profile = grant.profile();
         let up = |wall: Wall| !spec.omits(wall);
@@ -123,7 +127,11 @@ impl Plan {
         for tasks in joined {
             plan.push(Step::Join { tasks: &c_os(tasks.as_os_str())? });
         }
-        plan.push(Step::Namespaces { flags: namespaces(&up), into_cgroup: u64::from(into_cgroup) });
+        plan.push(Step::Namespaces {
+            flags: namespaces(&up),
+            into_cgroup: u64::from(into_cgroup),
+            with_fuse: u64::from(scratch == ScratchKind::Encrypted),
+        });
 
         // The file system.
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
@@ -141,11 +149,20 @@ impl Plan {
             runner.bind(&mut plan, &RUNNER[1..], SHOW)?;
         }
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
-        let scratch = c_text(&profile.limits().scratch().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: writable });
+        let inodes = c_text(&INODES.to_string())?;
+        let size = c_text(&profile.limits().scratch().bytes().to_string())?;
+        match scratch {
+            ScratchKind::Memory => {
+                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: writable });
+            }
+            ScratchKind::Encrypted => {
+                plan.push(Step::Fuse { path: c"scratch", attributes: writable });
+                plan.fuse_step = Some(plan.last_step());
+            }
+        }
         plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
         let output = c_text(&profile.limits().output().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: INODES, attributes: writable });
+        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable });
         plan.push(Step::Hand { path: c"output", create: 0 });
         plan.output_step = Some(plan.last_step());
         if let Some(ModelMount::Opened { name, bytes }) = &spec.model {

@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::ids::OuterId;
 use crate::plan::Plan;
 use crate::run::Running;
+use crate::scratch::{ScratchKind, Server};
 
 /// What is to be contained.
 #[derive(Debug)]
@@ -140,12 +141,20 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) live: Live,
+    pub(crate) scratch: Scratch,
     pub(crate) group: Option<Group>,
     pub(crate) outputs: OwnedFd,
     pub(crate) outer: Option<OuterId>,
     pub(crate) host: Host,
     pub(crate) limits: hotcell_policy::Limits,
     pub(crate) memory_watched: bool,
+}
+
+/// Where scratch lives, and its server where it has one.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) kind: ScratchKind,
+    pub(crate) server: Option<Server>,
 }
 
 /// Names of the plan's steps, for errors.
@@ -169,6 +178,12 @@ impl PlanNames {
 
 fn step_error(step: String, errno: i64) -> IsolateError {
     let errno = hotcell_sys::Errno(i32::try_from(errno).unwrap_or(0));
+    if step.starts_with("Fuse") {
+        return IsolateError::Scratch {
+            why: format!("mounting the encrypted volume failed ({errno})"),
+            remedy: crate::scratch::FUSE_REMEDY.into(),
+        };
+    }
     if step.starts_with("Namespaces") || step.starts_with("IdMount") && errno == hotcell_sys::Errno::EPERM {
         return IsolateError::HostLacks {
             wall: Wall::UserNamespace,
@@ -196,7 +211,13 @@ impl Sandbox {
         let group = make_group(grant, &spec, &host)?;
         let v2 = open_v2(group.as_ref())?;
         let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
-        let plan = Plan::make(grant, &spec, &host, outer_ids, v2.is_some(), &joined)?;
+        let kind = crate::scratch::choose(grant.profile(), &host)?;
+        let plan = Plan::make(grant, &spec, &host, outer_ids, v2.is_some(), &joined, kind)?;
+        // It comes up while the sandbox is built.
+        let mut server = match kind {
+            ScratchKind::Memory => None,
+            ScratchKind::Encrypted => Some(Server::start(&host, &spec.state, limits.scratch())?),
+        };
 
         let pipe = |what| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(host_error(what));
         let (stdout, stdout_writer) = pipe("making a pipe for standard output")?;
@@ -224,6 +245,12 @@ impl Sandbox {
                 (Message::Handed { step }, Some(fd)) if Some(step) == names.0.model_step => {
                     model_sink = Some(File::from(fd))
                 }
+                (Message::Handed { step }, Some(fd)) if Some(step) == names.0.fuse_step => {
+                    if let Some(server) = &mut server {
+                        server.hand(fd)?;
+                        server.await_ready()?;
+                    }
+                }
                 (Message::Waiting, _) => break,
                 (message, _) => return Err(names.error(message)),
             }
@@ -233,7 +260,8 @@ impl Sandbox {
         };
         let memory_watched = !host.cgroups.has_memory();
         let live = Live { control, pidfd, pid };
-        let parts = Parts { live, group, outputs, outer, host, limits, memory_watched };
+        let scratch = Scratch { kind, server };
+        let parts = Parts { live, scratch, group, outputs, outer, host, limits, memory_watched };
         let trials = names.0.preflight.clone();
         Ok(Building { parts, model_sink, stdout, stderr, trials, plan_names: names })
     }
@@ -243,6 +271,11 @@ impl Building {
     /// The file to write the opened model to, once. It must be closed before [`lock`](Self::lock).
     pub fn model_sink(&mut self) -> Option<File> {
         self.model_sink.take()
+    }
+
+    /// Where scratch lives.
+    pub fn scratch(&self) -> ScratchKind {
+        self.parts.scratch.kind
     }
 
     /// The control groups, which stay when this process is killed.

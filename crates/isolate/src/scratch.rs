@@ -151,6 +151,8 @@ pub struct ScratchReport {
     pub failed: u64,
     /// Whether the server wiped its key by itself; else it was killed.
     pub wiped: bool,
+    /// Whether the host could have swapped out names of files in plain; contents and key never.
+    pub names_swappable: bool,
 }
 
 /// How long a server may take to say that it is ready, or that it has ended.
@@ -208,11 +210,6 @@ impl Server {
         })
     }
 
-    /// What of the server's memory cannot be swapped out.
-    pub(crate) fn locked(&self) -> Locked {
-        self.locked
-    }
-
     /// Becomes readable when it has ended by itself, which it never should.
     pub(crate) fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
@@ -227,11 +224,12 @@ impl Server {
     /// Waits for its end and its report; kills it when that takes too long.
     pub(crate) fn finish(mut self) -> ScratchReport {
         self.tell_to_end();
+        let names_swappable = self.order.must_lock && self.locked != Locked::All;
         let report = match self.receive(PATIENCE) {
             Some(Word::Ended { peak_bytes, tampered, failed }) => {
-                ScratchReport { peak_bytes, tampered, failed, wiped: true }
+                ScratchReport { peak_bytes, tampered, failed, wiped: true, names_swappable }
             }
-            _ => ScratchReport::default(),
+            _ => ScratchReport { names_swappable, ..ScratchReport::default() },
         };
         if !report.wiped {
             let _ = self.child.kill();
@@ -275,8 +273,11 @@ fn backing_file(folder: &Path) -> io::Result<File> {
             // A file system without such files: it has a name for a moment, and nothing in it.
             let named = folder.join(format!("{}-{:?}", std::process::id(), std::thread::current().id()));
             let file = options.create_new(true).open(&named)?;
-            std::fs::remove_file(&named)?;
-            Ok(file)
+            match std::fs::remove_file(&named) {
+                // A sweeper was quicker.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(file),
+            }
         }
         other => other,
     }

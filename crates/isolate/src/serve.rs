@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hotcell_sys::{Fd, landlock as sys_landlock, limit, memory, process, seccomp};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -104,12 +104,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Hears what to do: the service, the backing file and the FUSE device.
+    /// Hears what to do: the service, the backing file and the FUSE device. `control` is standard input.
     ///
     /// # Errors
     /// When `control` is not the control socket of a host, or the host is gone.
-    pub fn hear(control: OwnedFd) -> io::Result<(Self, File, OwnedFd)> {
-        // First of all: nobody looks into this process, and it does not outlive the host.
+    pub fn hear(control: BorrowedFd<'_>) -> io::Result<(Self, File, OwnedFd)> {
+        // First of all: it has nothing of its parent's, nobody looks into it, and it does not outlive the host.
+        hotcell_sys::file::close_range(3, u32::MAX).map_err(from_sys)?;
+        let control = control.try_clone_to_owned()?;
         process::not_dumpable().map_err(from_sys)?;
         process::die_with_parent().map_err(from_sys)?;
         limit::set(limit::CORE, 0).map_err(from_sys)?;
@@ -234,18 +236,6 @@ fn private_range(line: &str) -> Option<(usize, usize)> {
 
 fn from_sys(error: hotcell_sys::Errno) -> io::Error {
     io::Error::from_raw_os_error(error.0)
-}
-
-/// Closes every descriptor of this process but the one: what a careless caller left open.
-///
-/// # Errors
-/// As `close_range`.
-pub fn close_others(kept: BorrowedFd<'_>) -> io::Result<()> {
-    let kept = kept.as_raw_fd().cast_unsigned();
-    if kept > 0 {
-        hotcell_sys::file::close_range(0, kept - 1).map_err(from_sys)?;
-    }
-    hotcell_sys::file::close_range(kept + 1, u32::MAX).map_err(from_sys)
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ errnos! {
     EBUSY = 16,
     /// Exists.
     EEXIST = 17,
+    /// No such device.
     ENODEV = 19,
     /// Not a directory.
     ENOTDIR = 20,

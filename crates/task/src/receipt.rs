@@ -1,6 +1,7 @@
 //! The receipt of a task, put together from what each step left.
 
 use hotcell_audit::{Log, receipt};
+use hotcell_isolate::ScratchKind;
 use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA};
 use hotcell_types::{
     Bits, Destroyed, Digest, Event, InputRecord, LimitRecord, ModelRecord, Observation, Outcome, OutputRecord,
@@ -27,6 +28,7 @@ pub(crate) struct Account {
     pub(crate) stream_capacity: Bits,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) destroyed: Vec<Destroyed>,
+    pub(crate) scratch: ScratchKind,
 }
 
 /// Signs and logs the receipt, with the events before it, in one durable step.
@@ -56,7 +58,7 @@ pub(crate) fn issue(
             profile_digest: hotcell_crypto::sha256(grant.profile().canonical().as_bytes()),
         },
         isolation: grant.isolation().to_owned(),
-        caveats: caveats(grant),
+        caveats: caveats(grant, account.scratch),
         walls: account.walls,
         best_effort: grant.best_effort().iter().map(|wall| wall.label().to_owned()).collect(),
         limits: account.limits,
@@ -83,7 +85,7 @@ fn policy_digest() -> Digest {
 }
 
 /// What the isolation level does not give here.
-fn caveats(grant: &GrantUse) -> Vec<String> {
+fn caveats(grant: &GrantUse, scratch: ScratchKind) -> Vec<String> {
     let mut caveats = vec!["root on the host can see and change everything".to_owned()];
     if !rustix::process::geteuid().is_root() {
         caveats.push("the sandbox has, outside, the id of the user who ran it".to_owned());
@@ -91,6 +93,12 @@ fn caveats(grant: &GrantUse) -> Vec<String> {
     if grant.sealed_model() {
         caveats.push("the model is not protected from the user who ran it".to_owned());
     }
-    caveats.push("scratch, outputs and an opened model lived in memory that was freed, not key-wiped".to_owned());
+    caveats.push(
+        match scratch {
+            ScratchKind::Memory => "scratch, outputs and an opened model lived in memory that was freed, not key-wiped",
+            ScratchKind::Encrypted => "outputs and an opened model lived in memory that was freed, not key-wiped",
+        }
+        .to_owned(),
+    );
     caveats
 }

@@ -14,4 +14,5 @@ mod policy;
 mod readme;
 mod receipt;
 mod run;
+mod scratch;
 mod seal;
