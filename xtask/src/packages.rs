@@ -27,7 +27,7 @@ pub(crate) const PEERS: &[Package] =
     &[("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc"), ("firejail", "firejail")];
 
 /// The peer of `bench scratch`, and what its work runs on.
-pub(crate) const SCRATCH: &[Package] = &[("gocryptfs", "gocryptfs"), ("python3", "python3-minimal")];
+pub(crate) const SCRATCH: &[Package] = &[("gocryptfs", "gocryptfs"), ("fusermount3", "fuse3"), ("python3", "python3-minimal")];
 
 /// The peers of `bench seal`.
 pub(crate) const SEALERS: &[Package] = &[("age", "age")];

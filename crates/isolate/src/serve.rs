@@ -112,6 +112,8 @@ impl Service {
         // First of all: it has nothing of its parent's, nobody looks into it, and it does not outlive the host.
         hotcell_sys::file::close_range(3, u32::MAX).map_err(from_sys)?;
         let control = control.try_clone_to_owned()?;
+        // A session of its own: an interruption at the terminal is for the host, which ends the sandbox in order.
+        process::new_session().map_err(from_sys)?;
         process::not_dumpable().map_err(from_sys)?;
         process::die_with_parent().map_err(from_sys)?;
         limit::set(limit::CORE, 0).map_err(from_sys)?;
@@ -195,7 +197,6 @@ const CALLS: &[&str] = &[
     "pwrite64",      // the same
     "poll",          // waiting for requests
     "ppoll",         // the same, where there is no poll
-    "sched_yield",   // between two looks at the device
     "clock_gettime", // the time of changes, where the kernel does not map it
     "brk",           // memory
     "mmap",          // memory, never executable

@@ -40,9 +40,6 @@ const MAX_WRITE: u32 = 1 << 20;
 const MAX_PAGES: u16 = 256;
 /// Requests that the kernel makes ahead by itself.
 const MAX_BACKGROUND: u16 = 32;
-/// Times that a request is looked for before sleeping: the next one of a busy workload comes within microseconds, and
-/// to wake up takes longer than that.
-const LOOKS: u32 = 3;
 
 impl<'a> Server<'a> {
     /// A server of a volume. `fuse` is the device that was mounted; `clock` tells the time of changes.
@@ -71,23 +68,11 @@ impl<'a> Server<'a> {
     /// # Errors
     /// When the device fails.
     pub fn serve(&mut self, control: BorrowedFd<'_>) -> std::io::Result<Ended> {
-        let mut looks = 0;
         loop {
             match self.receive()? {
-                Received::Request(length) => {
-                    looks = 0;
-                    self.serve_one(length, true)?;
-                }
-                Received::Nothing if looks < LOOKS => {
-                    looks += 1;
-                    std::thread::yield_now();
-                }
-                Received::Nothing => {
-                    looks = 0;
-                    if self.sleep(control)? {
-                        return Ok(Ended::Told);
-                    }
-                }
+                Received::Request(length) => self.serve_one(length, true)?,
+                Received::Nothing if self.sleep(control)? => return Ok(Ended::Told),
+                Received::Nothing => {}
                 Received::Unmounted => return Ok(Ended::Unmounted),
             }
         }
