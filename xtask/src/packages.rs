@@ -19,7 +19,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("minisign", "minisign"),
+    ("dpkg-deb", "dpkg"),
     ("git", "git"),
+    ("script", "bsdutils"),
 ];
 
 /// The peers of `bench start`.
@@ -27,7 +30,8 @@ pub(crate) const PEERS: &[Package] =
     &[("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc"), ("firejail", "firejail")];
 
 /// The peer of `bench scratch`, and what its work runs on.
-pub(crate) const SCRATCH: &[Package] = &[("gocryptfs", "gocryptfs"), ("fusermount3", "fuse3"), ("python3", "python3-minimal")];
+pub(crate) const SCRATCH: &[Package] =
+    &[("gocryptfs", "gocryptfs"), ("fusermount3", "fuse3"), ("python3", "python3-minimal")];
 
 /// The peers of `bench seal`.
 pub(crate) const SEALERS: &[Package] = &[("age", "age")];

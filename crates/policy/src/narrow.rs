@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use crate::{Origin, ScratchRule};
 use crate::error::{ProfileError, Widening};
 use crate::limit::{Limit, LimitKey};
 use crate::overlay::{LimitSetting, Overlay};
 use crate::profile::{Profile, Setting, check_allow, check_deny, check_view, parse_limit};
+use crate::{Origin, ScratchRule};
 
 impl Profile {
     /// Lays `overlay` over the profile.

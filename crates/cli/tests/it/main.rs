@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests that cannot go on fail")]
 
 mod audit;
+mod chinese;
 mod crash;
 mod demo;
 mod doctor;
@@ -16,3 +17,4 @@ mod receipt;
 mod run;
 mod scratch;
 mod seal;
+mod sight;

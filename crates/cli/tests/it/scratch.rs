@@ -348,7 +348,8 @@ fn blocks_that_are_changed_on_the_disk_are_errors_inside_and_an_integrity_failur
     let script = "head -c 100000 /dev/urandom > /scratch/a; sync; dd if=/scratch/a iflag=nocache count=0 2>/dev/null; \
                   echo ready; read line; cat /scratch/a > /dev/null && echo read || echo refused";
     let arguments = [&run(script)[..1], &["--stdin"], &run(script)[1..]].concat();
-    let mut child = place.command(&arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        place.command(&arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     out.read_line(&mut line).unwrap();

@@ -225,8 +225,7 @@ impl Volume {
         let is_folder = kind == NewKind::Folder;
         self.take_inode_quota()?;
         let links = if is_folder { 2 } else { 1 };
-        let inode =
-            Inode { content, mode, owner, links, known: 0, size, accessed: now, modified: now, changed: now };
+        let inode = Inode { content, mode, owner, links, known: 0, size, accessed: now, modified: now, changed: now };
         let ino = self.keep(inode);
         self.put_name(parent, name, ino, now)?;
         if is_folder {
@@ -288,13 +287,7 @@ impl Volume {
     ///
     /// # Errors
     /// As `renameat2`.
-    pub fn rename(
-        &mut self,
-        from: (Ino, &[u8]),
-        to: (Ino, &[u8]),
-        flags: u32,
-        now: Time,
-    ) -> Result<(), Errno> {
+    pub fn rename(&mut self, from: (Ino, &[u8]), to: (Ino, &[u8]), flags: u32, now: Time) -> Result<(), Errno> {
         check_new_name(to.1)?;
         let moved = self.lookup(from.0, from.1)?;
         let target = self.folder(to.0)?.find(to.1);
@@ -517,11 +510,7 @@ impl Volume {
     }
 
     /// The first block of a range for which there is no room.
-    fn fitting(
-        map: &BTreeMap<u64, Slot>,
-        blocks: Range<u64>,
-        mut room: u64,
-    ) -> u64 {
+    fn fitting(map: &BTreeMap<u64, Slot>, blocks: Range<u64>, mut room: u64) -> u64 {
         for block in blocks.clone() {
             if !map.contains_key(&block) {
                 match room.checked_sub(1) {

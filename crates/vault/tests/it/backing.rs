@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotcell_vault::scratch::{Backing, Blocks, Cipher, Ino, Limits, NewKind, Owner, Time, Volume};
 use rustix::io::Errno;

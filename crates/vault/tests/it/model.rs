@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hotcell_vault::scratch::{
-    BLOCK_BYTES, Blocks, Changes, Cipher, Ino, Kind, Limits, NewKind, Owner, Time, Volume,
-};
+use hotcell_vault::scratch::{BLOCK_BYTES, Blocks, Changes, Cipher, Ino, Kind, Limits, NewKind, Owner, Time, Volume};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
@@ -151,8 +149,7 @@ impl Naive {
 
     /// Whether `folder` lies in `node`, or is it.
     fn is_below(&self, folder: usize, node: usize) -> bool {
-        folder == node
-            || self.names(node).is_ok_and(|names| names.values().any(|child| self.is_below(folder, *child)))
+        folder == node || self.names(node).is_ok_and(|names| names.values().any(|child| self.is_below(folder, *child)))
     }
 
     fn rename(&mut self, from: Path, to: Path, flags: u32) -> Result<(), Errno> {
@@ -255,7 +252,8 @@ impl Naive {
             room += (before - blocks.len()) as u64;
         }
         if mode & 2 == 0 {
-            let missing: Vec<_> = (offset / BLOCK..end.div_ceil(BLOCK)).filter(|block| !blocks.contains(block)).collect();
+            let missing: Vec<_> =
+                (offset / BLOCK..end.div_ceil(BLOCK)).filter(|block| !blocks.contains(block)).collect();
             if missing.len() as u64 > room {
                 return Err(Errno::DQUOT);
             }

@@ -35,10 +35,8 @@ impl Mounted {
         let fuse = OpenOptions::new().read(true).write(true).open("/dev/fuse").ok()?;
         let id = rustix::process::getuid().as_raw();
         let group = rustix::process::getgid().as_raw();
-        let options = format!(
-            "fd={},rootmode=40000,user_id={id},group_id={group},default_permissions",
-            fuse.as_raw_fd()
-        );
+        let options =
+            format!("fd={},rootmode=40000,user_id={id},group_id={group},default_permissions", fuse.as_raw_fd());
         let options = std::ffi::CString::new(options).unwrap();
         rustix::mount::mount("hotcell", &at, "fuse", rustix::mount::MountFlags::empty(), options.as_c_str()).ok()?;
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -245,7 +243,8 @@ fn locks_keep_two_programs_apart() {
 #[test]
 fn random_writes_and_mappings_agree_with_a_plain_file() {
     let volume = mounted!(64 << 20, 20);
-    let open = |path: &Path| OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(path);
+    let open =
+        |path: &Path| OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(path);
     let plain = tempfile::NamedTempFile::new().unwrap();
     let files = [open(&volume.path("file")).unwrap(), open(plain.path()).unwrap()];
     let mut seed = 42u64;
