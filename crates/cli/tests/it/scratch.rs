@@ -188,6 +188,21 @@ fn a_server_that_is_killed_ends_the_task_and_nothing_is_left() {
 }
 
 #[test]
+fn an_interruption_ends_a_task_in_order_and_its_key_is_wiped() {
+    require_fuse!();
+    let place = place();
+    let waiting = Waiting::start(&place, "head -c 50000000 /dev/zero > /scratch/a");
+    let server = waiting.server;
+    assert!(Command::new("kill").args(["-INT", &waiting.child.id().to_string()]).status().unwrap().success());
+    let output = waiting.child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(!is_server(server), "the host waited for its server");
+    let task = place.json(0, &["--json", "ps", "--all"])[0]["task"].as_str().unwrap().to_owned();
+    let shown = place.expect(0, &["--json", "show", &task]);
+    assert!(shown.contains("cancelled") && shown.contains("key wiped, encrypted file freed"), "{shown}");
+}
+
+#[test]
 fn the_server_is_of_no_use_to_anybody_else() {
     use std::os::unix::process::CommandExt as _;
     let server = || {
