@@ -25,6 +25,7 @@ mod receipt_text;
 mod report;
 mod run;
 mod runner;
+mod scratch;
 mod seal;
 mod selftest;
 mod source;
@@ -86,6 +87,9 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os();
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
+    }
+    if scratch::is_server(std::env::args_os().next().as_deref()) {
+        return scratch::main(words);
     }
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
