@@ -55,7 +55,12 @@ pub(super) fn hollow(vendor: &Path, needed: &BTreeSet<String>) -> Result {
         }
         if let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) {
             package.insert("build".to_owned(), false.into());
+            // Both would name something that is gone.
+            package.remove("links");
+            package.remove("default-run");
         }
+        let library = toml::Table::from_iter([("path".to_owned(), "src/lib.rs".into())]);
+        manifest.insert("lib".to_owned(), library.into());
         let mut sums: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(SUMS))?)?;
         sums["files"] = serde_json::json!({});
         fs::remove_dir_all(&folder)?;
