@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::{Release, files};
 use crate::command::{Result, cargo, read, root, title};
@@ -76,7 +75,7 @@ const SUMS: &str = ".cargo-checksum.json";
 
 /// Every file of ours that the repository holds.
 pub(super) fn own(folder: &Path) -> Result {
-    let listed = read(Command::new("git").current_dir(root()).args(["ls-files", "-z"]))?;
+    let listed = read(files::git().args(["ls-files", "-z"]))?;
     for name in listed.split('\0').filter(|name| !name.is_empty()) {
         let (from, to) = (root().join(name), folder.join(name));
         if let Some(above) = to.parent() {
