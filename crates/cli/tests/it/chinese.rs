@@ -78,6 +78,8 @@ fn keys_seals_policies_and_the_log_speak_chinese() {
         (0, &["audit", "verify"], "完好"),
         (0, &["ps", "--all"], "已放行"),
         (1, &["policy", "check", &profile], "1 处错误"),
+        (3, &["run", "--", "sh", "-c", "exit 3"], "工作负载失败"),
+        (127, &["run", "--", "no-such-program"], "无法执行：没有那个文件或目录"),
     ] {
         let (seen, said) = said(&place, words);
         assert_eq!(seen, status, "{words:?}: {said}");
