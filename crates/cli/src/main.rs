@@ -24,8 +24,10 @@ mod report;
 mod run;
 mod runner;
 mod seal;
+mod selftest;
 mod source;
 mod tasks;
+mod temporary;
 mod watch;
 mod words;
 
@@ -65,6 +67,7 @@ enum Command {
     Show(tasks::Show),
     Logs(tasks::Logs),
     Doctor(doctor::Arguments),
+    Selftest(selftest::Arguments),
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
     Open(open::Arguments),
@@ -83,6 +86,9 @@ fn main() -> ExitCode {
     }
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
+    }
+    if selftest::is_attacker(std::env::args_os().next().as_deref()) {
+        return hotcell_selftest::inside::main(words);
     }
     let shell = run::start_shell();
     let arguments: Arguments = help::parse();
@@ -112,6 +118,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
+        Command::Selftest(arguments) => selftest::run(&arguments, &app),
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
@@ -134,7 +141,7 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
+            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

@@ -205,8 +205,13 @@ impl Plan {
             plan.landlock(profile, spec, along.mounts, host.landlock_abi)?;
         }
         if up(Wall::Seccomp) {
+            let mut allowed = profile.system_calls();
+            if up(Wall::CpuLimit) && limited_by_affinity(profile, host) {
+                // Else the limit would be the workload's own to lift.
+                allowed.retain(|call| *call != "sched_setaffinity");
+            }
             let rules = FilterRules {
-                allowed: &profile.system_calls(),
+                allowed: &allowed,
                 inet: profile.loopback(),
                 write_xor_execute: profile.write_xor_execute(),
             };
@@ -323,6 +328,9 @@ impl Plan {
         self.push(Step::Limit { resource: limit::FSIZE.into(), value: limits.file_size().bytes() });
         self.push(Step::Limit { resource: limit::MSGQUEUE.into(), value: 1 << 20 });
         self.push(Step::Limit { resource: limit::MEMLOCK.into(), value: 1 << 20 });
+        // Whatever the caller may: nothing inside comes before other processes of the host.
+        self.push(Step::Limit { resource: limit::NICE.into(), value: 0 });
+        self.push(Step::Limit { resource: limit::RTPRIO.into(), value: 0 });
         if up(Wall::PidsLimit) {
             // Counted in the sandbox's own user namespace; its first process counts too.
             self.push(Step::Limit { resource: limit::NPROC.into(), value: limits.pids() + 1 });
@@ -330,7 +338,7 @@ impl Plan {
         if up(Wall::MemoryLimit) && !host.cgroups.has_memory() {
             self.push(Step::Limit { resource: limit::DATA.into(), value: limits.memory().bytes() });
         }
-        if up(Wall::CpuLimit) && !host.cgroups.has_cpu() && limits.cpu_millis() < host.processors * 1000 {
+        if up(Wall::CpuLimit) && limited_by_affinity(profile, host) {
             let mask = crate::host::processor_mask(limits.cpu_millis().div_ceil(1000));
             self.push(Step::Affinity { mask: &mask });
         }
@@ -409,6 +417,11 @@ impl Plan {
         self.push(Step::Execute { candidates: &candidates, arguments: &arguments, environment: &environment });
         Ok(())
     }
+}
+
+/// Whether the limit on processors is kept by affinity, for want of a control group.
+fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
+    !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000
 }
 
 /// The device nodes that every program expects.

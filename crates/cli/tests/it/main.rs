@@ -16,4 +16,5 @@ mod readme;
 mod receipt;
 mod run;
 mod seal;
+mod selftest;
 mod sight;
