@@ -266,8 +266,8 @@ fn exits_in(text: &str) -> Vec<Exit> {
 /// The string literals of every `fn remedy`.
 fn remedies(source: &str) -> Vec<String> {
     let bodies = source.split("\n    fn remedy(&self)").skip(1).map(|rest| rest.split("\n    }").next().unwrap());
-    let literals =
-        bodies.flat_map(|body| body.split("=> ").skip(1).flat_map(|arm| phrases_after(arm, "\"").into_iter().take(1)));
+    let arms = bodies.flat_map(|body| body.split("=> ").skip(1));
+    let literals = arms.filter_map(|arm| Some(literal(arm.split_once('"')?.1)));
     // Words that only join others.
     literals.filter(|literal| literal.len() > 12).collect()
 }
