@@ -4,6 +4,7 @@
 mod bench;
 mod command;
 mod deny;
+mod kernels;
 mod layers;
 mod lint;
 mod metadata;
@@ -39,6 +40,7 @@ const RECIPES: &[Recipe] = &[
         run: test::run,
     },
     Recipe { name: "ci", what: "what CI runs: `test` where a skip is a failure", run: test::ci },
+    Recipe { name: "kernels", what: "stock kernels for the long tests, into target/kernels", run: kernels::run },
     Recipe {
         name: "bench",
         what: "`start`, `overhead` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",

@@ -9,7 +9,8 @@ use crate::command::{Result, is_root, title};
 pub(crate) type Package = (&'static str, &'static str);
 
 /// What tests use: `age` opens what we sealed, `strace` and `python3` are workloads,
-/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings.
+/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `apparmor_parser` reads the profile
+/// that is shipped.
 pub(crate) const TESTS: &[Package] = &[
     ("age", "age"),
     ("strace", "strace"),
@@ -18,7 +19,12 @@ pub(crate) const TESTS: &[Package] = &[
     ("capsh", "libcap2-bin"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("apparmor_parser", "apparmor"),
 ];
+
+/// What the long tests use besides: they boot other kernels.
+pub(crate) const LONG: &[Package] =
+    &[("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static"), ("strip", "binutils")];
 
 /// The peers of `bench start`.
 pub(crate) const PEERS: &[Package] =

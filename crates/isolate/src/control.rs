@@ -27,10 +27,12 @@ pub(crate) struct Control {
 
 impl Control {
     /// Starts the launcher and hands it the plan and the descriptors.
-    pub(crate) fn start(
+    ///
+    /// `more` are the copies of inputs, where there are any, and then the control group to be born into.
+    pub(crate) fn start<'f>(
         plan: &[u8],
-        streams: [BorrowedFd<'_>; 3],
-        cgroup: Option<BorrowedFd<'_>>,
+        streams: [BorrowedFd<'f>; 3],
+        more: impl Iterator<Item = BorrowedFd<'f>>,
     ) -> Result<Self, IsolateError> {
         let host = |what| move |error: rustix::io::Errno| IsolateError::Host { what, source: error.into() };
         let launcher = sealed(c"hotcell-launcher", LAUNCHER)?;
@@ -48,8 +50,8 @@ impl Control {
             .map_err(|source| IsolateError::Host { what: "starting the launcher", source })?;
         let control = Self { socket: ours };
         let mut fds: Vec<BorrowedFd<'_>> = vec![plan_file.as_fd()];
-        fds.extend(streams);
-        fds.extend(cgroup);
+        fds.extend(streams.iter().copied());
+        fds.extend(more.map(|fd| -> BorrowedFd<'_> { fd }));
         control.send(&(plan.len() as u64).to_le_bytes(), &fds)?;
         // It ends as soon as the first process of the sandbox exists.
         child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;

@@ -4,12 +4,14 @@
 //! [`Building`] → [`Prepared`] (the preflight has seen every wall) → [`Running`] → [`Ended`] → gone.
 //! Dropping any of them kills and removes what it holds.
 //!
-//! INVARIANT (no-shell-without-grant): nothing here starts a process without a `GrantUse`.
+//! INVARIANT (no-shell-without-grant): nothing here starts a workload without a `GrantUse`. What [`host`] tries, it
+//! tries in processes of the launcher alone, which end before they would become a program.
 //!
 //! Deliberately absent: the clock's date, the environment of the caller, any decision on who may do what.
 
 pub mod cgroup;
 mod control;
+mod copies;
 mod error;
 pub mod filter;
 pub mod host;
@@ -22,7 +24,7 @@ mod sandbox;
 mod watch;
 
 pub use error::IsolateError;
-pub use host::{Host, HostControl};
+pub use host::{Facts, Fix, Host, HostControl, Report, is_root_of_the_host};
 pub use run::{Cause, Ended, Exit, Io, Running};
 pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use hotcell_launcher::plan::{INNER_ID, MAX_SLOTS, Step, VERSION};
 use hotcell_policy::{GrantUse, Profile};
-use hotcell_sys::{limit, mount, process};
+use hotcell_sys::{Errno, limit, mount, process};
 use hotcell_types::Wall;
 
+use crate::copies::{self, Copies};
 use crate::error::IsolateError;
 use crate::filter::{Filter, FilterRules};
 use crate::host::Host;
@@ -35,11 +36,17 @@ const RUNNER: &str = "/hotcell-runner";
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
-/// What an owner of a path outside must become inside, or nothing to do.
-struct IdChange {
-    user: u32,
-    group: u32,
+/// How root shows what not everyone may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Showing {
+    /// By a mount on which its owner appears as the sandbox's own id.
+    Mapped,
+    /// By a copy in memory, where mounts cannot map ids.
+    Copied,
 }
+
+/// Where the copies are while the root is built, relative to it.
+const COPIES: &CStr = c".copies";
 
 /// A plan with what the host's side needs to know of it.
 pub(crate) struct Plan {
@@ -50,6 +57,10 @@ pub(crate) struct Plan {
     pub(crate) output_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
+    /// Numbers of the steps that map ids on a mount.
+    id_mount_steps: Vec<u64>,
+    /// Copies of what is shown, to be handed to the launcher.
+    pub(crate) copies: Option<Copies>,
 }
 
 impl Plan {
@@ -62,14 +73,22 @@ impl Plan {
             .unwrap_or_else(|| format!("step {number}"))
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             bytes: Vec::from(VERSION.to_le_bytes()),
             names: Vec::new(),
             preflight: Preflight::default(),
             output_step: None,
             model_step: None,
+            id_mount_steps: Vec::new(),
+            copies: None,
         }
+    }
+
+    /// Whether this step failed because the kernel or the file system cannot map ids on mounts.
+    pub(crate) fn cannot_map_ids(&self, step: u64, errno: i64) -> bool {
+        let cannot = [Errno::ENOSYS, Errno::EINVAL, Errno::EOPNOTSUPP].iter().any(|no| i64::from(no.0) == errno);
+        cannot && self.id_mount_steps.contains(&step)
     }
 
     pub(crate) fn push(&mut self, step: Step<'_>) {
@@ -94,11 +113,12 @@ impl Plan {
         outer: (u32, u32),
         into_cgroup: bool,
         joined: &[PathBuf],
+        showing: Showing,
     ) -> Result<Self, IsolateError> {
         let profile = grant.profile();
         let up = |wall: Wall| !spec.omits(wall);
         let mut plan = Self::new();
-        let mut sources = Sources::new(host.is_root, outer.0);
+        let mut sources = Sources::new(host, outer.0, showing);
 
         // Outside.
         let privileged = u64::from(host.is_root);
@@ -120,6 +140,10 @@ impl Plan {
             Program::Runner { .. } => Some(sources.open(&mut plan, &host.executable, "the runner")?),
             Program::Command(_) => None,
         };
+        let copies_slot = sources.next_slot;
+        if sources.copies.is_some() {
+            plan.push(Step::Given { slot: copies_slot });
+        }
         for tasks in joined {
             plan.push(Step::Join { tasks: &c_os(tasks.as_os_str())? });
         }
@@ -130,6 +154,10 @@ impl Plan {
         let at_root = plan.view(profile, &mut sources)?;
         plan.devices();
         plan.skeleton(spec, &at_root);
+        if sources.copies.is_some() {
+            plan.push(Step::Dir { path: COPIES, mode: 0o700 });
+            plan.push(Step::BindSlot { slot: copies_slot, path: COPIES, attributes: mount::ATTR_NOSUID });
+        }
         for (source, at, attributes) in &inside {
             source.bind(
                 &mut plan,
@@ -140,6 +168,10 @@ impl Plan {
         if let Some(runner) = &runner {
             runner.bind(&mut plan, &RUNNER[1..], SHOW)?;
         }
+        if sources.copies.is_some() {
+            plan.push(Step::Detach { path: COPIES });
+        }
+        plan.copies = sources.copies.take();
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
         let scratch = c_text(&profile.limits().scratch().bytes().to_string())?;
         plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: writable });
@@ -474,7 +506,19 @@ struct Source {
     device: u64,
     inode: u64,
     is_dir: bool,
-    slot: Option<u64>,
+    shown_by: ShownBy,
+    /// Mounts below it, relative to it, where the kernel cannot set the attributes of a whole tree.
+    below: Vec<String>,
+}
+
+/// What stands behind a mount inside.
+enum ShownBy {
+    /// The path itself.
+    Path,
+    /// A mount that the launcher prepared outside.
+    Slot(u64),
+    /// A copy of this name.
+    Copy(String),
 }
 
 impl Source {
@@ -488,15 +532,22 @@ impl Source {
 
     fn attach(&self, plan: &mut Plan, at: &str, attributes: u64) -> Result<(), IsolateError> {
         let path = c_text(at)?;
-        match self.slot {
-            Some(slot) => plan.push(Step::BindSlot { slot, path: &path, attributes }),
-            None => plan.push(Step::Bind {
+        match &self.shown_by {
+            ShownBy::Slot(slot) => plan.push(Step::BindSlot { slot: *slot, path: &path, attributes }),
+            ShownBy::Path => plan.push(Step::Bind {
                 source: &self.path,
                 path: &path,
                 attributes,
                 device: self.device,
                 inode: self.inode,
             }),
+            ShownBy::Copy(name) => {
+                let source = c_text(&format!("{}/{name}", COPIES.to_string_lossy()))?;
+                plan.push(Step::Bind { source: &source, path: &path, attributes, device: 0, inode: 0 });
+            }
+        }
+        for below in &self.below {
+            plan.push(Step::Restrict { path: &c_text(&format!("{at}/{below}"))?, attributes });
         }
         Ok(())
     }
@@ -507,61 +558,96 @@ struct Sources {
     is_root: bool,
     outer: u32,
     next_slot: u64,
+    showing: Showing,
+    copies: Option<Copies>,
+    /// The mounts of the host, where those below a source must be restricted one by one.
+    mounts: Option<String>,
 }
 
 impl Sources {
-    fn new(is_root: bool, outer: u32) -> Self {
-        Self { is_root, outer, next_slot: 0 }
+    fn new(host: &Host, outer: u32, showing: Showing) -> Self {
+        let mounts = (!host.mount_attributes).then(crate::host::mounts);
+        Self { is_root: host.is_root, outer, next_slot: 0, showing, copies: None, mounts }
     }
 
     /// What the system shows is readable by everyone as it is.
     fn world_readable(&self, real: &Path) -> Result<Source, IsolateError> {
-        source_of(real, "a part of the system")
+        self.source_of(real, "a part of the system")
     }
 
     fn open(&mut self, plan: &mut Plan, path: &Path, role: &'static str) -> Result<Source, IsolateError> {
         use std::os::unix::fs::MetadataExt as _;
         let wrap = |source| IsolateError::Source { role, path: path.to_owned(), source };
         let real = std::fs::canonicalize(path).map_err(wrap)?;
-        let mut source = source_of(&real, role)?;
+        let mut source = self.source_of(&real, role)?;
         let metadata = std::fs::metadata(&real).map_err(wrap)?;
         if !metadata.is_dir() && !metadata.is_file() {
             return Err(wrap(std::io::Error::other("it is neither a file nor a folder")));
         }
-        let change = IdChange { user: metadata.uid(), group: metadata.gid() };
+        if !self.is_root {
+            return Ok(source);
+        }
         let readable_file = metadata.is_file() && metadata.mode() & 0o004 != 0;
-        if self.is_root {
-            // With the host's rights: the sandbox's own id may not enter the folders above it.
-            let slot = self.next_slot;
-            if slot >= MAX_SLOTS as u64 {
-                return Err(wrap(std::io::Error::other(format!(
-                    "more than {MAX_SLOTS} inputs, put some into one folder"
-                ))));
+        let as_it_is = readable_file || metadata.uid() == self.outer;
+        let mapped = self.showing == Showing::Mapped;
+        if !as_it_is && !mapped && !copies::is_for_everyone(&real) {
+            if self.copies.is_none() {
+                self.copies = Some(Copies::new().map_err(wrap)?);
             }
-            self.next_slot += 1;
-            plan.push(match readable_file || change.user == self.outer {
-                true => Step::Mount { source: &source.path, slot },
-                false => {
-                    Step::IdMount { source: &source.path, slot, user: change.user.into(), group: change.group.into() }
-                }
-            });
-            source.slot = Some(slot);
+            let name = self.copies.as_mut().map(|copies| copies.add(&real)).transpose().map_err(wrap)?;
+            source.shown_by = ShownBy::Copy(name.unwrap_or_default());
+            source.below.clear();
+            return Ok(source);
+        }
+        // With the host's rights: the sandbox's own id may not enter the folders above it.
+        let slot = self.next_slot;
+        // The last one is for the copies.
+        if slot + 1 >= MAX_SLOTS as u64 {
+            let most = MAX_SLOTS - 1;
+            return Err(wrap(std::io::Error::other(format!("more than {most} inputs, put some into one folder"))));
+        }
+        self.next_slot += 1;
+        source.shown_by = ShownBy::Slot(slot);
+        if as_it_is || !mapped {
+            plan.push(Step::Mount { source: &source.path, slot });
+        } else {
+            let (user, group) = (metadata.uid().into(), metadata.gid().into());
+            plan.push(Step::IdMount { source: &source.path, slot, user, group });
+            plan.id_mount_steps.push(plan.last_step());
         }
         Ok(source)
     }
+
+    fn source_of(&self, real: &Path, role: &'static str) -> Result<Source, IsolateError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata =
+            std::fs::metadata(real).map_err(|source| IsolateError::Source { role, path: real.to_owned(), source })?;
+        Ok(Source {
+            path: c_os(real.as_os_str())?,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            is_dir: metadata.is_dir(),
+            shown_by: ShownBy::Path,
+            below: self.mounts.as_deref().map(|mounts| mounts_below(mounts, real)).unwrap_or_default(),
+        })
+    }
 }
 
-fn source_of(real: &Path, role: &'static str) -> Result<Source, IsolateError> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata =
-        std::fs::metadata(real).map_err(|source| IsolateError::Source { role, path: real.to_owned(), source })?;
-    Ok(Source {
-        path: c_os(real.as_os_str())?,
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        is_dir: metadata.is_dir(),
-        slot: None,
-    })
+/// The mount points below a folder, relative to it, from the text of `/proc/self/mountinfo`.
+fn mounts_below(mounts: &str, folder: &Path) -> Vec<String> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    let below = points.filter_map(|point| Some(Path::new(&point).strip_prefix(folder).ok()?.to_str()?.to_owned()));
+    let mut below: Vec<_> = below.filter(|path| !path.is_empty()).collect();
+    below.sort();
+    below.dedup();
+    below
+}
+
+/// A path of `mountinfo`, where space, tab, line end and backslash are written in octal.
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (escape, character)| text.replace(escape, character))
 }
 
 /// Strings, each with its NUL.
@@ -584,4 +670,23 @@ pub(crate) fn c_os(text: &OsStr) -> Result<CString, IsolateError> {
         what: format!("`{}`", text.display()),
         why: "it holds a NUL byte",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_a_folder_are_found_once_each_with_their_real_names() {
+        let mounts = "\
+21 1 8:1 / / rw - ext4 /dev/sda1 rw
+22 21 8:2 / /data rw - ext4 /dev/sdb1 rw
+23 22 0:3 / /data/one\\040two rw - tmpfs tmpfs rw
+24 22 0:3 / /data/one\\040two rw - tmpfs tmpfs rw
+25 22 0:4 / /data/one\\040two/deep rw - tmpfs tmpfs rw
+26 21 0:5 / /database rw - tmpfs tmpfs rw
+";
+        assert_eq!(mounts_below(mounts, Path::new("/data")), ["one two", "one two/deep"]);
+        assert!(mounts_below(mounts, Path::new("/database")).is_empty());
+    }
 }

@@ -157,6 +157,7 @@ impl Preflight {
                     seen: answer.map_or_else(|| "no answer".to_owned(), |value| show_answer(&trial.expected, value)),
                     holds,
                     enforcement: match trial.wall {
+                        Wall::Landlock if !holds && host.landlock_abi == 0 => host.landlock(),
                         _ if !holds => Enforcement::Absent { why: "the preflight saw it down".into() },
                         Wall::Landlock => host.landlock(),
                         wall => host.limit(wall),

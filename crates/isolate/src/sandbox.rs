@@ -11,10 +11,11 @@ use hotcell_types::{Enforcement, Observation, TaskId, Wall};
 
 use crate::cgroup::{Group, GroupLimits, group_name};
 use crate::control::{Control, Received};
+use crate::copies::Copies;
 use crate::error::IsolateError;
 use crate::host::Host;
 use crate::ids::OuterId;
-use crate::plan::Plan;
+use crate::plan::{Plan, Showing};
 use crate::run::Running;
 
 /// What is to be contained.
@@ -146,6 +147,8 @@ pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) limits: hotcell_policy::Limits,
     pub(crate) memory_watched: bool,
+    /// Whether inputs were copied into memory.
+    pub(crate) copied: bool,
 }
 
 /// Names of the plan's steps, for errors.
@@ -186,29 +189,40 @@ impl Sandbox {
     /// [`IsolateError`]; nothing of the sandbox is left then.
     ///
     /// # Requires
-    /// User namespaces; as root also mounts with mapped ids for inputs that not everyone may read.
+    /// User namespaces. Where mounts cannot map ids, inputs of root that not everyone may read are copied into memory.
     pub fn build(grant: &GrantUse, spec: Spec) -> Result<Building, IsolateError> {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
+        if host.mount_attributes
+            && let Some(building) = Self::attempt(grant, &spec, &host, Showing::Mapped)?
+        {
+            return Ok(building);
+        }
+        Self::attempt(grant, &spec, &host, Showing::Copied)?
+            .ok_or(IsolateError::Launcher { what: "mapped ids though nobody asked" })
+    }
+
+    /// Builds it, or gives nothing where the kernel cannot map the ids of a mount.
+    fn attempt(grant: &GrantUse, spec: &Spec, host: &Host, showing: Showing) -> Result<Option<Building>, IsolateError> {
         let limits = grant.profile().limits().clone();
-        let outer = take_id(&host, &spec)?;
+        let outer = take_id(host, spec)?;
         let outer_ids = outer.as_ref().map_or(host.ids, |outer| (outer.id(), outer.id()));
-        let group = make_group(grant, &spec, &host)?;
+        let group = make_group(grant, spec, host)?;
         let v2 = open_v2(group.as_ref())?;
         let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
-        let plan = Plan::make(grant, &spec, &host, outer_ids, v2.is_some(), &joined)?;
+        let mut plan = Plan::make(grant, spec, host, outer_ids, v2.is_some(), &joined, showing)?;
+        let copies = plan.copies.take();
+        let copied = copies.is_some();
 
         let pipe = |what| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(host_error(what));
         let (stdout, stdout_writer) = pipe("making a pipe for standard output")?;
         let (stderr, stderr_writer) = pipe("making a pipe for standard error")?;
-        let stdin = match spec.stdin {
-            Some(stdin) => stdin,
-            None => File::open("/dev/null")
-                .map_err(|source| IsolateError::Host { what: "opening /dev/null", source })?
-                .into(),
-        };
-        let streams = [stdin.as_fd(), stdout_writer.as_fd(), stderr_writer.as_fd()];
-        let control = Control::start(&plan.bytes, streams, v2.as_ref().map(AsFd::as_fd))?;
+        let nothing =
+            File::open("/dev/null").map_err(|source| IsolateError::Host { what: "opening /dev/null", source })?;
+        let stdin = spec.stdin.as_ref().map_or(nothing.as_fd(), AsFd::as_fd);
+        let streams = [stdin, stdout_writer.as_fd(), stderr_writer.as_fd()];
+        let more = copies.as_ref().map(Copies::as_fd).into_iter().chain(v2.as_ref().map(AsFd::as_fd));
+        let control = Control::start(&plan.bytes, streams, more)?;
         let names = PlanNames(plan);
         let mut born = None;
         let mut outputs = None;
@@ -225,6 +239,11 @@ impl Sandbox {
                     model_sink = Some(File::from(fd))
                 }
                 (Message::Waiting, _) => break,
+                (Message::Failed { step, errno }, _)
+                    if showing == Showing::Mapped && names.0.cannot_map_ids(step, errno) =>
+                {
+                    return Ok(None);
+                }
                 (message, _) => return Err(names.error(message)),
             }
         }
@@ -233,9 +252,9 @@ impl Sandbox {
         };
         let memory_watched = !host.cgroups.has_memory();
         let live = Live { control, pidfd, pid };
-        let parts = Parts { live, group, outputs, outer, host, limits, memory_watched };
+        let parts = Parts { live, group, outputs, outer, host: host.clone(), limits, memory_watched, copied };
         let trials = names.0.preflight.clone();
-        Ok(Building { parts, model_sink, stdout, stderr, trials, plan_names: names })
+        Ok(Some(Building { parts, model_sink, stdout, stderr, trials, plan_names: names }))
     }
 }
 
@@ -353,7 +372,9 @@ fn refuse_missing(grant: &GrantUse, host: &Host) -> Result<(), IsolateError> {
         match host.landlock() {
             Enforcement::Full => {}
             Enforcement::Partial { missing: why } | Enforcement::Absent { why } => {
-                return lack(Wall::Landlock, why, "use Linux 6.12 or newer with Landlock in the kernel's `lsm=` list");
+                let remedy = "use Linux 6.12 or newer with Landlock in the kernel's `lsm=` list (`hotcell doctor` says how); \
+                              or --profile baseline-5.10, which does without Landlock and says so";
+                return lack(Wall::Landlock, why, remedy);
             }
         }
     }

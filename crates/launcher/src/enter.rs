@@ -101,6 +101,8 @@ fn outside(context: &mut Context<'_>) -> Result<()> {
                 builder.prepare_id_mount(source, slot, (user, outer_user), (group, outer_group))?;
             }
             Step::Mount { source, slot } => builder.prepare_mount(source, slot)?,
+            // Plan and three streams come before it.
+            Step::Given { slot } if context.fd_count > 4 => builder.keep(slot, context.fds[4])?,
             Step::Join { tasks } => {
                 let fd = file::open_at(Fd::CWD, tasks, file::O_WRONLY | file::O_CLOEXEC, 0)?;
                 file::write_all(fd, b"0")?;

@@ -140,6 +140,12 @@ steps! {
         slot: u64
     } = 5,
 
+    /// Takes the mount that came with the plan, behind the streams, as it is.
+    Given {
+        /// Where to keep it.
+        slot: u64
+    } = 6,
+
     // The first process of the sandbox, in order.
 
     /// A new root file system in memory; what follows is relative to it.
@@ -196,7 +202,7 @@ steps! {
         /// Inode that it must be.
         inode: u64
     } = 15,
-    /// A mount that was prepared by [`Step::IdMount`] or [`Step::Mount`].
+    /// A mount that was prepared by [`Step::IdMount`], [`Step::Mount`] or [`Step::Given`].
     BindSlot {
         /// Which.
         slot: u64,
@@ -249,6 +255,11 @@ steps! {
     Await {} = 25,
     /// A control group namespace of its own.
     CgroupNamespace {} = 26,
+    /// Takes a mount away again; what was bound from it stays.
+    Detach {
+        /// Where.
+        path: &'a CStr
+    } = 27,
 
     // The workload's process, in order.
 

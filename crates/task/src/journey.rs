@@ -131,7 +131,8 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     let granted = Event::of_task(context.clock.now(), task, EventKind::GrantIssued)
         .with("grant", grant.id().to_string())
         .with("rules", grant.rules().to_vec())
-        .with("profile", grant.profile().name());
+        .with("profile", grant.profile().name())
+        .with("without", grant.without().into_iter().map(|wall| wall.label()).collect::<Vec<_>>());
     log.append(&[asked, granted], Durability::Lazy).map_err(TaskError::part)?;
 
     let journey = Journey { context, log: &log, marker, timer, submitted, workload };
