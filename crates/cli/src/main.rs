@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod hostile;
+mod init;
 mod keygen;
 mod new_file;
 mod open;
@@ -54,6 +55,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Run(run::Arguments),
+    Init(init::Arguments),
     Ps(tasks::Ps),
     Show(tasks::Show),
     Logs(tasks::Logs),
@@ -97,6 +99,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
     let exit = match arguments.command {
         Command::Run(arguments) => return run::run(arguments, &app),
         Command::Demo(arguments) => demo::run(arguments, &app),
+        Command::Init(arguments) => init::run(arguments, &app),
         Command::Ps(arguments) => tasks::ps(&arguments, &app),
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
@@ -122,7 +125,7 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
+            Self::Audit(_) | Self::Run(_) | Self::Init(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

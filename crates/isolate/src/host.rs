@@ -136,3 +136,6 @@ pub(crate) fn processor_mask(count: u64) -> [u8; 128] {
     }
     mask
 }
+
+#[cfg(test)]
+mod tests;

@@ -287,7 +287,7 @@ impl Building {
         meanwhile();
         let received = self.parts.live.control.receive()?;
         let Message::Observed { .. } = received.message else { return Err(self.plan_names.error(received.message)) };
-        let mut observations = self.trials.judge(&received.answers, &self.parts.host);
+        let mut observations = self.trials.judge(&received.answers, &self.parts.host, self.parts.live.pid);
         observations.extend(self.parts.observe_groups());
         observations.push(Observation {
             wall: Wall::WallLimit,

@@ -107,7 +107,9 @@ impl Machine {
     pub fn run(mut self, commands: &[(&str, &str)]) -> Result<BTreeMap<String, Answer>, String> {
         let mut script = String::from("#!/bin/sh\n");
         for (name, command) in commands {
-            script.push_str(&format!("echo; echo '@@begin {name}'\n(\n{command}\n) 2>&1\necho; echo \"@@end $?\"\n"));
+            script.push_str(&format!(
+                "echo; echo '@@begin {name}'\n(\n{command}\n) 2>&1\nstatus=$?; echo; echo \"@@end $status\"\n"
+            ));
         }
         self.file("/commands", 0o755, script.as_bytes());
         let image = own_name("machine");

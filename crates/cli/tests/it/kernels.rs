@@ -84,6 +84,8 @@ rm -f /output/b
 fn boot(series: &str) -> Result<BTreeMap<String, Answer>, String> {
     let mut machine = Machine::new(series)?;
     machine.program("/usr/bin/hotcell.real", Path::new(env!("CARGO_BIN_EXE_hotcell")))?;
+    // Busybox has one that knows less.
+    machine.program("/usr/bin/drop-to", &hotcell_testkit::which("setpriv").ok_or("needs the program `setpriv`")?)?;
     // The state of each user is a folder of its own.
     machine.file("/usr/bin/hotcell", 0o755, b"#!/bin/sh\nexec hotcell.real --state ${STATE:-/tmp/root} \"$@\"\n");
     let mut begin =
@@ -93,7 +95,7 @@ fn boot(series: &str) -> Result<BTreeMap<String, Answer>, String> {
     machine.file("/begin", 0o755, begin.as_bytes());
     machine.file("/inside", 0o644, INSIDE.as_bytes());
     let head = "[ -d /tmp/user ] || /begin; export INSIDE=\"$(cat /inside)\" INPUTS='--input data=/tmp/data'
-as_user() { STATE=/tmp/user/state setpriv --reuid 1000 --regid 1000 --clear-groups \"$@\"; }\n";
+as_user() { STATE=/tmp/user/state drop-to --reuid 1000 --regid 1000 --clear-groups \"$@\"; }\n";
     let commands: Vec<_> = COMMANDS.iter().map(|(name, command)| (*name, format!("{head}{command}"))).collect();
     let commands: Vec<_> = commands.iter().map(|(name, command)| (*name, command.as_str())).collect();
     machine.run(&commands)
@@ -191,7 +193,13 @@ macro_rules! console {
     ($series:literal) => {{
         hotcell_testkit::full_only!();
         match boot($series) {
-            Ok(answers) => Console(answers),
+            Ok(answers) => {
+                // Shown when the test fails.
+                for (name, answer) in answers.iter().filter(|(_, answer)| !answer.text.starts_with('[')) {
+                    println!("--- {name}: {}\n{}", answer.status, answer.text);
+                }
+                Console(answers)
+            }
             Err(reason) if reason.starts_with("no kernel") || reason.starts_with("needs") => {
                 hotcell_testkit::skip!("{reason}")
             }

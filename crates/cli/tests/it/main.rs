@@ -8,6 +8,7 @@ mod doctor;
 mod errors;
 mod folder;
 mod hotcell;
+mod init;
 mod kernels;
 mod keys;
 mod package;

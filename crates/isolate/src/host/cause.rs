@@ -244,7 +244,7 @@ pub(super) fn control_groups(facts: &Facts, wall: Wall) -> Cause {
         );
     }
     match facts {
-        Facts { container: Some(container), .. } => Cause::new(
+        Facts { container: Some(container), groups_read_only: true, .. } => Cause::new(
             "control-groups-in-container",
             format!("this runs in {}, which shows control groups read-only", container.label()),
             "limit the container itself, or run hotcell on the host; without, hotcell watches the limits by itself",

@@ -40,6 +40,8 @@ pub struct Facts {
     pub covered: Vec<PathBuf>,
     /// How control groups are laid out.
     pub layout: Layout,
+    /// Whether every mount of them is read-only, as in containers.
+    pub groups_read_only: bool,
     /// Whether `/etc/subuid` gives this user a range of ids.
     pub subordinate_ids: bool,
     /// What came of trying.
@@ -186,6 +188,7 @@ impl Facts {
             filtered: field(&status, "Seccomp:") == "2",
             covered: covered(&mounts),
             layout: Layout::of(&mounts),
+            groups_read_only: groups_are_read_only(&mounts),
             subordinate_ids: has_range(&text(root, "etc/subuid"), &text(root, "etc/passwd"), rights.user),
             rights,
             kernel,
@@ -256,6 +259,12 @@ fn covered(mounts: &str) -> Vec<PathBuf> {
     covered.sort();
     covered.dedup();
     covered
+}
+
+fn groups_are_read_only(mounts: &str) -> bool {
+    let of_groups = mounts.lines().filter(|line| line.contains(" - cgroup ") || line.contains(" - cgroup2 "));
+    let mut options = of_groups.filter_map(|line| line.split(' ').nth(5)).peekable();
+    options.peek().is_some() && options.all(|options| options.split(',').any(|option| option == "ro"))
 }
 
 fn has_range(subuid: &str, passwd: &str, user: u32) -> bool {
