@@ -132,6 +132,8 @@ fn table(controls: &[HostControl]) -> Table {
     let mut table = print::table(&["control", "state", "what is missing"]);
     for control in controls {
         let (state, why) = state(&control.enforcement);
+        // The reason has its own words below.
+        let why = control.cause.filter(|_| state == "absent").unwrap_or(why);
         table.add_row([control.wall.label(), state, &print::plain_line(why)]);
     }
     table
@@ -140,6 +142,7 @@ fn table(controls: &[HostControl]) -> Table {
 fn lines(controls: &[HostControl], to: &mut dyn Write) -> io::Result<()> {
     for control in controls {
         let (state, why) = state(&control.enforcement);
+        let why = control.cause.filter(|_| state == "absent").unwrap_or(why);
         let why = if why.is_empty() { String::new() } else { format!(": {}", print::plain_line(why)) };
         writeln!(to, "{:<18} {state}{why}", control.wall)?;
     }

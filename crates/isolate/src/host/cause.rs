@@ -70,6 +70,19 @@ pub(super) fn namespaces(facts: &Facts, errno: Errno) -> Cause {
             &["sudo hotcell doctor --fix", "# or by hand:", "sudo apparmor_parser --replace /etc/apparmor.d/hotcell"],
         )
         .fixed_by(Fix::AppArmorProfile),
+        Facts { memory_not_executable: true, .. } if errno == Errno::EACCES => Cause::new(
+            "memory-not-executable",
+            "no program in memory may be executed (vm.memfd_noexec is 2), and Hotcell's launcher is one",
+            "let root allow it to those who ask for it",
+            &["sysctl -w vm.memfd_noexec=1"],
+        ),
+        Facts { apparmor: Some(label), .. } if label.ends_with("(enforce)") => Cause::new(
+            "apparmor-profile",
+            format!("this process is in the AppArmor profile `{label}`, under which the kernel answers {errno}"),
+            "start hotcell outside of that profile, or let the profile allow user namespaces (`userns,`), mounts and \
+             programs in memory",
+            &["cat /proc/self/attr/current", "journalctl -k | grep apparmor | tail"],
+        ),
         _ if matches!(errno, Errno::ENOSYS | Errno::EINVAL) && !facts.filtered => Cause::new(
             "no-user-namespaces",
             format!("the kernel answers {errno}: it was built without these namespaces"),

@@ -32,6 +32,8 @@ pub struct Facts {
     pub unprivileged_userns_clone: Option<bool>,
     /// `kernel.apparmor_restrict_unprivileged_userns` (Ubuntu's rule).
     pub apparmor_userns_rule: bool,
+    /// Whether programs in memory may not be executed at all (`vm.memfd_noexec` is 2).
+    pub memory_not_executable: bool,
     /// Who this process is.
     pub rights: Rights,
     /// Whether a system call filter of somebody else's is over this process.
@@ -185,6 +187,7 @@ impl Facts {
             max_user_namespaces: setting("user/max_user_namespaces"),
             unprivileged_userns_clone: setting("kernel/unprivileged_userns_clone").map(|value| value != 0),
             apparmor_userns_rule: setting("kernel/apparmor_restrict_unprivileged_userns") == Some(1),
+            memory_not_executable: setting("vm/memfd_noexec") == Some(2),
             filtered: field(&status, "Seccomp:") == "2",
             covered: covered(&mounts),
             layout: Layout::of(&mounts),

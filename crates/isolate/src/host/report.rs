@@ -77,8 +77,9 @@ fn judge(facts: &Facts, wall: Wall) -> (Enforcement, Option<Cause>) {
         (Wall::Landlock, answer) => {
             let version = facts.tried.landlock.and_then(Result::ok).unwrap_or(0);
             match landlock_of(version) {
+                // Without namespaces its trial could not be made; the version is proof enough that it is switched on.
                 Enforcement::Full => match answer {
-                    Some(Err(errno)) => absent(*errno, cause::refused(facts, wall, *errno)),
+                    Some(Err(errno)) if has_namespaces(facts) => absent(*errno, cause::refused(facts, wall, *errno)),
                     _ => (Enforcement::Full, None),
                 },
                 Enforcement::Absent { .. } => {
@@ -124,6 +125,10 @@ fn judge(facts: &Facts, wall: Wall) -> (Enforcement, Option<Cause>) {
         }
         _ => (Enforcement::Full, None),
     }
+}
+
+fn has_namespaces(facts: &Facts) -> bool {
+    !matches!(facts.tried.walls.get(&Wall::UserNamespace), Some(Err(_)))
 }
 
 fn host(facts: &Facts) -> String {

@@ -326,6 +326,19 @@ fn each_kind_of_container_gets_its_own_way_out() {
 }
 
 #[test]
+fn a_foreign_apparmor_profile_and_memory_that_cannot_be_executed_are_recognised() {
+    let host = MadeUp::whole().no_namespaces(Errno::EACCES).file("proc/self/attr/current", "snap.tool (enforce)\n");
+    let (what, ..) = only_cause(&host.report(), "apparmor-profile");
+    let expected =
+        "this process is in the AppArmor profile `snap.tool (enforce)`, under which the kernel answers EACCES (13)";
+    assert_eq!(what, expected);
+    let host = MadeUp::whole().no_namespaces(Errno::EACCES).file("proc/sys/vm/memfd_noexec", "2\n");
+    let (what, _, commands, fix) = only_cause(&host.report(), "memory-not-executable");
+    assert!(what.contains("vm.memfd_noexec is 2"), "{what}");
+    assert_eq!((commands, fix), (vec!["sysctl -w vm.memfd_noexec=1".to_owned()], None));
+}
+
+#[test]
 fn a_covered_proc_keeps_a_fresh_one_from_being_mounted() {
     let mut host =
         MadeUp::whole().file("proc/self/mountinfo", &format!("{V2}40 23 0:5 / /proc/kcore ro - tmpfs none ro\n"));

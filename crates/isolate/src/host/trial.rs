@@ -161,6 +161,7 @@ fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
         Err(crate::IsolateError::Host { source, .. }) => {
             return Some(Err(Errno(source.raw_os_error().unwrap_or(Errno::EIO.0))));
         }
+        Err(crate::IsolateError::HostLacks { .. }) => return Some(Err(Errno::EACCES)),
         Err(_) => return None,
     };
     let mut born = None;
