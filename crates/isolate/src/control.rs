@@ -52,7 +52,7 @@ impl Control {
         let control = Self { socket: ours };
         let mut fds: Vec<BorrowedFd<'_>> = vec![plan_file.as_fd()];
         fds.extend(streams.iter().copied());
-        fds.extend(more.map(|fd| -> BorrowedFd<'_> { fd }));
+        fds.extend(more);
         control.send(&(plan.len() as u64).to_le_bytes(), &fds)?;
         // It ends as soon as the first process of the sandbox exists.
         child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;

@@ -63,10 +63,10 @@ impl Machine {
         Ok(machine)
     }
 
-    /// With more on the kernel's command line.
+    /// With control groups of version 1 instead of version 2.
     #[must_use]
-    pub fn with_options(mut self, options: &str) -> Self {
-        self.options = options.to_owned();
+    pub fn with_groups_of_version_1(mut self) -> Self {
+        self.options = "cgroups=v1".to_owned();
         self
     }
 
@@ -215,7 +215,15 @@ mount -t sysfs none /sys
 mount -t securityfs none /sys/kernel/security 2>/dev/null
 mount -t devtmpfs none /dev
 mount -t tmpfs -o mode=1777 none /tmp
-mount -t cgroup2 none /sys/fs/cgroup
+if grep -q cgroups=v1 /proc/cmdline; then
+    mount -t tmpfs none /sys/fs/cgroup
+    for controller in memory pids cpu; do
+        mkdir /sys/fs/cgroup/$controller
+        mount -t cgroup -o $controller none /sys/fs/cgroup/$controller
+    done
+else
+    mount -t cgroup2 none /sys/fs/cgroup
+fi
 ip link set lo up
 /commands
 echo; echo @@over

@@ -189,7 +189,7 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A name under `/input` that is not taken: `data` for the only or first table, else what its file is called.
+/// A name under `/input` that is not taken: what the file is called, in plain characters.
 fn input_name(file: &str, taken: &[(String, String)]) -> String {
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_ascii_lowercase();
     let stem: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(60).collect();

@@ -81,8 +81,26 @@ echo processes: $(ls /proc | grep -c '^[0-9]')
 rm -f /output/b
 ";
 
+/// What is asked where control groups are of version 1.
+const WITH_VERSION_1: &[(&str, &str)] = &[
+    ("doctor", "hotcell doctor --json"),
+    ("doctor-user", "as_user hotcell doctor --json"),
+    ("strict", "hotcell run --receipt /tmp/receipt -- echo in"),
+    ("strict-user", "as_user hotcell run -- echo in"),
+    ("charged", "hotcell run --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'"),
+    (
+        "watched-user",
+        "as_user hotcell run --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'",
+    ),
+    ("pids", "hotcell run --limit pids=8 -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; echo made'"),
+    ("nothing-left", "ls -d /sys/fs/cgroup/*/hotcell-* 2>/dev/null | wc -l"),
+];
+
 fn boot(series: &str) -> Result<BTreeMap<String, Answer>, String> {
-    let mut machine = Machine::new(series)?;
+    ask(Machine::new(series)?, COMMANDS)
+}
+
+fn ask(mut machine: Machine, commands: &[(&str, &str)]) -> Result<BTreeMap<String, Answer>, String> {
     machine.program("/usr/bin/hotcell.real", Path::new(env!("CARGO_BIN_EXE_hotcell")))?;
     // Busybox has one that knows less.
     machine.program("/usr/bin/drop-to", &hotcell_testkit::which("setpriv").ok_or("needs the program `setpriv`")?)?;
@@ -96,7 +114,7 @@ fn boot(series: &str) -> Result<BTreeMap<String, Answer>, String> {
     machine.file("/inside", 0o644, INSIDE.as_bytes());
     let head = "[ -d /tmp/user ] || /begin; export INSIDE=\"$(cat /inside)\" INPUTS='--input data=/tmp/data'
 as_user() { STATE=/tmp/user/state drop-to --reuid 1000 --regid 1000 --clear-groups \"$@\"; }\n";
-    let commands: Vec<_> = COMMANDS.iter().map(|(name, command)| (*name, format!("{head}{command}"))).collect();
+    let commands: Vec<_> = commands.iter().map(|(name, command)| (*name, format!("{head}{command}"))).collect();
     let commands: Vec<_> = commands.iter().map(|(name, command)| (*name, command.as_str())).collect();
     machine.run(&commands)
 }
@@ -190,9 +208,9 @@ fn holds_everywhere(console: &Console) {
 
 /// Boots a kernel and hands over its console, or says why it cannot.
 macro_rules! console {
-    ($series:literal) => {{
+    ($answers:expr) => {{
         hotcell_testkit::full_only!();
-        match boot($series) {
+        match $answers {
             Ok(answers) => {
                 // Shown when the test fails.
                 for (name, answer) in answers.iter().filter(|(_, answer)| !answer.text.starts_with('[')) {
@@ -210,7 +228,7 @@ macro_rules! console {
 
 #[test]
 fn on_linux_5_10_only_the_baseline_runs_and_names_the_missing_landlock() {
-    let console = console!("5.10");
+    let console = console!(boot("5.10"));
     console.has("kernel", 0, &["5.10."]);
     for name in ["strict", "strict-user"] {
         console.has(name, 122, &["ISO-010", "landlock", "--profile baseline-5.10", "--best-effort landlock"]);
@@ -224,7 +242,7 @@ fn on_linux_5_10_only_the_baseline_runs_and_names_the_missing_landlock() {
 
 #[test]
 fn on_linux_6_1_an_old_landlock_is_short_of_full_and_refused_by_default() {
-    let console = console!("6.1");
+    let console = console!(boot("6.1"));
     console.has("kernel", 0, &["6.1."]);
     for name in ["strict", "strict-user"] {
         console.has(name, 122, &["ISO-010", "landlock", "version 2", "--best-effort landlock"]);
@@ -237,7 +255,7 @@ fn on_linux_6_1_an_old_landlock_is_short_of_full_and_refused_by_default() {
 
 #[test]
 fn on_linux_6_12_everything_stands_once_control_groups_are_handed_down() {
-    let console = console!("6.12");
+    let console = console!(boot("6.12"));
     console.has("kernel", 0, &["6.12."]);
     for name in ["strict", "strict-user"] {
         console.told(name, 0);
@@ -245,4 +263,24 @@ fn on_linux_6_12_everything_stands_once_control_groups_are_handed_down() {
     assert_eq!(console.doctor("doctor", 1)["landlock"].0, "full");
     console.has("doctor-groups", 0, &["full"]);
     holds_everywhere(&console);
+}
+
+#[test]
+fn with_control_groups_of_version_1_alone_the_kernel_keeps_roots_limits_and_hotcell_watches_a_users() {
+    let machine = || ask(Machine::new("6.12")?.with_groups_of_version_1(), WITH_VERSION_1);
+    let console = console!(machine());
+    let limits = ["memory-limit", "pids-limit", "cpu-limit"];
+    let (root, user) = (console.doctor("doctor", 0), console.doctor("doctor-user", 1));
+    for limit in limits {
+        assert_eq!(root[limit].0, "full", "{limit}");
+        assert_eq!(user[limit], ("partial".into(), "control-groups-v1".into()), "{limit}");
+    }
+    for name in ["strict", "strict-user"] {
+        console.has(name, 0, &["in"]);
+    }
+    for name in ["charged", "watched-user"] {
+        console.has(name, 124, &["memory"]);
+    }
+    assert!(!console.0["pids"].text.contains("made"), "{}", console.0["pids"].text);
+    console.has("nothing-left", 0, &["0"]);
 }

@@ -4,6 +4,7 @@
 mod aarch64;
 mod assets;
 mod harness;
+mod kernels;
 mod preflight;
 mod teardown;
 mod walls;
