@@ -4,6 +4,7 @@
 mod bench;
 mod command;
 mod deny;
+mod dist;
 mod kernels;
 mod layers;
 mod lint;
@@ -12,6 +13,7 @@ mod ordinary;
 mod packages;
 mod promises;
 mod reasons;
+mod screenshot;
 mod skips;
 mod test;
 
@@ -45,6 +47,17 @@ const RECIPES: &[Recipe] = &[
         name: "bench",
         what: "`start`, `overhead` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",
         run: bench::run,
+    },
+    Recipe {
+        name: "dist",
+        what: "a release: tarball, Debian package, sources for offline builds, bill of materials, checksums \
+               (`--sign KEY`, `--output DIR`)",
+        run: dist::recipe,
+    },
+    Recipe {
+        name: "screenshot",
+        what: "the README's pictures, from a real run of the given program",
+        run: screenshot::recipe,
     },
 ];
 

@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
     ("apparmor_parser", "apparmor"),
+    ("minisign", "minisign"),
+    ("dpkg-deb", "dpkg"),
+    ("git", "git"),
+    ("script", "bsdutils"),
 ];
 
 /// What the long tests use besides: they boot other kernels.

@@ -5,13 +5,12 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use clap::Args;
-use comfy_table::Table;
 use hotcell_isolate::{Facts, Fix, HostControl, Report};
 use hotcell_types::{Enforcement, Exit};
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::print;
+use crate::print::{self, Table};
 
 /// Tell which controls this host can enforce, and how to get the others.
 ///
@@ -37,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     let report = Report::of(&Facts::of_this_host(ci()));
     match app.json {
         true => print::json(&report.controls)?,
-        false => tell(&report, io::stdout().is_terminal(), &mut io::stdout().lock())?,
+        false => tell(&report, io::stdout().is_terminal(), &mut print::out())?,
     }
     let whole = report.controls.iter().all(|control| control.enforcement == Enforcement::Full);
     Ok(if whole { Exit::Yes } else { Exit::No })
@@ -61,7 +60,7 @@ fn ci() -> Option<String> {
 /// Does what can be done, until nothing new is left: what one thing hid, the next look sees.
 fn fix(yes: bool) -> Result<(), Failure> {
     let mut seen: Vec<Fix> = Vec::new();
-    let mut told = io::stderr().lock();
+    let mut told = print::err();
     loop {
         let facts = Facts::of_this_host(ci());
         let fixes = Report::of(&facts).causes.into_iter().filter_map(|cause| cause.fix);

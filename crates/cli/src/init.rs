@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<Exit, Failure> {
     match app.json {
         true => print::json(&json!({ "file": arguments.output, "text": text, "remarks": draft.remarks }))?,
         false => {
-            let mut out = io::stdout().lock();
+            let mut out = print::out();
             for remark in &draft.remarks {
                 writeln!(out, "note: {}", print::plain_line(remark))?;
             }
@@ -127,7 +127,7 @@ fn questions(draft: &mut Draft) -> Result<(), Failure> {
 
 /// A question on the terminal; the proposal when only return is pressed.
 fn ask(question: &str, proposal: &str) -> Result<String, Failure> {
-    let mut told = io::stderr().lock();
+    let mut told = print::err();
     write!(told, "{} [{}] ", print::plain(question), print::plain_line(proposal))?;
     told.flush()?;
     let mut answer = String::new();

@@ -2,14 +2,19 @@
 
 mod app;
 mod audit;
+mod bar;
+mod completions;
 mod date;
+mod defect;
 mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod help;
 mod hostile;
 mod init;
 mod keygen;
+mod look;
 mod new_file;
 mod open;
 mod policy;
@@ -23,11 +28,13 @@ mod seal;
 mod source;
 mod tasks;
 mod watch;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use hotcell_isolate::Shell;
 use hotcell_types::Exit;
 
 use crate::app::{App, SystemClock, state_folder};
@@ -67,9 +74,11 @@ enum Command {
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
     Explain(explain::Arguments),
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
+    defect::tell_instead_of_panicking();
     let mut words = std::env::args_os();
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
@@ -77,9 +86,11 @@ fn main() -> ExitCode {
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
     }
-    let arguments = Arguments::parse();
+    let shell = run::start_shell();
+    let arguments: Arguments = help::parse();
     let json = arguments.json;
-    match run(arguments) {
+    defect::tell_as_json(json);
+    match run(arguments, shell) {
         Ok(status) => status.into(),
         Err(failure) => {
             failure.tell(json);
@@ -89,7 +100,7 @@ fn main() -> ExitCode {
 }
 
 /// Does what was asked. `run` alone passes on a status that is not ours.
-fn run(arguments: Arguments) -> Result<u8, Failure> {
+fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
     let state = match state_folder(arguments.state) {
         Ok(state) => state,
         Err(_) if !arguments.command.uses_state() => PathBuf::new(),
@@ -97,7 +108,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
     };
     let app = App { json: arguments.json, state, clock: SystemClock };
     let exit = match arguments.command {
-        Command::Run(arguments) => return run::run(arguments, &app),
+        Command::Run(arguments) => return run::run(arguments, &app, shell),
         Command::Demo(arguments) => demo::run(arguments, &app),
         Command::Init(arguments) => init::run(arguments, &app),
         Command::Ps(arguments) => tasks::ps(&arguments, &app),
@@ -111,6 +122,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),
+        Command::Completions(arguments) => completions::run(&arguments),
     };
     exit.map(Exit::status)
 }
@@ -133,7 +145,8 @@ impl Command {
             | Self::Open(_)
             | Self::Policy(_)
             | Self::Receipt(_)
-            | Self::Explain(_) => false,
+            | Self::Explain(_)
+            | Self::Completions(_) => false,
         }
     }
 }

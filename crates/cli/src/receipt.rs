@@ -70,7 +70,7 @@ fn tell(verified: &Verified, trusted: bool, app: &App) -> Result<(), Failure> {
     if app.json {
         return Ok(print::json(&as_json(verified, trusted))?);
     }
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     receipt_text::write(&verified.body, &mut to)?;
     let signer = if trusted { "the trusted key" } else { "unknown signer" };
     writeln!(to)?;

@@ -59,7 +59,7 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>) -> io::Result<()> {
             _ => io::stderr().lock().write_all(stream.text.as_bytes())?,
         }
     }
-    let mut to = io::stderr().lock();
+    let mut to = print::err();
     let body = &done.body;
     for record in &body.outputs {
         let notes = done.notes.iter().find(|(name, _)| record.path.starts_with(name.as_str()));
@@ -130,7 +130,7 @@ pub(crate) fn dry(dry: &DryRun, json: bool) -> io::Result<()> {
     if json {
         return print::json(dry);
     }
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     let command =
         if dry.workload.command.is_empty() { dry.workload.kind.clone() } else { dry.workload.command.join(" ") };
     writeln!(to, "{} would run: {command}", dry.principal)?;

@@ -66,7 +66,7 @@ pub(crate) fn ps(arguments: &Ps, app: &App) -> Result<Exit, Failure> {
         print::json(&lines)?;
         return Ok(Exit::Yes);
     }
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     for line in lines {
         writeln!(to, "{}  {}  {:<28}  {}", line.task, line.submitted, line.state, line.what.escape_debug())?;
     }
@@ -125,7 +125,7 @@ pub(crate) fn show(arguments: &Show, app: &App) -> Result<Exit, Failure> {
         print::json(&events)?;
         return Ok(Exit::Yes);
     }
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     for event in events {
         let kind = serde_json::to_value(event.kind).ok();
         let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default();

@@ -56,7 +56,7 @@ impl Host {
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             landlock_abi: landlock::kernel_abi(),
             cgroups: Cgroups::of_this_process(),
-            processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+            processors: rustix::thread::sched_getaffinity(None).map_or(1, |set| u64::from(set.count())),
             max_open_files: files.maximum.unwrap_or(u64::MAX),
             executable: std::env::current_exe()?,
         })
@@ -115,7 +115,7 @@ pub(crate) fn mounts() -> String {
 }
 
 /// Whether the attributes of mounts can be set (`mount_setattr`, Linux 5.12): one by one they can be without it.
-fn has_mount_attributes() -> bool {
+pub(crate) fn has_mount_attributes() -> bool {
     // No descriptor: a kernel that has the call says so.
     let nowhere = hotcell_sys::Fd(-1);
     let answer = hotcell_sys::mount::set_attributes(nowhere, hotcell_sys::mount::Reach::One, 0, None);

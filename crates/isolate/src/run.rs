@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::error::IsolateError;
-use crate::sandbox::{Live, Parts, PlanNames};
+use crate::sandbox::{Live, Parts};
 use crate::watch;
 
 /// Where the workload's output goes, and what can end it early.
@@ -60,9 +60,9 @@ pub enum Cause {
 #[derive(Debug)]
 pub struct Running {
     parts: Parts,
+    outputs: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
-    plan_names: PlanNames,
     started: Instant,
 }
 
@@ -70,6 +70,7 @@ pub struct Running {
 #[derive(Debug)]
 pub struct Ended {
     parts: Parts,
+    outputs: OwnedFd,
     /// How the workload's process ended.
     pub exit: Exit,
     /// Why.
@@ -87,8 +88,8 @@ pub struct Ended {
 const CHUNK: usize = 64 * 1024;
 
 impl Running {
-    pub(crate) fn new(parts: Parts, stdout: OwnedFd, stderr: OwnedFd, plan_names: PlanNames) -> Self {
-        Self { parts, stdout, stderr, plan_names, started: Instant::now() }
+    pub(crate) fn new(parts: Parts, outputs: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Self {
+        Self { parts, outputs, stdout, stderr, started: Instant::now() }
     }
 
     /// Carries the streams until the workload has ended, and kills what is left of the sandbox.
@@ -155,6 +156,7 @@ impl Running {
             memory_peak,
             pids_refused,
             parts: self.parts,
+            outputs: self.outputs,
         })
     }
 
@@ -195,7 +197,7 @@ impl Running {
                     Exit::Code(if errno == 2 { 127 } else { 126 }),
                     Cause::NotExecuted(i32::try_from(errno).unwrap_or(0)),
                 )),
-                message => Err(self.plan_names.error(message)),
+                message => Err(self.parts.names.error(message)),
             },
             // The first process died without a word: killed, by the kernel for want of memory or from outside.
             Err(_) => Ok((Exit::Signal(9), Cause::Itself)),
@@ -267,7 +269,7 @@ fn exit_of(status: i64) -> Exit {
 impl Ended {
     /// The output folder. Every process that could change it is dead.
     pub fn outputs(&self) -> BorrowedFd<'_> {
-        self.parts.outputs.as_fd()
+        self.outputs.as_fd()
     }
 
     /// The limits, how they were enforced, and how much was used.
@@ -311,13 +313,13 @@ impl Ended {
     /// # Errors
     /// When a control group stays; the next start removes it.
     pub fn destroy(self) -> Result<Vec<Destroyed>, IsolateError> {
-        let Parts { group, outputs, outer, copied, .. } = self.parts;
+        let Parts { group, outer, copied, .. } = self.parts;
         let mut destroyed = vec![
             Destroyed { what: "processes".into(), how: "killed with the process namespace and reaped".into() },
             Destroyed { what: "mounts".into(), how: "gone with the mount namespace".into() },
             Destroyed { what: "scratch".into(), how: "memory freed, not key-wiped".into() },
         ];
-        drop(outputs);
+        drop(self.outputs);
         destroyed.push(Destroyed { what: "output".into(), how: "memory freed, not key-wiped".into() });
         if copied {
             let how = "gone with the last mount of them; memory freed, not key-wiped".to_owned();

@@ -60,6 +60,7 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
         engine: &Engine::default(),
         cancel: None,
         observer: &mut watch,
+        shell: None,
     };
     let result = run_task(spec, &mut context);
     watch.finish();
@@ -117,7 +118,7 @@ fn bytes(shown: &str) -> Option<u64> {
 }
 
 fn tell(done: &TaskReport) -> io::Result<()> {
-    let mut told = io::stderr().lock();
+    let mut told = print::err();
     for limit in done.body.limits.iter().filter(|limit| limit.used.is_some()) {
         let used = limit.used.as_deref().unwrap_or_default();
         writeln!(told, "seen: {} {}", limit.name, print::plain_line(used))?;

@@ -65,7 +65,7 @@ pub(super) fn namespaces(facts: &Facts, errno: Errno) -> Cause {
             "apparmor-user-namespaces",
             "AppArmor keeps ordinary programs from using user namespaces \
              (kernel.apparmor_restrict_unprivileged_userns is 1, as on Ubuntu 23.10 and newer)",
-            "install the profile that lets hotcell alone use them (packaging/apparmor/hotcell; --fix writes it), and run \
+            "install the profile that lets hotcell alone use them (--fix writes it), and run \
              hotcell from one of the places that it names, such as /usr/local/bin",
             &["sudo hotcell doctor --fix", "# or by hand:", "sudo apparmor_parser --replace /etc/apparmor.d/hotcell"],
         )

@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The AppArmor profile, as it is shipped in `packaging/apparmor`.
-pub const APPARMOR_PROFILE: &str = include_str!("../../../../packaging/apparmor/hotcell");
+/// The AppArmor profile, as it is shipped in `crates/isolate/apparmor`.
+pub const APPARMOR_PROFILE: &str = include_str!("../../apparmor/hotcell");
 
 /// A change of the host that root can make.
 #[derive(Debug, Clone, PartialEq, Eq)]

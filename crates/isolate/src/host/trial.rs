@@ -86,7 +86,7 @@ fn try_wall(wall: Wall, rights: Rights) -> Result<(), Errno> {
         Wall::NetworkNamespace => with(user | process::CLONE_NEWNET, &|_| ()),
         Wall::IpcNamespace => with(user | process::CLONE_NEWIPC, &|_| ()),
         Wall::UtsNamespace => with(user | process::CLONE_NEWUTS, &|plan| plan.push(Step::HostName { name: b"trial" })),
-        Wall::CgroupNamespace => with(user, &|plan| plan.push(Step::CgroupNamespace {})),
+        Wall::CgroupNamespace => with(locking, &|plan| locked(plan, &|plan| plan.push(Step::CgroupNamespace {}))),
         Wall::ReadOnly => with(NAMESPACES, &|plan| bind(plan, mount::ATTR_RDONLY | mount::ATTR_NOSUID)),
         Wall::NoExec => with(NAMESPACES, &|plan| bind(plan, mount::ATTR_NOEXEC | mount::ATTR_NODEV)),
         Wall::Keyring => with(user, &|plan| plan.push(Step::Keyring {})),
@@ -131,7 +131,7 @@ fn bind(plan: &mut Plan, attributes: u64) {
 }
 
 fn locked(plan: &mut Plan, steps: &dyn Fn(&mut Plan)) {
-    plan.push(Step::Workload {});
+    plan.push(Step::Workload { cgroup: 0 });
     steps(plan);
     plan.push(Step::Report {});
 }
@@ -146,7 +146,7 @@ fn attempt(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<(), 
     };
     let mut plan = Plan::new();
     plan.push(Step::Ids { user: user.into(), group: group.into(), privileged: is_root.into() });
-    plan.push(Step::Namespaces { flags, into_cgroup: 0 });
+    plan.push(Step::Namespaces { flags });
     steps(&mut plan);
     plan.push(Step::Await {});
     converse(&plan).unwrap_or(Err(Errno::EIO))
@@ -154,10 +154,8 @@ fn attempt(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<(), 
 
 /// Runs it until it waits, and kills it. Where the launcher itself cannot be started there is no answer.
 fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
-    use std::os::fd::AsFd as _;
-    let nothing = std::fs::File::open("/dev/null").ok()?;
-    let control = match Control::start(&plan.bytes, [nothing.as_fd(); 3], std::iter::empty()) {
-        Ok(control) => control,
+    let (control, mut launcher) = match Control::start(&plan.bytes) {
+        Ok(started) => started,
         Err(crate::IsolateError::Host { source, .. }) => {
             return Some(Err(Errno(source.raw_os_error().unwrap_or(Errno::EIO.0))));
         }
@@ -165,25 +163,22 @@ fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
         Err(_) => return None,
     };
     let mut born = None;
-    loop {
-        let received = control.receive().ok()?;
+    let answer = loop {
+        let Ok(received) = control.receive() else { break None };
         match (received.message, received.fd) {
-            (Message::Born { pid }, Some(pidfd)) => born = Some((i32::try_from(pid).ok()?, pidfd)),
-            (Message::Waiting | Message::Observed { .. }, _) => {
-                let (pid, pidfd) = born?;
-                // Killed and reaped as it is dropped.
-                drop(crate::sandbox::Live { control, pidfd, pid });
-                return Some(Ok(()));
-            }
-            (Message::Failed { errno, .. }, _) => {
-                if let Some((pid, pidfd)) = born {
-                    drop(crate::sandbox::Live { control, pidfd, pid });
-                }
-                return Some(Err(Errno(i32::try_from(errno).unwrap_or(0))));
-            }
-            _ => return None,
+            (Message::Born { pid }, Some(pidfd)) => born = Some((i32::try_from(pid).unwrap_or(0), pidfd)),
+            (Message::Waiting | Message::Observed { .. }, _) => break Some(Ok(())),
+            (Message::Failed { errno, .. }, _) => break Some(Err(Errno(i32::try_from(errno).unwrap_or(0)))),
+            _ => break None,
         }
+    };
+    // Killed and reaped as it is dropped; the launcher itself has ended with the birth, or ends with the socket.
+    match born {
+        Some((pid, pidfd)) => drop(crate::sandbox::Live { control, pidfd, pid }),
+        None => drop(control),
     }
+    let _ = launcher.wait();
+    answer
 }
 
 /// Makes a group with limits, and removes it again.
