@@ -9,8 +9,9 @@ use crate::command::{Result, is_root, title};
 pub(crate) type Package = (&'static str, &'static str);
 
 /// What tests use: `age` opens what we sealed, `strace` and `python3` are workloads,
-/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `apparmor_parser` reads the profile
-/// that is shipped.
+/// `docker-registry`, `skopeo`, `umoci` and `buildah` are a real registry, its clients and a builder, `busybox` is what images hold,
+/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `apparmor_parser` reads
+/// the profile that is shipped.
 pub(crate) const TESTS: &[Package] = &[
     ("age", "age"),
     ("strace", "strace"),
@@ -20,6 +21,12 @@ pub(crate) const TESTS: &[Package] = &[
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
     ("apparmor_parser", "apparmor"),
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("buildah", "buildah"),
+    ("busybox", "busybox-static"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("minisign", "minisign"),
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
@@ -33,6 +40,10 @@ pub(crate) const LONG: &[Package] =
 /// The peers of `bench start`.
 pub(crate) const PEERS: &[Package] =
     &[("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc"), ("firejail", "firejail")];
+
+/// The peer of `bench scratch`, and what its work runs on.
+pub(crate) const SCRATCH: &[Package] =
+    &[("gocryptfs", "gocryptfs"), ("fusermount3", "fuse3"), ("python3", "python3-minimal")];
 
 /// The peers of `bench seal`.
 pub(crate) const SEALERS: &[Package] = &[("age", "age")];

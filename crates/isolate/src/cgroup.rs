@@ -165,22 +165,22 @@ impl Group {
         &self.folders
     }
 
-    /// The version 2 folder, to be born into.
+    /// The version 2 folder.
     pub fn v2_folder(&self) -> Option<&Path> {
         if self.is_v2 { self.folders.first().map(PathBuf::as_path) } else { None }
     }
 
     /// Whether the sandbox with this first process is in every group, as the kernel says.
-    ///
-    /// In version 1 the first process is a member itself; in version 2 the workload is born into the group.
     pub fn holds(&self, first: i32) -> bool {
-        if self.is_v2 {
-            let Some(folder) = self.folders.first() else { return false };
-            let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            let is_child = |pid: &str| parent_of(pid).as_deref() == Some(first.to_string().as_str());
-            return !members.is_empty() && members.lines().all(is_child);
-        }
         self.has_member(first)
+    }
+
+    /// Puts a process, and with it what it gives birth to, into the group of version 2.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn take_in(&self, pid: i32) -> io::Result<()> {
+        self.v2_folder().map_or(Ok(()), |folder| write(folder, "cgroup.procs", pid))
     }
 
     fn has_member(&self, pid: i32) -> bool {
@@ -289,12 +289,6 @@ fn read_at_once(path: &str) -> String {
     // What cannot be read names no group.
     let _ = fs::File::open(path).and_then(|mut file| io::Read::read_to_string(&mut file, &mut text));
     text
-}
-
-/// The id of a process's parent, from `/proc/PID/status`.
-fn parent_of(pid: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:")).map(|parent| parent.trim().to_owned())
 }
 
 fn cpu_quota_us(millis: u64) -> u64 {

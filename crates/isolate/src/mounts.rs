@@ -16,6 +16,7 @@ use crate::control::Control;
 use crate::copies::{self, Copies};
 use crate::error::IsolateError;
 use crate::host::Host;
+use crate::image::{self, Links};
 use crate::plan::{COPIES, DATA, FIRST_PLACE, Plan, RUNNER, SHOW, c_os, c_text, mounts_below};
 use crate::sandbox::{ModelMount, Program, Spec};
 
@@ -23,6 +24,8 @@ use crate::sandbox::{ModelMount, Program, Spec};
 #[derive(Debug)]
 pub(crate) struct Mounts {
     pub(crate) all: Vec<Mount>,
+    /// Links of an image's root.
+    pub(crate) links: Links,
     /// As root: the mounts themselves, to come along with the plan.
     trees: Vec<OwnedFd>,
     /// As root, where mounts cannot map ids: copies of what not everyone may read.
@@ -45,6 +48,10 @@ pub(crate) struct Mount {
     pub(crate) at: String,
     /// Whether programs in it can be executed.
     pub(crate) executes: bool,
+    /// Whether it is an entry of an image's root.
+    is_of_image: bool,
+    /// Whether the shell has its mount point already.
+    is_there: bool,
     /// Place of the mount among what comes along with the plan; none where the sandbox mounts it itself.
     place: Option<u64>,
     /// Its name among the copies, where it is one.
@@ -60,7 +67,10 @@ impl Mounts {
     /// # Errors
     /// When one is not there, or is neither a file nor a folder.
     pub(crate) fn open(spec: &Spec, profile: &Profile, host: &Host, outer: u32) -> Result<Self, IsolateError> {
-        let mut all = Vec::new();
+        let (mut all, links) = match &spec.image {
+            Some(image) => image::look(image, spec)?,
+            None => Default::default(),
+        };
         for input in &spec.inputs {
             all.push(Mount::look(&input.path, "an input", format!("input/{}", input.name), false)?);
         }
@@ -74,7 +84,7 @@ impl Mounts {
         if let Program::Runner { .. } = &spec.program {
             all.push(Mount::look(&host.executable, "the runner", RUNNER.trim_start_matches('/').into(), true)?);
         }
-        let mut mounts = Self { all, trees: Vec::new(), copies: None };
+        let mut mounts = Self { all, links, trees: Vec::new(), copies: None };
         if !host.mount_attributes {
             let text = crate::host::mounts();
             for mount in &mut mounts.all {
@@ -85,6 +95,11 @@ impl Mounts {
             mounts.open_trees(outer, host.mount_attributes)?;
         }
         Ok(mounts)
+    }
+
+    /// A folder of the image, to look whether it can be written to.
+    pub(crate) fn image_folder(&self) -> Option<&str> {
+        self.all.iter().find(|mount| mount.is_of_image && mount.is_dir).map(|mount| mount.at.as_str())
     }
 
     /// What comes along with the plan, from [`FIRST_PLACE`] on.
@@ -100,7 +115,7 @@ impl Mounts {
     fn open_trees(&mut self, outer: u32, can_map: bool) -> Result<(), IsolateError> {
         // One more comes with the copies.
         if let Some(extra) = self.all.get(MAX_MOUNTS - 1) {
-            let why = format!("more than {} inputs, put some into one folder", MAX_MOUNTS - 1);
+            let why = format!("more than {} mounts: put some inputs into one folder", MAX_MOUNTS - 1);
             return Err(extra.error(std::io::Error::other(why)));
         }
         let to_map: Vec<&Mount> = self.all.iter().filter(|mount| !mount.is_open_to(outer)).collect();
@@ -185,10 +200,17 @@ impl Mount {
             is_dir: found.is_dir(),
             at,
             executes,
+            is_of_image: false,
+            is_there: false,
             place: None,
             copy: None,
             below: Vec::new(),
         })
+    }
+
+    /// An entry of an image's root. Everyone may read it, though not everyone may enter the folders above it.
+    pub(crate) fn of_image(path: &Path, at: String, is_there: bool) -> Result<Self, IsolateError> {
+        Ok(Self { is_readable: true, is_of_image: true, is_there, ..Self::look(path, "an image", at, true)? })
     }
 
     fn clone_tree(&self) -> Result<OwnedFd, IsolateError> {
@@ -223,7 +245,9 @@ impl Mount {
     pub(crate) fn attach(&self, plan: &mut Plan, read_only: bool) -> Result<(), IsolateError> {
         let attributes = if self.executes { SHOW } else { DATA };
         let attributes = if read_only { attributes } else { attributes & !mount::ATTR_RDONLY };
-        plan.mount_point(&self.at, self.is_dir)?;
+        if !self.is_there {
+            plan.mount_point(&self.at, self.is_dir)?;
+        }
         let path = c_text(&self.at)?;
         match (self.place, &self.copy) {
             (Some(place), _) => plan.push(Step::Attach { place, path: &path, attributes }),
