@@ -15,6 +15,7 @@ mod error;
 pub mod filter;
 pub mod host;
 pub mod ids;
+mod image;
 pub mod landlock;
 mod mounts;
 mod plan;
@@ -29,7 +30,7 @@ mod watch;
 pub use error::IsolateError;
 pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
-pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};
 pub use shell::Shell;
 

@@ -155,6 +155,7 @@ impl Plan {
         }
 
         // The file system.
+        along.mounts.links.make(&mut plan)?;
         for mount in &along.mounts.all {
             mount.attach(&mut plan, up(Wall::ReadOnly))?;
         }
@@ -206,8 +207,7 @@ impl Plan {
         if up(Wall::Descriptors) {
             plan.push(Step::CloseOthers {});
         }
-        let has_code = spec.code.is_some();
-        plan.push(Step::WorkingDir { path: if has_code { c"/code" } else { c"/scratch" } });
+        plan.push(Step::WorkingDir { path: &working_dir(spec)? });
         if up(Wall::Capabilities) {
             plan.push(Step::DropCapabilities {});
         }
@@ -218,14 +218,19 @@ impl Plan {
             plan.landlock(profile, spec, along.mounts, host.landlock_abi)?;
         }
         if up(Wall::Seccomp) {
+            let mut allowed = profile.system_calls();
+            if up(Wall::CpuLimit) && limited_by_affinity(profile, host) {
+                // Else the limit would be the workload's own to lift.
+                allowed.retain(|call| *call != "sched_setaffinity");
+            }
             let rules = FilterRules {
-                allowed: &profile.system_calls(),
+                allowed: &allowed,
                 inet: profile.loopback(),
                 write_xor_execute: profile.write_xor_execute(),
             };
             plan.push(Step::Seccomp { program: Filter::compile(&rules)?.bytes() });
         }
-        let preflight = Preflight::of(profile, spec, host)?;
+        let preflight = Preflight::of(profile, spec, host, along.mounts.image_folder())?;
         for probe in preflight.probes() {
             plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
@@ -336,6 +341,9 @@ impl Plan {
         self.push(Step::Limit { resource: limit::FSIZE.into(), value: limits.file_size().bytes() });
         self.push(Step::Limit { resource: limit::MSGQUEUE.into(), value: 1 << 20 });
         self.push(Step::Limit { resource: limit::MEMLOCK.into(), value: 1 << 20 });
+        // Whatever the caller may: nothing inside comes before other processes of the host.
+        self.push(Step::Limit { resource: limit::NICE.into(), value: 0 });
+        self.push(Step::Limit { resource: limit::RTPRIO.into(), value: 0 });
         if up(Wall::PidsLimit) {
             // Counted in the sandbox's own user namespace; its first process counts too.
             self.push(Step::Limit { resource: limit::NPROC.into(), value: limits.pids() + 1 });
@@ -343,7 +351,7 @@ impl Plan {
         if up(Wall::MemoryLimit) && !host.cgroups.has_memory() {
             self.push(Step::Limit { resource: limit::DATA.into(), value: limits.memory().bytes() });
         }
-        if up(Wall::CpuLimit) && !host.cgroups.has_cpu() && limits.cpu_millis() < host.processors * 1000 {
+        if up(Wall::CpuLimit) && limited_by_affinity(profile, host) {
             let mask = crate::host::processor_mask(limits.cpu_millis().div_ceil(1000));
             self.push(Step::Affinity { mask: &mask });
         }
@@ -377,7 +385,7 @@ impl Plan {
             // With the NoExec wall down, Landlock's own denial of execution stays.
             allow(path, READ_WRITE, true)?;
         }
-        for path in profile.system_view().paths() {
+        for path in spec.view(profile).paths() {
             let rights = handled.fs & if path.starts_with("/etc/") { READ } else { READ_EXECUTE };
             self.push(Step::LandlockAllowShown { path: &c_text(path)?, folder: rights, file: rights & FILE_RIGHTS });
         }
@@ -421,6 +429,20 @@ impl Plan {
             joined(environment.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()))?;
         self.push(Step::Execute { candidates: &candidates, arguments: &arguments, environment: &environment });
         Ok(())
+    }
+}
+
+/// Whether the limit on processors is kept by affinity, for want of a control group.
+fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
+    !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000
+}
+
+/// Where the workload starts: in its code, or where its image says, or where it may write.
+fn working_dir(spec: &Spec) -> Result<CString, IsolateError> {
+    match (&spec.code, &spec.image) {
+        (Some(_), _) => Ok(c"/code".to_owned()),
+        (None, Some(image)) => c_text(image.working_dir.as_deref().unwrap_or("/")),
+        (None, None) => Ok(c"/scratch".to_owned()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use hotcell_launcher::message::Message;
-use hotcell_policy::{Demand, GrantUse, LimitKey};
+use hotcell_policy::{Demand, GrantUse, LimitKey, Profile, SystemView};
 use hotcell_types::{Enforcement, Observation, TaskId, Wall};
 
 use crate::cgroup::{Group, GroupLimits, group_name};
@@ -31,6 +31,8 @@ pub struct Spec {
     pub environment: Vec<(OsString, OsString)>,
     /// Folder shown at `/code`, which is then the working directory.
     pub code: Option<PathBuf>,
+    /// What is shown in place of the host's `/usr` and its like.
+    pub image: Option<Image>,
     /// What is shown under `/input`.
     pub inputs: Vec<Input>,
     /// What is shown under `/model`.
@@ -49,6 +51,11 @@ pub struct Spec {
 impl Spec {
     pub(crate) fn omits(&self, wall: Wall) -> bool {
         self.omitted.holds(wall)
+    }
+
+    /// What is seen of the host's system: nothing where an image takes its place.
+    pub(crate) fn view<'a>(&self, profile: &'a Profile) -> &'a SystemView {
+        if self.image.is_some() { &SystemView::None } else { profile.system_view() }
     }
 }
 
@@ -70,6 +77,15 @@ impl Omitted {
         std::hint::black_box("HOTCELL-DANGEROUS-WITHOUT-WALLS");
         Self(walls.to_vec())
     }
+}
+
+/// An image that was unpacked: the sandbox's system.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The folder with its files.
+    pub root: PathBuf,
+    /// Where the workload starts, absolute and inside, unless there is code.
+    pub working_dir: Option<String>,
 }
 
 /// One input.
@@ -225,7 +241,7 @@ impl Sandbox {
     pub fn build(grant: &GrantUse, mut spec: Spec, shell: Option<Shell>) -> Result<Building, IsolateError> {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
-        let view = grant.profile().system_view();
+        let view = spec.view(grant.profile());
         let shell = match shell.filter(|shell| shell.fits(view, &spec.omitted)) {
             Some(shell) => shell,
             None => Shell::with(view, &spec.omitted, &spec.state, spec.seed)?,

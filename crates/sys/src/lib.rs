@@ -11,6 +11,7 @@ mod entry;
 mod errno;
 mod number;
 
+pub mod attempt;
 pub mod file;
 pub mod landlock;
 pub mod limit;

@@ -4,8 +4,8 @@ use hotcell_audit::{Log, receipt};
 use hotcell_isolate::ScratchKind;
 use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA};
 use hotcell_types::{
-    Bits, Destroyed, Digest, Event, InputRecord, LimitRecord, ModelRecord, Observation, Outcome, OutputRecord,
-    PolicyRecord, ReceiptBody, Refusal, StreamRecord, Timestamp, WorkloadRecord,
+    Bits, Destroyed, Digest, Event, ImageRecord, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
+    OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord, Timestamp, WorkloadRecord,
 };
 
 use crate::TaskError;
@@ -22,6 +22,7 @@ pub(crate) struct Account {
     pub(crate) walls: Vec<Observation>,
     pub(crate) limits: Vec<LimitRecord>,
     pub(crate) workload: WorkloadRecord,
+    pub(crate) image: Option<ImageRecord>,
     pub(crate) model: Option<ModelRecord>,
     pub(crate) inputs: Vec<InputRecord>,
     pub(crate) outputs: Vec<OutputRecord>,
@@ -69,6 +70,7 @@ pub(crate) fn issue(
         best_effort: grant.best_effort().iter().map(|wall| wall.label().to_owned()).collect(),
         limits: account.limits,
         workload: account.workload,
+        image: account.image,
         model: account.model,
         inputs: account.inputs,
         outputs: account.outputs,
