@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Package] = &[
     ("umoci", "umoci"),
     ("buildah", "buildah"),
     ("busybox", "busybox-static"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("minisign", "minisign"),
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
@@ -33,6 +34,10 @@ pub(crate) const TESTS: &[Package] = &[
 /// The peers of `bench start`.
 pub(crate) const PEERS: &[Package] =
     &[("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc"), ("firejail", "firejail")];
+
+/// The peer of `bench scratch`, and what its work runs on.
+pub(crate) const SCRATCH: &[Package] =
+    &[("gocryptfs", "gocryptfs"), ("fusermount3", "fuse3"), ("python3", "python3-minimal")];
 
 /// The peers of `bench seal`.
 pub(crate) const SEALERS: &[Package] = &[("age", "age")];

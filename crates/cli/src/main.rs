@@ -25,9 +25,12 @@ mod receipt_text;
 mod report;
 mod run;
 mod runner;
+mod scratch;
 mod seal;
+mod selftest;
 mod source;
 mod tasks;
+mod temporary;
 mod watch;
 mod words;
 
@@ -67,6 +70,7 @@ enum Command {
     Show(tasks::Show),
     Logs(tasks::Logs),
     Doctor(doctor::Arguments),
+    Selftest(selftest::Arguments),
     Image(image::Arguments),
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
@@ -84,8 +88,14 @@ fn main() -> ExitCode {
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
     }
+    if scratch::is_server(std::env::args_os().next().as_deref()) {
+        return scratch::main(words);
+    }
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
+    }
+    if selftest::is_attacker(std::env::args_os().next().as_deref()) {
+        return hotcell_selftest::inside::main(words);
     }
     let shell = run::start_shell();
     let arguments: Arguments = help::parse();
@@ -115,6 +125,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
+        Command::Selftest(arguments) => selftest::run(&arguments, &app),
         Command::Image(arguments) => image::run(&arguments, &app),
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
@@ -138,7 +149,13 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Image(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
+            Self::Audit(_)
+            | Self::Image(_)
+            | Self::Run(_)
+            | Self::Ps(_)
+            | Self::Show(_)
+            | Self::Logs(_)
+            | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

@@ -218,7 +218,7 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
 }
 
 /// A pipe that becomes readable when somebody wants the task to end.
-fn cancelled_by_signals() -> Result<OwnedFd, Failure> {
+pub(crate) fn cancelled_by_signals() -> Result<OwnedFd, Failure> {
     let wrap = |source: io::Error| Failure::system("watching for signals", source);
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)
         .map_err(|error| wrap(error.into()))?;

@@ -22,6 +22,8 @@ mod plan;
 mod preflight;
 mod run;
 mod sandbox;
+mod scratch;
+pub mod serve;
 mod shell;
 mod watch;
 
@@ -29,6 +31,7 @@ pub use error::IsolateError;
 pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
 pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};
 pub use shell::Shell;
 
 /// The launcher, as built by this crate's build script.

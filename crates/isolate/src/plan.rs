@@ -17,6 +17,7 @@ use crate::landlock::{self, Handled};
 use crate::mounts::{Mount, Mounts};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Omitted, Program, Spec};
+use crate::scratch::{INODES, ScratchKind};
 
 /// Mount attributes of everything that only shows.
 pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
@@ -24,8 +25,6 @@ pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::AT
 pub(crate) const DATA: u64 = SHOW | mount::ATTR_NOEXEC;
 /// Mount attributes of what can be written to.
 const WRITABLE: u64 = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
-/// Inodes of scratch and of output; a named number, so that a flood of empty files ends.
-const INODES: &CStr = c"65536";
 /// The root file system holds folders, links and a few small files.
 const ROOT_BYTES: &CStr = c"1m";
 /// The file that mounts show and access modes allow, but no Landlock rule: the preflight's canary.
@@ -54,6 +53,8 @@ pub(crate) struct Claim {
     pub(crate) preflight: Preflight,
     /// Number of the step that hands over the output folder.
     pub(crate) output_step: u64,
+    /// Number of the step that hands over the device of an encrypted scratch.
+    pub(crate) fuse_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
 }
@@ -66,6 +67,8 @@ pub(crate) struct Along<'a> {
     pub(crate) joined: Range<u64>,
     /// Place of a version 2 control group.
     pub(crate) cgroup: Option<u64>,
+    /// Where scratch lives.
+    pub(crate) scratch: ScratchKind,
 }
 
 /// Place of the first descriptor that a claim brings behind its plan and the three streams.
@@ -157,11 +160,21 @@ impl Plan {
             mount.attach(&mut plan, up(Wall::ReadOnly))?;
         }
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
-        let scratch = c_text(&profile.limits().scratch().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: writable });
+        let inodes = c_text(&INODES.to_string())?;
+        let mut fuse_step = None;
+        match along.scratch {
+            ScratchKind::Memory => {
+                let size = c_text(&profile.limits().scratch().bytes().to_string())?;
+                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: writable });
+            }
+            ScratchKind::Encrypted => {
+                fuse_step = Some(number + plan.count);
+                plan.push(Step::Fuse { path: c"scratch", attributes: writable });
+            }
+        }
         plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
         let output = c_text(&profile.limits().output().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: INODES, attributes: writable });
+        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable });
         let output_step = number + plan.count;
         plan.push(Step::Hand { path: c"output", create: 0 });
         let mut model_step = None;
@@ -205,8 +218,13 @@ impl Plan {
             plan.landlock(profile, spec, along.mounts, host.landlock_abi)?;
         }
         if up(Wall::Seccomp) {
+            let mut allowed = profile.system_calls();
+            if up(Wall::CpuLimit) && limited_by_affinity(profile, host) {
+                // Else the limit would be the workload's own to lift.
+                allowed.retain(|call| *call != "sched_setaffinity");
+            }
             let rules = FilterRules {
-                allowed: &profile.system_calls(),
+                allowed: &allowed,
                 inet: profile.loopback(),
                 write_xor_execute: profile.write_xor_execute(),
             };
@@ -218,7 +236,7 @@ impl Plan {
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, model_step })
+        Ok(Claim { plan, preflight, output_step, fuse_step, model_step })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
@@ -323,6 +341,9 @@ impl Plan {
         self.push(Step::Limit { resource: limit::FSIZE.into(), value: limits.file_size().bytes() });
         self.push(Step::Limit { resource: limit::MSGQUEUE.into(), value: 1 << 20 });
         self.push(Step::Limit { resource: limit::MEMLOCK.into(), value: 1 << 20 });
+        // Whatever the caller may: nothing inside comes before other processes of the host.
+        self.push(Step::Limit { resource: limit::NICE.into(), value: 0 });
+        self.push(Step::Limit { resource: limit::RTPRIO.into(), value: 0 });
         if up(Wall::PidsLimit) {
             // Counted in the sandbox's own user namespace; its first process counts too.
             self.push(Step::Limit { resource: limit::NPROC.into(), value: limits.pids() + 1 });
@@ -330,7 +351,7 @@ impl Plan {
         if up(Wall::MemoryLimit) && !host.cgroups.has_memory() {
             self.push(Step::Limit { resource: limit::DATA.into(), value: limits.memory().bytes() });
         }
-        if up(Wall::CpuLimit) && !host.cgroups.has_cpu() && limits.cpu_millis() < host.processors * 1000 {
+        if up(Wall::CpuLimit) && limited_by_affinity(profile, host) {
             let mask = crate::host::processor_mask(limits.cpu_millis().div_ceil(1000));
             self.push(Step::Affinity { mask: &mask });
         }
@@ -409,6 +430,11 @@ impl Plan {
         self.push(Step::Execute { candidates: &candidates, arguments: &arguments, environment: &environment });
         Ok(())
     }
+}
+
+/// Whether the limit on processors is kept by affinity, for want of a control group.
+fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
+    !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000
 }
 
 /// Where the workload starts: in its code, or where its image says, or where it may write.

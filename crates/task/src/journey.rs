@@ -194,6 +194,7 @@ impl Journey<'_, '_> {
 
         self.step(Step::Destroy);
         let limits = left.ended.limits();
+        let scratch = left.ended.scratch_kind();
         let destroyed = left.ended.destroy().map_err(TaskError::part)?;
 
         self.step(Step::Receipt);
@@ -222,6 +223,7 @@ impl Journey<'_, '_> {
             stream_capacity: judged.verdicts.iter().map(|verdict| verdict.capacity).sum::<Bits>(),
             refusals: judged.refusals,
             destroyed,
+            scratch,
         };
         let (body, bytes) = receipt::issue(self.log, &grant, account, now, &events)?;
         let streams = self.keep(&folder, &bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
@@ -271,6 +273,7 @@ impl Journey<'_, '_> {
 
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
         let mut building = Sandbox::build(grant, spec, self.context.shell.take()).map_err(TaskError::part)?;
+        let scratch = building.scratch().label();
         self.marker.note(building.group_folders(), self.staging())?;
         let record = match model {
             Some(model) => Some(self.open_model(&mut building, model)?),
@@ -287,6 +290,7 @@ impl Journey<'_, '_> {
         let seen = self
             .event(EventKind::PreflightObserved)
             .with("observations", prepared.observations().len())
+            .with("scratch", scratch)
             .with("down", down.collect::<Vec<_>>());
         self.log.append(&[seen], Durability::Lazy).map_err(TaskError::part)?;
         Ok((prepared, record))

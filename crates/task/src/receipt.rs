@@ -1,6 +1,7 @@
 //! The receipt of a task, put together from what each step left.
 
 use hotcell_audit::{Log, receipt};
+use hotcell_isolate::ScratchKind;
 use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA};
 use hotcell_types::{
     Bits, Destroyed, Digest, Event, ImageRecord, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
@@ -29,6 +30,7 @@ pub(crate) struct Account {
     pub(crate) stream_capacity: Bits,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) destroyed: Vec<Destroyed>,
+    pub(crate) scratch: ScratchKind,
 }
 
 /// What the receipt says of the decision.
@@ -63,7 +65,7 @@ pub(crate) fn issue(
         purpose: grant.purpose().to_owned(),
         policy: account.policy,
         isolation: grant.isolation().to_owned(),
-        caveats: caveats(grant),
+        caveats: caveats(grant, account.scratch),
         walls: account.walls,
         best_effort: grant.best_effort().iter().map(|wall| wall.label().to_owned()).collect(),
         limits: account.limits,
@@ -91,7 +93,7 @@ fn policy_digest() -> Digest {
 }
 
 /// What the isolation level does not give here.
-fn caveats(grant: &GrantUse) -> Vec<String> {
+fn caveats(grant: &GrantUse, scratch: ScratchKind) -> Vec<String> {
     let mut caveats = vec!["root on the host can see and change everything".to_owned()];
     if !rustix::process::geteuid().is_root() {
         caveats.push("the sandbox has, outside, the id of the user who ran it".to_owned());
@@ -99,6 +101,12 @@ fn caveats(grant: &GrantUse) -> Vec<String> {
     if grant.sealed_model() {
         caveats.push("the model is not protected from the user who ran it".to_owned());
     }
-    caveats.push("scratch, outputs and an opened model lived in memory that was freed, not key-wiped".to_owned());
+    caveats.push(
+        match scratch {
+            ScratchKind::Memory => "scratch, outputs and an opened model lived in memory that was freed, not key-wiped",
+            ScratchKind::Encrypted => "outputs and an opened model lived in memory that was freed, not key-wiped",
+        }
+        .to_owned(),
+    );
     caveats
 }

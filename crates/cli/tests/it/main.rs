@@ -16,5 +16,7 @@ mod policy;
 mod readme;
 mod receipt;
 mod run;
+mod scratch;
 mod seal;
+mod selftest;
 mod sight;
