@@ -46,6 +46,11 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
+/// What to do about an error or finding of this code.
+pub(crate) fn remedy(code: &str) -> Option<&'static str> {
+    all().find(|explanation| explanation.code == code).map(|explanation| explanation.remedy)
+}
+
 /// Every code there is: those of our table, and those of inspection, which has a table of its own.
 fn all() -> impl Iterator<Item = Explanation> {
     let findings = FindingKind::ALL.iter().map(|kind| of_inspection(kind.code(), kind.what(), kind.remedy()));

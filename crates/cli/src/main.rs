@@ -14,6 +14,7 @@ mod open;
 mod policy;
 mod print;
 mod receipt;
+mod receipt_page;
 mod receipt_text;
 mod report;
 mod run;
@@ -21,6 +22,7 @@ mod runner;
 mod seal;
 mod source;
 mod tasks;
+mod terminal;
 mod watch;
 
 use std::path::PathBuf;
@@ -57,6 +59,7 @@ enum Command {
     Ps(tasks::Ps),
     Show(tasks::Show),
     Logs(tasks::Logs),
+    Cancel(tasks::Cancel),
     Doctor(doctor::Arguments),
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
@@ -100,6 +103,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Ps(arguments) => tasks::ps(&arguments, &app),
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
+        Command::Cancel(arguments) => tasks::cancel(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
@@ -122,7 +126,7 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) => true,
+            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) | Self::Cancel(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

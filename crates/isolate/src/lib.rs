@@ -19,6 +19,8 @@ mod plan;
 mod preflight;
 mod run;
 mod sandbox;
+mod streams;
+mod usage;
 mod watch;
 
 pub use error::IsolateError;

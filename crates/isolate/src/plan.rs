@@ -48,8 +48,12 @@ pub(crate) struct Plan {
     pub(crate) preflight: Preflight,
     /// Number of the step that hands over the output folder.
     pub(crate) output_step: Option<u64>,
+    /// Number of the step that hands over scratch, whose use is read at the end.
+    pub(crate) scratch_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
+    /// Number of the step that hands over both ends of the terminal.
+    pub(crate) terminal_step: Option<u64>,
 }
 
 impl Plan {
@@ -68,7 +72,9 @@ impl Plan {
             names: Vec::new(),
             preflight: Preflight::default(),
             output_step: None,
+            scratch_step: None,
             model_step: None,
+            terminal_step: None,
         }
     }
 
@@ -129,6 +135,9 @@ impl Plan {
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         let at_root = plan.view(profile, &mut sources)?;
         plan.devices();
+        if spec.terminal {
+            plan.terminal();
+        }
         plan.skeleton(spec, &at_root);
         for (source, at, attributes) in &inside {
             source.bind(
@@ -142,8 +151,11 @@ impl Plan {
         }
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
         let scratch = c_text(&profile.limits().scratch().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: writable });
+        let on_scratch = if profile.scratch_exec() { writable & !mount::ATTR_NOEXEC } else { writable };
+        plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: on_scratch });
         plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
+        plan.push(Step::Hand { path: c"scratch", create: 0 });
+        plan.scratch_step = Some(plan.last_step());
         let output = c_text(&profile.limits().output().bytes().to_string())?;
         plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: INODES, attributes: writable });
         plan.push(Step::Hand { path: c"output", create: 0 });
@@ -171,6 +183,9 @@ impl Plan {
         if up(Wall::Keyring) {
             plan.push(Step::Keyring {});
         }
+        if profile.loopback() && up(Wall::NetworkNamespace) {
+            plan.push(Step::Loopback {});
+        }
         plan.limits(profile, host, &up);
 
         // The host limits, fills the model and records the intent meanwhile.
@@ -188,6 +203,9 @@ impl Plan {
         // The workload.
         plan.push(Step::Workload {});
         plan.push(Step::Streams {});
+        if spec.terminal {
+            plan.push(Step::Session { terminal: TERMINAL });
+        }
         if up(Wall::Descriptors) {
             plan.push(Step::CloseOthers {});
         }
@@ -199,16 +217,25 @@ impl Plan {
         if up(Wall::NoNewPrivs) {
             plan.push(Step::NoNewPrivileges {});
         }
+        if profile.loopback() {
+            plan.push(Step::LookAround { host: crate::preflight::own_namespace("/proc/self/ns/net").unsigned_abs() });
+        }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
             plan.landlock(profile, spec, &inside, &at_root, host.landlock_abi, runner.is_some())?;
         }
         if up(Wall::Seccomp) {
             let rules = FilterRules {
                 allowed: &profile.system_calls(),
-                inet: profile.loopback(),
+                inet: false,
                 write_xor_execute: profile.write_xor_execute(),
             };
-            plan.push(Step::Seccomp { program: Filter::compile(&rules)?.bytes() });
+            let closed = Filter::compile(&rules)?;
+            if profile.loopback() {
+                let open = Filter::compile(&FilterRules { inet: true, ..rules })?;
+                plan.push(Step::Seccomp { program: open.bytes(), in_company: closed.bytes() });
+            } else {
+                plan.push(Step::Seccomp { program: closed.bytes(), in_company: &[] });
+            }
         }
         plan.preflight(profile, spec, host)?;
         plan.push(Step::Report {});
@@ -303,6 +330,18 @@ impl Plan {
         }
     }
 
+    /// Terminals of the sandbox's own, of which the first is opened for the workload.
+    fn terminal(&mut self) {
+        self.push(Step::Dir { path: c"dev/pts", mode: 0o755 });
+        self.push(Step::Terminals { path: c"dev/pts" });
+        self.push(Step::Link { target: c"pts/ptmx", path: c"dev/ptmx" });
+        self.push(Step::File { path: c"dev/tty", mode: 0o666, content: b"" });
+        let attributes = mount::ATTR_NOSUID | mount::ATTR_NOEXEC;
+        self.push(Step::Bind { source: c"/dev/tty", path: c"dev/tty", attributes, device: 0, inode: 0 });
+        self.push(Step::Terminal { multiplexer: c"dev/pts/ptmx", terminal: c"dev/pts/0" });
+        self.terminal_step = Some(self.last_step());
+    }
+
     /// Folders, and the few files of `/etc` that every program expects, made from nothing.
     fn skeleton(&mut self, spec: &Spec, _shown: &[String]) {
         for path in [c"input", c"model", c"output", c"scratch", c"proc", c"var"] {
@@ -320,7 +359,7 @@ impl Plan {
         for (path, content) in [
             (c"etc/passwd", format!("root:x:0:0:root:/:/bin/false\nworkload:x:{id}:{id}:workload:/scratch:/bin/sh\n")),
             (c"etc/group", format!("root:x:0:\nworkload:x:{id}:\n")),
-            (c"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+            (c"etc/hosts", "127.0.0.1 localhost hotcell\n::1 localhost\n".to_owned()),
             (c"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
             (c"etc/hostname", "hotcell\n".to_owned()),
         ] {
@@ -363,7 +402,13 @@ impl Plan {
         use landlock::{FILE_RIGHTS, READ, READ_EXECUTE, READ_WRITE, fs};
         let handled = Handled::of_abi(abi.min(landlock::WHOLE_ABI));
         let net = if profile.loopback() { 0 } else { handled.net };
-        self.push(Step::Landlock { fs: handled.fs, net, scoped: handled.scoped, abi: abi.into() });
+        self.push(Step::Landlock {
+            fs: handled.fs,
+            net,
+            net_in_company: handled.net,
+            scoped: handled.scoped,
+            abi: abi.into(),
+        });
         let mut allow = |path: &str, rights: u64, is_dir: bool| -> Result<(), IsolateError> {
             let rights = rights & handled.fs & if is_dir { u64::MAX } else { FILE_RIGHTS };
             self.push(Step::LandlockAllow { path: &c_text(path)?, rights });
@@ -380,6 +425,11 @@ impl Plan {
         for (_, path) in DEVICES {
             allow(&format!("/{}", path.to_string_lossy()), fs::READ_FILE | fs::WRITE_FILE, false)?;
         }
+        if spec.terminal {
+            let rights = fs::READ_FILE | fs::WRITE_FILE | fs::IOCTL_DEV;
+            allow("/dev/tty", rights, false)?;
+            allow("/dev/pts", rights | fs::READ_DIR, true)?;
+        }
         for (source, at, _) in inside {
             let rights = if at == "code" && profile.code_exec() { READ_EXECUTE } else { READ };
             allow(&format!("/{at}"), rights, source.is_dir)?;
@@ -390,10 +440,10 @@ impl Plan {
         if has_runner {
             allow(RUNNER, READ_EXECUTE, false)?;
         }
-        for path in ["/scratch", "/output"] {
-            // With the NoExec wall down, Landlock's own denial of execution stays.
-            allow(path, READ_WRITE, true)?;
-        }
+        // With the NoExec wall down, Landlock's own denial of execution stays.
+        allow("/output", READ_WRITE, true)?;
+        let execute = if profile.scratch_exec() { fs::EXECUTE } else { 0 };
+        allow("/scratch", READ_WRITE | execute, true)?;
         self.push(Step::LandlockEnforce {});
         Ok(())
     }
@@ -445,6 +495,9 @@ impl Plan {
         Ok(())
     }
 }
+
+/// The terminal that controls a workload that asked for one.
+const TERMINAL: &CStr = c"/dev/pts/0";
 
 /// The device nodes that every program expects.
 const DEVICES: [(&CStr, &CStr); 5] = [

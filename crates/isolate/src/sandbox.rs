@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use hotcell_launcher::message::Message;
@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::ids::OuterId;
 use crate::plan::Plan;
 use crate::run::Running;
+use crate::streams::{self, Streams};
 
 /// What is to be contained.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Spec {
     pub model: Option<ModelMount>,
     /// Standard input; nothing when absent. A pipe or file of ours, never a terminal.
     pub stdin: Option<OwnedFd>,
+    /// Whether the standard streams are a terminal of the sandbox's own, in place of pipes.
+    pub terminal: bool,
     /// Hotcell's own folder; the preflight looks that it cannot be seen.
     pub state: PathBuf,
     /// Random bytes, for choosing ids.
@@ -110,8 +113,7 @@ pub struct Sandbox;
 pub struct Building {
     parts: Parts,
     model_sink: Option<File>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    streams: Streams,
     trials: crate::preflight::Preflight,
     plan_names: PlanNames,
 }
@@ -120,8 +122,7 @@ pub struct Building {
 #[derive(Debug)]
 pub struct Prepared {
     parts: Parts,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    streams: Streams,
     observations: Vec<Observation>,
     plan_names: PlanNames,
 }
@@ -142,6 +143,7 @@ pub(crate) struct Parts {
     pub(crate) live: Live,
     pub(crate) group: Option<Group>,
     pub(crate) outputs: OwnedFd,
+    pub(crate) scratch: OwnedFd,
     pub(crate) outer: Option<OuterId>,
     pub(crate) host: Host,
     pub(crate) limits: hotcell_policy::Limits,
@@ -198,21 +200,23 @@ impl Sandbox {
         let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
         let plan = Plan::make(grant, &spec, &host, outer_ids, v2.is_some(), &joined)?;
 
-        let pipe = |what| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(host_error(what));
-        let (stdout, stdout_writer) = pipe("making a pipe for standard output")?;
-        let (stderr, stderr_writer) = pipe("making a pipe for standard error")?;
-        let stdin = match spec.stdin {
-            Some(stdin) => stdin,
-            None => File::open("/dev/null")
-                .map_err(|source| IsolateError::Host { what: "opening /dev/null", source })?
-                .into(),
-        };
-        let streams = [stdin.as_fd(), stdout_writer.as_fd(), stderr_writer.as_fd()];
-        let control = Control::start(&plan.bytes, streams, v2.as_ref().map(AsFd::as_fd))?;
+        let theirs;
+        let pipes;
+        match spec.terminal {
+            true => (pipes, theirs) = (None, streams::nothing()?),
+            false => {
+                let (ours, ends) = streams::pipes(spec.stdin)?;
+                (pipes, theirs) = (Some(ours), ends);
+            }
+        }
+        let control = Control::start(&plan.bytes, theirs.each_ref().map(AsFd::as_fd), v2.as_ref().map(AsFd::as_fd))?;
+        drop(theirs);
         let names = PlanNames(plan);
         let mut born = None;
         let mut outputs = None;
+        let mut scratch = None;
         let mut model_sink = None;
+        let mut terminal = Vec::new();
         loop {
             let Received { message, fd, .. } = control.receive()?;
             match (message, fd) {
@@ -221,21 +225,30 @@ impl Sandbox {
                     born = Some((pid, fd));
                 }
                 (Message::Handed { step }, Some(fd)) if Some(step) == names.0.output_step => outputs = Some(fd),
+                (Message::Handed { step }, Some(fd)) if Some(step) == names.0.scratch_step => scratch = Some(fd),
                 (Message::Handed { step }, Some(fd)) if Some(step) == names.0.model_step => {
                     model_sink = Some(File::from(fd))
                 }
+                (Message::Handed { step }, Some(fd)) if Some(step) == names.0.terminal_step => terminal.push(fd),
                 (Message::Waiting, _) => break,
                 (message, _) => return Err(names.error(message)),
             }
         }
-        let (Some((pid, pidfd)), Some(outputs)) = (born, outputs) else {
+        let mut terminal = terminal.into_iter();
+        let streams = match (pipes, terminal.next(), terminal.next()) {
+            (Some(pipes), None, _) => Some(pipes),
+            (None, Some(controller), Some(follower)) => Some(Streams::Terminal { controller, follower }),
+            _ => None,
+        };
+        let (Some((pid, pidfd)), Some(outputs), Some(scratch), Some(streams)) = (born, outputs, scratch, streams)
+        else {
             return Err(IsolateError::Launcher { what: "left out a descriptor" });
         };
         let memory_watched = !host.cgroups.has_memory();
         let live = Live { control, pidfd, pid };
-        let parts = Parts { live, group, outputs, outer, host, limits, memory_watched };
+        let parts = Parts { live, group, outputs, scratch, outer, host, limits, memory_watched };
         let trials = names.0.preflight.clone();
-        Ok(Building { parts, model_sink, stdout, stderr, trials, plan_names: names })
+        Ok(Building { parts, model_sink, streams, trials, plan_names: names })
     }
 }
 
@@ -283,8 +296,8 @@ impl Building {
         if !down.is_empty() {
             return Err(IsolateError::WallsDown { observations: down });
         }
-        let Self { parts, stdout, stderr, plan_names, .. } = self;
-        Ok(Prepared { parts, stdout, stderr, observations, plan_names })
+        let Self { parts, streams, plan_names, .. } = self;
+        Ok(Prepared { parts, streams, observations, plan_names })
     }
 }
 
@@ -294,13 +307,21 @@ impl Prepared {
         &self.observations
     }
 
+    /// The controlling end of the workload's terminal, where it asked for one: what is written there is typed.
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        match &self.streams {
+            Streams::Terminal { controller, .. } => Some(controller.as_fd()),
+            Streams::Pipes { .. } => None,
+        }
+    }
+
     /// Starts the workload.
     ///
     /// # Errors
     /// When the sandbox is gone in the meantime.
     pub fn start(self) -> Result<Running, IsolateError> {
         self.parts.live.control.go()?;
-        Ok(Running::new(self.parts, self.stdout, self.stderr, self.plan_names))
+        Ok(Running::new(self.parts, self.streams, self.plan_names))
     }
 }
 
@@ -339,10 +360,6 @@ impl Parts {
         }
         observations
     }
-}
-
-fn host_error(what: &'static str) -> impl Fn(rustix::io::Errno) -> IsolateError {
-    move |error| IsolateError::Host { what, source: error.into() }
 }
 
 /// Refuses before anything is made when a wall that the grant requires cannot be had in full.

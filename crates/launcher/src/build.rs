@@ -3,12 +3,15 @@
 use core::ffi::CStr;
 
 use hotcell_sys::process::{self, Forked};
-use hotcell_sys::{Errno, Fd, Result, file, limit, mount};
+use hotcell_sys::{Errno, Fd, Result, file, limit, mount, socket, terminal};
 
 use crate::enter::Context;
 use crate::message::Message;
 use crate::plan::MAX_SLOTS;
 use crate::plan::Step;
+
+/// Most terminals in one sandbox: enough for a shell with a multiplexer.
+const MAX_TERMINALS: &CStr = c"64";
 
 /// What has been built so far.
 pub(crate) struct Builder {
@@ -122,6 +125,26 @@ impl Builder {
                 other => other,
             },
             Step::CgroupNamespace {} => process::unshare(process::CLONE_NEWCGROUP),
+            Step::Loopback {} => socket::raise_loopback(),
+            Step::Terminals { path } => {
+                let fs = mount::fs_open(c"devpts")?;
+                mount::fs_set(fs, c"mode", c"0600")?;
+                mount::fs_set(fs, c"ptmxmode", c"0666")?;
+                mount::fs_set(fs, c"max", MAX_TERMINALS)?;
+                mount::fs_create(fs)?;
+                mount::attach(mount::fs_mount(fs, mount::ATTR_NOSUID | mount::ATTR_NOEXEC)?, path)
+            }
+            Step::Terminal { multiplexer, terminal } => {
+                let step = context.step_number();
+                let controller = terminal::open_controller(multiplexer)?;
+                let flags = file::O_RDWR | terminal::O_NOCTTY | file::O_CLOEXEC;
+                let follower = file::open_at(Fd::CWD, terminal, flags, 0)?;
+                for fd in [controller, follower] {
+                    context.say(Message::Handed { step }, &[fd]);
+                    file::close(fd);
+                }
+                Ok(())
+            }
             _ => Err(Errno::EINVAL),
         }
     }

@@ -43,6 +43,9 @@ pub struct Context<'a> {
     pub engine: &'a Engine,
     /// Becomes readable when the task is to be cancelled.
     pub cancel: Option<BorrowedFd<'a>>,
+    /// Where the observer passes live standard output and error on to, if somewhere: the workload waits while that
+    /// cannot be written to.
+    pub onwards: [Option<BorrowedFd<'a>>; 2],
     /// Looks on.
     pub observer: &'a mut dyn Observer,
 }
@@ -169,6 +172,9 @@ impl Journey<'_, '_> {
         let task = self.submitted.task;
         self.step(Step::Prepare);
         let grant = grant.begin(self.context.clock.now()).map_err(TaskError::part)?;
+        if self.submitted.spec.terminal && grant.streams() != StreamRule::Live {
+            return Err(TaskError::NoTerminal { reasons: reasons(&grant) });
+        }
         if let Some(output) = &self.submitted.spec.output {
             release::make_output_folder(output)?;
         }
@@ -308,6 +314,7 @@ impl Journey<'_, '_> {
                 .collect(),
             model: model.map(Model::mount),
             stdin: self.submitted.spec.stdin.take(),
+            terminal: self.submitted.spec.terminal,
             state: self.context.state.to_owned(),
             seed: hotcell_crypto::random(),
             omitted: Default::default(),
@@ -320,6 +327,9 @@ impl Journey<'_, '_> {
         let mut streams = [Captured::new("stdout", limit), Captured::new("stderr", limit)];
         let live = grant.streams() == StreamRule::Live;
         let is_runner = matches!(self.submitted.work, Work::Runner(_));
+        if let Some(controller) = prepared.terminal() {
+            self.context.observer.terminal(controller);
+        }
         let running = prepared.start().map_err(TaskError::part)?;
         let observer = RefCell::new(&mut *self.context.observer);
         let [stdout, stderr] = &mut streams;
@@ -347,6 +357,7 @@ impl Journey<'_, '_> {
                     observer.borrow_mut().stderr(bytes);
                 }
             },
+            onwards: if live { self.context.onwards } else { [None, None] },
             cancel: self.context.cancel,
         });
         let ended = ended.map_err(TaskError::part)?;
@@ -395,6 +406,15 @@ fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &C
         .with("workload", workload.command.first().unwrap_or(&workload.kind).as_str())
         .with("profile", submitted.profile.name())
         .with("inputs", inputs)
+}
+
+/// Why the streams do not pass live: by rule, or by profile.
+fn reasons(grant: &GrantUse) -> String {
+    let cited: Vec<_> = grant.stream_reasons().iter().map(|rule| rule.reason.clone()).collect();
+    match cited.as_slice() {
+        [] => format!("the profile `{}` inspects them", grant.profile().name()),
+        _ => cited.join("; "),
+    }
 }
 
 fn rule_ids(denial: &Denial) -> Vec<String> {

@@ -30,7 +30,7 @@ pub use file::parse_task_file;
 pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
 pub use keys::{open_log, read_or_create_signing_key};
 pub use observe::{Observer, ProgressFilter, Silent, Step};
-pub use running::{RunningTask, running_tasks};
+pub use running::{RunningTask, cancel_task, running_tasks};
 pub use spec::{ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
 pub use store::{TaskFolder, read_receipt};
 pub use submit::{DryRun, dry_run};

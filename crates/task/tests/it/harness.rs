@@ -52,6 +52,7 @@ impl Place {
             principal: "local:test".to_owned(),
             engine: &Engine::default(),
             cancel: None,
+            onwards: [None, None],
             observer,
         };
         run_task(spec, &mut context)

@@ -1,0 +1,98 @@
+//! How much of its limits a workload used.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use hotcell_types::{ByteSize, Enforcement, LimitRecord, Wall};
+
+use crate::run::Cause;
+use crate::sandbox::Parts;
+
+/// What was used, as far as somebody counted it.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    elapsed: Duration,
+    memory_peak: Option<u64>,
+    pids_peak: Option<u64>,
+    pids_refused: u64,
+    cpu: Option<Duration>,
+    /// What lay in scratch at the end.
+    scratch: Option<u64>,
+}
+
+impl Usage {
+    /// Reads the counters of a sandbox in which every process is dead.
+    pub(crate) fn of(parts: &Parts, elapsed: Duration, watched_memory: Option<u64>) -> Self {
+        let group = parts.group.as_ref();
+        Self {
+            elapsed,
+            memory_peak: group.and_then(|group| group.memory_peak()).or(watched_memory),
+            // The first process of the sandbox is not the workload's.
+            pids_peak: group.and_then(|group| group.pids_peak()).map(|count| count.saturating_sub(1)),
+            pids_refused: group.map_or(0, |group| group.pids_refused()),
+            cpu: group.and_then(|group| group.cpu_time()),
+            scratch: used_bytes(&parts.scratch),
+        }
+    }
+
+    /// The limits with what was used of them.
+    pub(crate) fn records(&self, parts: &Parts, cause: Cause) -> Vec<LimitRecord> {
+        let limits = &parts.limits;
+        let record = |name: &str, wall: Wall, limit: String, used: Option<String>, reached: bool| LimitRecord {
+            name: name.to_owned(),
+            limit,
+            used,
+            enforcement: match parts.host.limit(wall) {
+                Enforcement::Full => "full".to_owned(),
+                Enforcement::Partial { missing } => format!("partial: {missing}"),
+                Enforcement::Absent { why } => format!("absent: {why}"),
+            },
+            reached,
+        };
+        let size = |bytes: u64| ByteSize(bytes).to_string();
+        let processors = format!("{} processors", limits.cpu_millis() as f64 / 1000.0);
+        let scratch = self.scratch.map(|bytes| format!("{} at the end", size(bytes)));
+        let out_of_memory = cause == Cause::MemoryLimit;
+        vec![
+            record(
+                "memory",
+                Wall::MemoryLimit,
+                limits.memory().to_string(),
+                self.memory_peak.map(|peak| size(peak.min(limits.memory().bytes()))),
+                out_of_memory,
+            ),
+            record(
+                "pids",
+                Wall::PidsLimit,
+                limits.pids().to_string(),
+                self.pids_peak.map(|count| count.to_string()),
+                self.pids_refused > 0,
+            ),
+            record("cpu", Wall::CpuLimit, processors, self.cpu.map(|time| format!("{} s", seconds(time))), false),
+            record(
+                "wall",
+                Wall::WallLimit,
+                format!("{:?}", limits.wall()),
+                Some(format!("{} s", seconds(self.elapsed))),
+                cause == Cause::WallLimit,
+            ),
+            record("scratch", Wall::StorageLimit, limits.scratch().to_string(), scratch, self.scratch_is_full(limits)),
+        ]
+    }
+
+    /// Whether not even a page was left at the end: what was written last may have met the limit.
+    fn scratch_is_full(&self, limits: &hotcell_policy::Limits) -> bool {
+        self.scratch.is_some_and(|bytes| bytes >= limits.scratch().bytes().next_multiple_of(4096))
+    }
+}
+
+/// Seconds with a digit more than people can tell apart.
+fn seconds(time: Duration) -> String {
+    format!("{:.3}", time.as_secs_f64())
+}
+
+/// What is used of a file system in memory.
+fn used_bytes(folder: &impl AsFd) -> Option<u64> {
+    let filled = rustix::fs::fstatvfs(folder).ok()?;
+    Some(filled.f_blocks.saturating_sub(filled.f_bfree) * filled.f_frsize)
+}
