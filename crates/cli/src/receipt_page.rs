@@ -1,7 +1,7 @@
 //! A receipt as one page of A4 paper: HTML that needs nothing else, for reading and for printing.
 //!
 //! A receipt may come from anywhere. Every text of it is made harmless (control and direction characters, HTML) and cut
-//! to a length, and every list to a number of lines that fit the page; what is cut off is counted. The page is a
+//! to a length, and every list to a number of lines that fit the page; what is cut off of a list is counted. The page is a
 //! picture of the receipt, no proof: it says so, and how the file is checked.
 
 use std::fmt::{Display, Write as _};
@@ -14,53 +14,78 @@ use crate::report;
 
 /// The whole page. `trusted` says whether the reader brought the key that signed.
 pub(crate) fn page(verified: &Verified, trusted: bool) -> String {
-    let body = &verified.body;
-    let mut page = Page { html: String::with_capacity(16 * 1024) };
-    let task = text(&body.task, LINE);
-    let _ = write!(page.html, "{HEAD}<title>Receipt {task}</title></head><body><main>");
-    let _ = write!(page.html, "<h1>Receipt <span class=\"mono\">{task}</span></h1>");
-    page.verdict(verified, trusted);
-    page.html.push_str("<table>");
-    who(&mut page, body);
-    what(&mut page, body);
-    rule(&mut page, body);
-    walls(&mut page, body);
-    limits(&mut page, body);
-    left(&mut page, body);
-    let refusals = body.refusals.iter().map(|refusal| format!("{} [{}]", refusal.what, refusal.code));
-    page.row("Refused", &or(lines(refusals, REFUSALS), "nothing was refused"));
-    let destroyed: Vec<_> = body.destroyed.iter().map(|gone| format!("{} ({})", gone.what, gone.how)).collect();
-    page.row("Destroyed", &or(vec![text(destroyed.join(" · "), PARAGRAPH)], "nothing"));
-    if !body.caveats.is_empty() {
-        page.row("Not protected", &lines(body.caveats.iter(), CAVEATS));
+    let mut rooms = ROOMS.iter();
+    loop {
+        let page = Page::of(verified, trusted, rooms.next().copied().unwrap_or(LEAST));
+        if page.lines <= FIT || page.room == LEAST {
+            return page.html;
+        }
     }
-    key(&mut page, verified, trusted);
-    page.html.push_str("</table>");
-    let version = text(&body.hotcell_version, WORD);
-    let _ = write!(
-        page.html,
-        "<footer>Hotcell {version} · a picture of the receipt, no proof; the file is checked offline by \
-         <span class=\"mono\">hotcell receipt verify FILE --trust KEY</span></footer></main></body></html>\n"
-    );
-    page.html
 }
 
 struct Page {
     html: String,
+    room: Room,
+    /// Lines of the table, as far as they can be told without a browser.
+    lines: usize,
+}
+
+/// How many characters and lines there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    /// Characters of a line of others.
+    line: usize,
+    /// Characters of a paragraph.
+    paragraph: usize,
+    /// Lines of each list.
+    list: usize,
 }
 
 impl Page {
+    fn of(verified: &Verified, trusted: bool, room: Room) -> Self {
+        let body = &verified.body;
+        let mut page = Self { html: String::with_capacity(16 * 1024), room, lines: 0 };
+        let _ = write!(page.html, "{HEAD}<title>Receipt {task}</title></head><body><main>", task = body.task);
+        let _ = write!(page.html, "<h1>Receipt <span class=\"mono\">{}</span></h1>", body.task);
+        page.verdict(verified, trusted);
+        page.html.push_str("<table>");
+        who(&mut page, body);
+        what(&mut page, body);
+        rule(&mut page, body);
+        walls(&mut page, body);
+        limits(&mut page, body);
+        left(&mut page, body);
+        let refusals = body.refusals.iter().map(|refusal| format!("{} [{}]", refusal.what, refusal.code));
+        page.row("Refused", &or(lines(refusals, room), "nothing was refused"));
+        let destroyed: Vec<_> = body.destroyed.iter().map(|gone| format!("{} ({})", gone.what, gone.how)).collect();
+        page.row("Destroyed", &or(vec![text(destroyed.join(" · "), room.paragraph)], "nothing"));
+        if !body.caveats.is_empty() {
+            page.row("Not protected", &lines(body.caveats.iter(), room));
+        }
+        key(&mut page, verified, trusted);
+        page.html.push_str("</table>");
+        let version = text(&body.hotcell_version, WORD);
+        let _ = write!(
+            page.html,
+            "<footer>Hotcell {version} · a picture of the receipt, no proof; the file is checked offline by \
+             <span class=\"mono\">hotcell receipt verify FILE --trust KEY</span></footer></main></body></html>\n"
+        );
+        page
+    }
+
     /// Whether the reader may rely on it, in words that a black-and-white print keeps.
     fn verdict(&mut self, verified: &Verified, trusted: bool) {
         let (class, title, words) = match trusted {
-            true => ("good", "VERIFIED", "intact, in the log that it names, and signed by the key that the reader trusts"),
+            true => {
+                ("good", "VERIFIED", "intact, in the log that it names, and signed by the key that the reader trusts")
+            }
             false => (
                 "bad",
                 "NOT VERIFIED: SIGNER UNKNOWN",
                 "intact in itself, but no trusted key was brought: anybody may have signed it",
             ),
         };
-        let outcome = text(report::outcome(verified.body.outcome), LINE);
+        let outcome = text(report::outcome(verified.body.outcome), WORD);
         let _ = write!(
             self.html,
             "<p class=\"verdict {class}\"><b>{title}</b> {words}</p><p class=\"outcome\">Outcome: <b>{outcome}</b>{}</p>",
@@ -70,6 +95,8 @@ impl Page {
 
     /// One subject: lines that are HTML already.
     fn row(&mut self, label: &str, lines: &[String]) {
+        let parts = lines.iter().flat_map(|line| line.split("<br>"));
+        self.lines += parts.map(|part| width(part).div_ceil(UNITS_OF_A_LINE).max(1)).sum::<usize>();
         let _ = write!(self.html, "<tr><th>{label}</th><td>{}</td></tr>", lines.join("<br>"));
     }
 }
@@ -83,7 +110,10 @@ fn exit_text(body: &ReceiptBody) -> String {
 
 fn who(page: &mut Page, body: &ReceiptBody) {
     let purpose = if body.purpose.is_empty() { "no purpose named" } else { &body.purpose };
-    page.row("Who asked", &[format!("{}, for: {}", text(&body.principal, LINE / 2), text(purpose, LINE))]);
+    page.row(
+        "Who asked",
+        &[format!("{}, for: {}", text(&body.principal, page.room.line / 2), text(purpose, page.room.line))],
+    );
     let Timestamp(ended) = body.ended;
     let ran = match body.started {
         Some(started) => {
@@ -92,25 +122,25 @@ fn who(page: &mut Page, body: &ReceiptBody) {
         }
         None => format!("submitted {}, ended {}", body.submitted, body.ended),
     };
-    page.row("When", &[text(ran, LINE)]);
+    page.row("When", &[text(ran, page.room.line)]);
 }
 
 fn what(page: &mut Page, body: &ReceiptBody) {
     let command = body.workload.command.join(" ");
     let command = if command.is_empty() { &body.workload.kind } else { &command };
-    page.row("What ran", &[mono(command, PARAGRAPH)]);
+    page.row("What ran", &[mono(command, page.room.paragraph)]);
     if let Some(model) = &body.model {
         let version = model.version.map(|version| format!(" version {version}")).unwrap_or_default();
         let sealed = if model.sealed { "sealed" } else { "plain" };
         let signer = model.signer.as_ref().map_or("unsigned".to_owned(), |signer| format!("signed by {signer}"));
-        let id = text(format!("{}{version}, {sealed}, {signer}", model.id), PARAGRAPH);
-        page.row("Model", &[id, mono(model.digest, LINE)]);
+        let id = text(format!("{}{version}, {sealed}, {signer}", model.id), page.room.paragraph);
+        page.row("Model", &[id, mono(model.digest, page.room.line)]);
     }
     let inputs = body.inputs.iter().map(|input| {
         let commitment = input.commitment.map(|digest| format!(", commitment {digest}")).unwrap_or_default();
         format!("{}: {} files, {}{commitment}", input.name, input.files, ByteSize(input.bytes))
     });
-    page.row("Inputs", &or(lines(inputs, INPUTS), "none"));
+    page.row("Inputs", &or(lines(inputs, page.room), "none"));
 }
 
 fn rule(page: &mut Page, body: &ReceiptBody) {
@@ -118,9 +148,9 @@ fn rule(page: &mut Page, body: &ReceiptBody) {
     page.row(
         "By which rule",
         &[
-            text(format!("{} (grant {})", policy.rules.join(", "), policy.grant), PARAGRAPH),
-            format!("profile {}, {}", text(&policy.profile, WORD), mono(policy.profile_digest, LINE)),
-            format!("policy {}", mono(policy.policy_digest, LINE)),
+            text(format!("{} (grant {})", policy.rules.join(", "), policy.grant), page.room.paragraph),
+            format!("profile {}, {}", text(&policy.profile, WORD), mono(policy.profile_digest, page.room.line)),
+            format!("policy {}", mono(policy.policy_digest, page.room.line)),
         ],
     );
 }
@@ -137,7 +167,7 @@ fn walls(page: &mut Page, body: &ReceiptBody) {
         "{count} of {} observations from inside saw a wall stand in full (isolation: {isolation})",
         body.walls.len()
     )];
-    said.push(text(names.join(", "), PARAGRAPH));
+    said.push(text(names.join(", "), page.room.paragraph));
     let others = body.walls.iter().filter(|seen| !is_full(seen)).map(|seen| {
         let how = match &seen.enforcement {
             Enforcement::Full => "in full".to_owned(),
@@ -146,9 +176,9 @@ fn walls(page: &mut Page, body: &ReceiptBody) {
         };
         format!("{}{} {how}", if seen.holds { "" } else { "DOES NOT HOLD: " }, seen.wall)
     });
-    said.extend(lines(others, WALLS));
+    said.extend(lines(others, page.room));
     if !body.best_effort.is_empty() {
-        said.push(format!("<b>given up by name:</b> {}", text(body.best_effort.join(", "), LINE)));
+        said.push(format!("<b>given up by name:</b> {}", text(body.best_effort.join(", "), page.room.line)));
     }
     page.row("Which walls", &said);
 }
@@ -164,14 +194,16 @@ fn limits(page: &mut Page, body: &ReceiptBody) {
             format!("{} {used}{}{reached}{how}", limit.name, limit.limit)
         })
         .collect();
-    page.row("Limits", &or(vec![text(said.join(" · "), PARAGRAPH)], "none"));
+    page.row("Limits", &or(vec![text(said.join(" · "), page.room.paragraph)], "none"));
 }
 
 fn left(page: &mut Page, body: &ReceiptBody) {
-    let outputs = body.outputs.iter().map(|record| (output(record), record.digest));
-    let mut said: Vec<_> =
-        outputs.take(OUTPUTS).map(|(line, digest)| format!("{}<br>{}", text(line, LINE), mono(digest, LINE))).collect();
-    if let Some(more) = body.outputs.len().checked_sub(OUTPUTS).filter(|more| *more > 0) {
+    let outputs = body.outputs.iter().map(|record| (output(record, page.room), record.digest));
+    let mut said: Vec<_> = outputs
+        .take(page.room.list)
+        .map(|(line, digest)| format!("{}<br>{}", text(line, page.room.line), mono(digest, page.room.line)))
+        .collect();
+    if let Some(more) = body.outputs.len().checked_sub(page.room.list).filter(|more| *more > 0) {
         said.push(format!("… and {more} more, in the file"));
     }
     let streams: Vec<_> = body
@@ -181,7 +213,7 @@ fn left(page: &mut Page, body: &ReceiptBody) {
         .map(|stream| format!("{}: {}, {}", stream.name, ByteSize(stream.bytes), stream.disposition))
         .collect();
     if !streams.is_empty() {
-        said.push(text(streams.join(" · "), LINE));
+        said.push(text(streams.join(" · "), page.room.line));
     }
     said.push(match body.capacity {
         Bits(bits) if bits > 0.0 => format!("<b>altogether at most {}</b>", text(body.capacity, WORD)),
@@ -190,14 +222,14 @@ fn left(page: &mut Page, body: &ReceiptBody) {
     page.row("What left", &said);
 }
 
-fn output(record: &OutputRecord) -> String {
+fn output(record: &OutputRecord, room: Room) -> String {
     let rows = record.rows.map(|rows| format!(", {rows} rows")).unwrap_or_default();
     let to = match record.recipients.len() {
         0 => "in plain".to_owned(),
         1 => "sealed to 1 recipient".to_owned(),
         count => format!("sealed to {count} recipients"),
     };
-    let path: String = record.path.chars().take(LINE / 2).collect();
+    let path: String = record.path.chars().take(room.line / 2).collect();
     let cut = if path.len() < record.path.len() { "…" } else { "" };
     format!("{path}{cut}: {}{rows}, {}, at most {}, {to}", ByteSize(record.bytes), record.form, record.capacity)
 }
@@ -208,22 +240,45 @@ fn key(page: &mut Page, verified: &Verified, trusted: bool) {
     page.row(
         "By which key",
         &[
-            format!("{} ({known})", mono(signer, LINE)),
-            format!("signed {}; entry {index} of {size} in the log {}, {witnessed}", text(signed, WORD), mono(origin, LINE)),
-            format!("checked: {}", text(checks.join("; "), PARAGRAPH)),
+            format!("{} ({known})", mono(signer, page.room.line)),
+            format!(
+                "signed {}; entry {index} of {size} in the log {}, {witnessed}",
+                text(signed, WORD),
+                mono(origin, page.room.line)
+            ),
+            format!("checked: {}", text(checks.join("; "), page.room.paragraph)),
         ],
     );
 }
 
 /// At most so many lines, each cut to its length, and a last one that counts the rest.
-fn lines<T: Display>(all: impl Iterator<Item = T>, most: usize) -> Vec<String> {
-    let all: Vec<_> = all.map(|line| text(line, LINE)).collect();
-    let more = all.len().saturating_sub(most);
-    let mut shown: Vec<_> = all.into_iter().take(most).collect();
+fn lines<T: Display>(all: impl Iterator<Item = T>, room: Room) -> Vec<String> {
+    let all: Vec<_> = all.map(|line| text(line, room.line)).collect();
+    let more = all.len().saturating_sub(room.list);
+    let mut shown: Vec<_> = all.into_iter().take(room.list).collect();
     if more > 0 {
         shown.push(format!("… and {more} more, in the file"));
     }
     shown
+}
+
+/// Width of HTML as it is shown, in units of a small letter; rather too much than too little.
+fn width(html: &str) -> usize {
+    let (mut units, mut in_tag, mut in_entity) = (0, false, false);
+    for character in html.chars() {
+        match character {
+            '<' => in_tag = true,
+            '>' => in_tag = false,
+            _ if in_tag => {}
+            '&' => (in_entity, units) = (true, units + 1),
+            ';' if in_entity => in_entity = false,
+            _ if in_entity => {}
+            'm' | 'w' | '@' | '%' | 'A'..='Z' => units += 2,
+            ' '..='~' => units += 1,
+            _ => units += 2,
+        }
+    }
+    units
 }
 
 fn or(lines: Vec<String>, otherwise: &str) -> Vec<String> {
@@ -256,16 +311,20 @@ fn text(shown: impl Display, most: usize) -> String {
     html
 }
 
-/// Characters of a word, a line and a paragraph, and lines of each list: together they fit one page at their largest,
-/// also where every character is a wide one (a test prints that page).
+/// Characters of a short text of others.
 const WORD: usize = 40;
-const LINE: usize = 110;
-const PARAGRAPH: usize = 320;
-const INPUTS: usize = 3;
-const WALLS: usize = 4;
-const OUTPUTS: usize = 4;
-const REFUSALS: usize = 4;
-const CAVEATS: usize = 2;
+/// Units, as [`width`] counts them, of a line on the page.
+const UNITS_OF_A_LINE: usize = 96;
+/// Lines of the table for which the page has room.
+const FIT: usize = 50;
+/// From ample to scarce; the first that fits is taken.
+const ROOMS: [Room; 3] = [
+    Room { line: 110, paragraph: 320, list: 5 },
+    Room { line: 110, paragraph: 220, list: 3 },
+    Room { line: 80, paragraph: 150, list: 2 },
+];
+/// What fits also where every character is a wide one (a test prints that page).
+const LEAST: Room = Room { line: 44, paragraph: 90, list: 1 };
 
 /// Nothing is loaded and nothing runs; colours are not needed to read it.
 const HEAD: &str = r#"<!doctype html>
@@ -300,14 +359,24 @@ mod tests {
 
     #[test]
     fn a_text_of_others_is_no_html_and_is_cut() {
-        assert_eq!(text("<script>alert('x')</script>&\"", 100), "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;");
+        assert_eq!(
+            text("<script>alert('x')</script>&\"", 100),
+            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;"
+        );
         assert_eq!(text("a\u{202e}b\x1b[2J\nc", 100), "a\\u{202e}b\\u{1b}[2J\\nc");
         assert_eq!(text("日本語のテキスト", 3), "日本語…");
     }
 
     #[test]
     fn a_list_is_cut_and_the_rest_is_counted() {
-        assert_eq!(lines(["a", "b", "c"].iter(), 2), ["a", "b", "… and 1 more, in the file"]);
-        assert_eq!(or(lines(std::iter::empty::<&str>(), 2), "none"), ["none"]);
+        let room = Room { list: 2, ..LEAST };
+        assert_eq!(lines(["a", "b", "c"].iter(), room), ["a", "b", "… and 1 more, in the file"]);
+        assert_eq!(or(lines(std::iter::empty::<&str>(), room), "none"), ["none"]);
+    }
+
+    #[test]
+    fn width_counts_what_is_shown() {
+        assert_eq!(width("<b>ab</b>&lt;c"), 4);
+        assert_eq!(width("日本W"), 6);
     }
 }

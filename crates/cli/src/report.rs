@@ -7,9 +7,9 @@ use hotcell_task::{DryRun, Problem, TaskReport};
 use hotcell_types::{ByteSize, LimitRecord, Outcome, OutputRecord};
 use serde_json::{Map, Value, json};
 
+use crate::explain;
 use crate::print::{self, plain_line};
 use crate::watch::Watch;
-use crate::explain;
 
 /// One JSON object on standard output.
 pub(crate) fn json(done: &TaskReport, watch: &Watch) -> io::Result<()> {

@@ -360,6 +360,8 @@ impl Plan {
             (c"etc/passwd", format!("root:x:0:0:root:/:/bin/false\nworkload:x:{id}:{id}:workload:/scratch:/bin/sh\n")),
             (c"etc/group", format!("root:x:0:\nworkload:x:{id}:\n")),
             (c"etc/hosts", "127.0.0.1 localhost hotcell\n::1 localhost\n".to_owned()),
+            // Else the C library takes the first line of a name for all: `localhost` has two.
+            (c"etc/host.conf", "multi on\n".to_owned()),
             (c"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
             (c"etc/hostname", "hotcell\n".to_owned()),
         ] {

@@ -103,10 +103,8 @@ impl Running {
             Streams::Terminal { controller, follower } => (controller, None, Some(follower)),
         };
         let [stdout_onwards, stderr_onwards] = io.onwards;
-        let mut carried = [
-            Carried::new(Some(stdout), io.stdout, stdout_onwards),
-            Carried::new(stderr, io.stderr, stderr_onwards),
-        ];
+        let mut carried =
+            [Carried::new(Some(stdout), io.stdout, stdout_onwards), Carried::new(stderr, io.stderr, stderr_onwards)];
         let mut pending = [false; 2];
         let mut ended: Option<(Exit, Cause)> = None;
         let mut watched_peak = 0;
@@ -172,12 +170,8 @@ fn wait_for(
     // A descriptor that need not be looked at is replaced by the control socket without events.
     let nothing = (control, PollFlags::empty());
     let wanted = [0, 1].map(|at| carried[at].wanted(pending[at]));
-    let looked_at = [
-        Some((control, PollFlags::IN)),
-        wanted[0],
-        wanted[1],
-        cancel.map(|cancel| (cancel, PollFlags::IN)),
-    ];
+    let looked_at =
+        [Some((control, PollFlags::IN)), wanted[0], wanted[1], cancel.map(|cancel| (cancel, PollFlags::IN))];
     let mut fds = looked_at.map(|wanted| {
         let (fd, events) = wanted.unwrap_or(nothing);
         PollFd::from_borrowed_fd(fd, events)

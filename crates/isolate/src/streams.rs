@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::error::IsolateError;
@@ -57,33 +58,58 @@ fn null() -> Result<OwnedFd, IsolateError> {
 /// Bytes read from a stream at once.
 const CHUNK: usize = 64 * 1024;
 /// As many as whoever takes them can take without waiting once it is ready: a page, for a pipe.
-const CHUNK_FOR_SINK: usize = 4096;
+const PAGE: usize = 4096;
+
+/// Where a sink passes bytes on to.
+#[derive(Debug, Clone, Copy)]
+struct Onwards<'a> {
+    fd: BorrowedFd<'a>,
+    /// What it takes at once whenever it is ready.
+    at_once: usize,
+    /// What it takes at once when it is empty, if that can be seen.
+    when_empty: Option<usize>,
+}
+
+impl<'a> Onwards<'a> {
+    fn of(fd: BorrowedFd<'a>) -> Self {
+        let kind = rustix::fs::fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let (at_once, when_empty) = match kind {
+            Ok(FileType::RegularFile) => (CHUNK, None),
+            Ok(FileType::Fifo) => (PAGE, rustix::pipe::fcntl_getpipe_size(fd).ok()),
+            _ => (PAGE, None),
+        };
+        Self { fd, at_once, when_empty }
+    }
+
+    /// How much it takes now, as it is ready.
+    fn room(&self) -> usize {
+        match self.when_empty {
+            Some(all) if matches!(rustix::io::ioctl_fionread(self.fd), Ok(0)) => all.clamp(PAGE, CHUNK),
+            _ => self.at_once,
+        }
+    }
+}
 
 /// One stream on its way from the workload to a sink.
 pub(crate) struct Carried<'a> {
     from: Option<OwnedFd>,
     sink: &'a mut dyn FnMut(&[u8]),
     /// Where the sink passes bytes on to: nothing is read as long as that cannot be written to.
-    onwards: Option<BorrowedFd<'a>>,
+    onwards: Option<Onwards<'a>>,
     buffer: Vec<u8>,
     pub(crate) bytes: u64,
 }
 
 impl<'a> Carried<'a> {
-    pub(crate) fn new(
-        from: Option<OwnedFd>,
-        sink: &'a mut dyn FnMut(&[u8]),
-        onwards: Option<BorrowedFd<'a>>,
-    ) -> Self {
-        let chunk = if onwards.is_some() { CHUNK_FOR_SINK } else { CHUNK };
-        Self { from, sink, onwards, buffer: vec![0; chunk], bytes: 0 }
+    pub(crate) fn new(from: Option<OwnedFd>, sink: &'a mut dyn FnMut(&[u8]), onwards: Option<BorrowedFd<'a>>) -> Self {
+        Self { from, sink, onwards: onwards.map(Onwards::of), buffer: vec![0; CHUNK], bytes: 0 }
     }
 
     /// What to wait for: that there is something to read, or, once there is, that it can be passed on.
     pub(crate) fn wanted(&self, pending: bool) -> Option<(BorrowedFd<'_>, PollFlags)> {
         let from = self.from.as_ref()?;
         match self.onwards.filter(|_| pending) {
-            Some(onwards) => Some((onwards, PollFlags::OUT)),
+            Some(onwards) => Some((onwards.fd, PollFlags::OUT)),
             None => Some((from.as_fd(), PollFlags::IN)),
         }
     }
@@ -96,15 +122,17 @@ impl<'a> Carried<'a> {
     /// Carries what is there, at most a buffer of it. At the end of the stream, closes it.
     pub(crate) fn carry(&mut self) -> Result<(), IsolateError> {
         let Some(from) = &self.from else { return Ok(()) };
+        let room = self.onwards.map_or(CHUNK, |onwards| onwards.room());
+        let buffer = self.buffer.get_mut(..room).unwrap_or_default();
         loop {
-            match rustix::io::read(from, &mut *self.buffer) {
+            match rustix::io::read(from, &mut *buffer) {
                 // A terminal whose last user has left says EIO.
                 Ok(0) | Err(Errno::IO) => {
                     self.from = None;
                     return Ok(());
                 }
                 Ok(count) => {
-                    (self.sink)(self.buffer.get(..count).unwrap_or_default());
+                    (self.sink)(buffer.get(..count).unwrap_or_default());
                     self.bytes += count as u64;
                     return Ok(());
                 }
@@ -118,7 +146,7 @@ impl<'a> Carried<'a> {
     /// go: nobody waits for the reader of a workload that was stopped.
     pub(crate) fn drain(&mut self, is_patient: bool) -> Result<(), IsolateError> {
         while self.from.is_some() {
-            if !is_patient && self.onwards.is_some_and(|onwards| !can_be_written_to(onwards)) {
+            if !is_patient && self.onwards.is_some_and(|onwards| !can_be_written_to(onwards.fd)) {
                 self.from = None;
                 return Ok(());
             }

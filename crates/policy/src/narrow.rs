@@ -54,7 +54,8 @@ impl Profile {
     /// What the local user may turn on where the profile allows it.
     fn narrow_choices(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
         let Overlay { network, mounts, .. } = overlay;
-        let loopback = Choice { key: "network.loopback", value: &mut self.loopback, allowed: &mut self.loopback_allowed };
+        let loopback =
+            Choice { key: "network.loopback", value: &mut self.loopback, allowed: &mut self.loopback_allowed };
         loopback.narrow(network.loopback, network.loopback_allowed, origin)?;
         let exec = Choice {
             key: "mounts.scratch_exec",

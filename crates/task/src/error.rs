@@ -75,7 +75,8 @@ impl Explain for TaskError {
             Self::Spec { remedy, .. } => (*remedy).to_owned(),
             Self::File { path, .. } => format!("check that `{}` exists and that you may use it", path.display()),
             Self::NoTerminal { .. } => {
-                "leave out --tty; or run it in `strict` on your own inputs, without recipient, role and sealed model".into()
+                "leave out --tty; or run it in `strict` on your own inputs, without recipient, role and sealed model"
+                    .into()
             }
             Self::OutputRefused { remedy, .. } => remedy.clone(),
             Self::Part(part) => part.remedy(),

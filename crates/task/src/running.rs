@@ -117,9 +117,10 @@ pub fn cancel_task(state: &Path, task: TaskId) -> Result<bool, TaskError> {
     };
     let (true, Some(running)) = (is_alive()?, read(&path, &file)) else { return Ok(false) };
     let signalled = || TaskError::file("signal the Hotcell of", &path);
-    let pid = i32::try_from(running.process).ok().and_then(Pid::from_raw).ok_or_else(|| {
-        signalled()(std::io::Error::other("its process id is none"))
-    })?;
+    let pid = i32::try_from(running.process)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| signalled()(std::io::Error::other("its process id is none")))?;
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| signalled()(error.into()))?;
     // Still locked: its holder lives, so that the descriptor is for it and for nobody who was given its id later.
     if !is_alive()? {

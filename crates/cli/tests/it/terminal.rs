@@ -143,18 +143,22 @@ fn a_shell_has_a_terminal_of_its_own_and_ends_with_its_status() {
 fn control_keys_reach_the_program_in_front_and_not_hotcell() {
     let place = Place::new();
     let mut screen = shell(&place);
-    screen.types("sleep 1000; echo st''atus $?\n");
-    // It is in front once the shell has handed the terminal over, which is after it was shown; then Ctrl-C.
-    screen.types("\x03");
-    screen.types("\n");
-    screen.shows("$ ");
-    screen.types("(trap '' INT; trap 'echo q''uit; exit' QUIT; echo re''ady; while :; do read -r; done)\n");
+    screen.types("sh -c \"echo re''ady; exec sleep 1000\"\n");
     screen.shows("ready");
+    screen.types("\x03");
+    screen.shows("hotcell:/scratch$ ");
+    screen.types("echo st''atus $?\n");
+    screen.shows("status 130");
+    screen.types(
+        "bash -c \"trap '' INT; trap 'echo st''opped; exit' QUIT; echo wa''iting; while :; do read -r; done\"\n",
+    );
+    screen.shows("waiting");
     screen.types("\x03\x1c");
-    screen.shows("quit");
-    screen.types("cat | rev\n");
-    screen.types("drow\n\x04");
-    screen.shows("word");
+    screen.shows("stopped");
+    screen.types("echo bef''ore; cat; echo af''ter\n");
+    screen.shows("before");
+    screen.types("\x04");
+    screen.shows("after");
     screen.types("exit 3\n");
     assert_eq!(screen.ends().0, Some(3));
     let mut screen = shell(&place);
@@ -217,7 +221,8 @@ fn less_and_vi_work() {
 fn the_terminal_is_given_back_however_the_task_ends() {
     let place = Place::new();
     // By its time.
-    let mut screen = Screen::new(&place, &["run", "--tty", "--limit", "wall=1s", "--", "sh", "-c", "echo on; sleep 600"]);
+    let mut screen =
+        Screen::new(&place, &["run", "--tty", "--limit", "wall=1s", "--", "sh", "-c", "echo on; sleep 600"]);
     screen.shows("on");
     assert_eq!(screen.ends().0, Some(124));
     // By a signal from elsewhere; by its name; by somebody who asks twice.
@@ -233,7 +238,8 @@ fn the_terminal_is_given_back_however_the_task_ends() {
         },
     ];
     for ask in asks {
-        let mut screen = Screen::new(&place, &["run", "--tty", "--", "sh", "-c", "trap '' HUP INT; echo on; sleep 600"]);
+        let mut screen =
+            Screen::new(&place, &["run", "--tty", "--", "sh", "-c", "trap '' HUP INT; echo on; sleep 600"]);
         screen.shows("on");
         ask(&place, &screen);
         assert_eq!(screen.ends().0, Some(130));

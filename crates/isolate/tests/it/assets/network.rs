@@ -68,7 +68,13 @@ fn datagrams_are_held_by_the_network_namespace_and_the_filter() {
 fn netlink_vsock_and_raw_sockets_are_refused_by_the_filter() {
     require_program!("python3");
     let scene = Scene::new();
-    for (family, kind) in [("AF_NETLINK", "SOCK_RAW"), ("AF_VSOCK", "SOCK_STREAM"), ("AF_ALG", "SOCK_SEQPACKET")] {
+    for (family, kind) in [
+        ("AF_NETLINK", "SOCK_RAW"),
+        ("AF_VSOCK", "SOCK_STREAM"),
+        ("AF_ALG", "SOCK_SEQPACKET"),
+        ("AF_INET", "SOCK_STREAM, 262"), // MPTCP
+        ("AF_INET", "SOCK_STREAM, 132"), // SCTP
+    ] {
         let attack = format!("seen = attempt(lambda: socket.socket(socket.{family}, socket.{kind}))");
         assert_eq!(scene.seen(&attack, &[]), EPERM, "{family}");
         // Where the host has no such sockets there is nothing to guard; the answer is the filter's all the same.
