@@ -438,6 +438,7 @@ fn run_in(place: &Path, app: &App, spec: TaskSpec, observer: &mut dyn Observer) 
         clock: &app.clock,
         principal: crate::run::principal(),
         engine: &Engine::default(),
+        shell: None,
         cancel: None,
         onwards: [None, None],
         observer,

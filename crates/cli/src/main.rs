@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use hotcell_isolate::Shell;
 use hotcell_types::Exit;
 
 use crate::app::{App, SystemClock, state_folder};
@@ -78,9 +79,10 @@ fn main() -> ExitCode {
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
     }
+    let shell = run::start_shell();
     let arguments = Arguments::parse();
     let json = arguments.json;
-    match run(arguments) {
+    match run(arguments, shell) {
         Ok(status) => status.into(),
         Err(failure) => {
             failure.tell(json);
@@ -90,7 +92,7 @@ fn main() -> ExitCode {
 }
 
 /// Does what was asked. `run` alone passes on a status that is not ours.
-fn run(arguments: Arguments) -> Result<u8, Failure> {
+fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
     let state = match state_folder(arguments.state) {
         Ok(state) => state,
         Err(_) if !arguments.command.uses_state() => PathBuf::new(),
@@ -98,7 +100,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
     };
     let app = App { json: arguments.json, state, clock: SystemClock };
     let exit = match arguments.command {
-        Command::Run(arguments) => return run::run(arguments, &app),
+        Command::Run(arguments) => return run::run(arguments, &app, shell),
         Command::Demo(arguments) => demo::run(arguments, &app),
         Command::Ps(arguments) => tasks::ps(&arguments, &app),
         Command::Show(arguments) => tasks::show(&arguments, &app),

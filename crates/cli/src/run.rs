@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use hotcell_crypto::keyfile;
+use hotcell_isolate::Shell;
 use hotcell_policy::{Engine, Origin, Overlay};
 use hotcell_task::{Context, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, run_task};
 use hotcell_types::{Exit, Wall};
@@ -110,7 +111,20 @@ fn wall(text: &str) -> Result<Wall, String> {
     })
 }
 
-pub(crate) fn run(arguments: Arguments, app: &App) -> Result<u8, Failure> {
+/// A shell for the task of this command line, before the line is read: it builds itself meanwhile. None where the
+/// line asks for no task; what hinders it is told when the task needs it.
+pub(crate) fn start_shell() -> Option<Shell> {
+    let mut words = std::env::args_os().skip(1);
+    let is_run = words.next().is_some_and(|word| word == "run");
+    let mut options = words.take_while(|word| word != "--");
+    let asks_only = ["--dry-run", "--help", "-h"];
+    if !is_run || options.any(|word| asks_only.iter().any(|other| word == *other)) {
+        return None;
+    }
+    Shell::start(hotcell_crypto::random()).ok()
+}
+
+pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Result<u8, Failure> {
     let is_dry = arguments.dry_run;
     let verbose = arguments.verbose || io::stderr().is_terminal();
     let tty = arguments.tty;
@@ -132,6 +146,7 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<u8, Failure> {
         clock: &app.clock,
         principal: principal(),
         engine: &Engine::default(),
+        shell,
         cancel: Some(cancel.as_fd()),
         onwards: if app.json { [None, None] } else { [rustix::stdio::stdout(), rustix::stdio::stderr()].map(Some) },
         observer: &mut watch,

@@ -65,8 +65,8 @@ impl Cgroups {
 
     /// As [`find`](Self::find), on this machine.
     pub fn of_this_process() -> Self {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mounts = read_at_once("/proc/self/mountinfo");
+        let own = read_at_once("/proc/self/cgroup");
         Self::find(&mounts, &own, &|folder| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok())
     }
 
@@ -167,8 +167,20 @@ impl Group {
         if self.is_v2 { self.folders.first().map(PathBuf::as_path) } else { None }
     }
 
-    /// Whether this process is in every group, as the kernel says in `/proc/PID/cgroup`.
-    pub fn holds(&self, pid: i32) -> bool {
+    /// Whether the sandbox with this first process is in every group, as the kernel says.
+    ///
+    /// In version 1 the first process is a member itself; in version 2 the workload is born into the group.
+    pub fn holds(&self, first: i32) -> bool {
+        if self.is_v2 {
+            let Some(folder) = self.folders.first() else { return false };
+            let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            let is_child = |pid: &str| parent_of(pid).as_deref() == Some(first.to_string().as_str());
+            return !members.is_empty() && members.lines().all(is_child);
+        }
+        self.has_member(first)
+    }
+
+    fn has_member(&self, pid: i32) -> bool {
         let Ok(of_process) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
         !self.folders.is_empty()
             && self.folders.iter().all(|folder| {
@@ -282,6 +294,20 @@ pub fn remove_folder(folder: &Path) -> io::Result<()> {
             }
         }
     }
+}
+
+/// A file of the kernel's, in few reads: it makes the text anew for each.
+fn read_at_once(path: &str) -> String {
+    let mut text = String::with_capacity(16 * 1024);
+    // What cannot be read names no group.
+    let _ = fs::File::open(path).and_then(|mut file| io::Read::read_to_string(&mut file, &mut text));
+    text
+}
+
+/// The id of a process's parent, from `/proc/PID/status`.
+fn parent_of(pid: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:")).map(|parent| parent.trim().to_owned())
 }
 
 fn cpu_quota_us(millis: u64) -> u64 {

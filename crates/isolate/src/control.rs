@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use hotcell_launcher::message::{self, GO, MAX_PROBES, Message};
+use hotcell_sys::socket::MAX_FDS;
 use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -26,34 +27,32 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Starts the launcher and hands it the plan and the descriptors.
-    pub(crate) fn start(
-        plan: &[u8],
-        streams: [BorrowedFd<'_>; 3],
-        cgroup: Option<BorrowedFd<'_>>,
-    ) -> Result<Self, IsolateError> {
+    /// Starts the launcher and hands it the plan.
+    pub(crate) fn start(plan: &[u8]) -> Result<(Self, Child), IsolateError> {
         let host = |what| move |error: rustix::io::Errno| IsolateError::Host { what, source: error.into() };
         let launcher = sealed(c"hotcell-launcher", LAUNCHER)?;
-        let plan_file = sealed(c"hotcell-plan", plan)?;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(host("making the control socket"))?;
+        let control = Self { socket: ours };
+        // It is there when the launcher looks for it.
+        control.hand(plan, &[])?;
         // Found by its number in our own table; the descriptor itself closes when the launcher is executed.
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&launcher));
-        let mut child = Command::new(path)
+        let child = Command::new(path)
             .env_clear()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|source| IsolateError::Host { what: "starting the launcher", source })?;
-        let control = Self { socket: ours };
-        let mut fds: Vec<BorrowedFd<'_>> = vec![plan_file.as_fd()];
-        fds.extend(streams);
-        fds.extend(cgroup);
-        control.send(&(plan.len() as u64).to_le_bytes(), &fds)?;
-        // It ends as soon as the first process of the sandbox exists.
-        child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
-        Ok(control)
+        Ok((control, child))
+    }
+
+    /// Hands over a plan and what comes along with it; its places count from 1.
+    pub(crate) fn hand(&self, plan: &[u8], along: &[BorrowedFd<'_>]) -> Result<(), IsolateError> {
+        let plan_file = sealed(c"hotcell-plan", plan)?;
+        let fds: Vec<_> = std::iter::once(plan_file.as_fd()).chain(along.iter().copied()).collect();
+        self.send(&(plan.len() as u64).to_le_bytes(), &fds)
     }
 
     /// Tells the sandbox to go on.
@@ -62,7 +61,7 @@ impl Control {
     }
 
     fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), IsolateError> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(IsolateError::Launcher { what: "was given too many descriptors" });

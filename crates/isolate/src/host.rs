@@ -38,7 +38,7 @@ impl Host {
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             landlock_abi: landlock::kernel_abi(),
             cgroups: Cgroups::of_this_process(),
-            processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+            processors: rustix::thread::sched_getaffinity(None).map_or(1, |set| u64::from(set.count())),
             max_open_files: files.maximum.unwrap_or(u64::MAX),
             executable: std::env::current_exe()?,
         })

@@ -1,11 +1,12 @@
 //! An unused id of the host for each sandbox that root starts.
 //!
 //! A range of ids is set aside; a sandbox takes one by locking the file of its number, which the kernel
-//! unlocks when the holder is gone, however it went.
+//! unlocks when the holder is gone, however it went. There is one folder of these files for the machine: no two
+//! sandboxes have one id, whatever state folders they belong to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -15,6 +16,9 @@ use rustix::fs::{FlockOperation, flock};
 pub const FIRST: u32 = 0x7100_0000;
 /// Ids in the range.
 pub const COUNT: u32 = 0x1000;
+
+/// Where the files are.
+pub const FOLDER: &str = "/run/hotcell/ids";
 
 /// An id that is ours until this value is dropped or the process dies.
 #[derive(Debug)]
@@ -28,7 +32,11 @@ impl OuterId {
     ///
     /// # Errors
     /// When the folder cannot be written to or no id is free.
-    pub fn take(folder: &Path, seed: u32) -> io::Result<Self> {
+    pub fn take(seed: [u8; 8]) -> io::Result<Self> {
+        let [a, b, c, d, ..] = seed;
+        let seed = u32::from_le_bytes([a, b, c, d]);
+        let folder = Path::new(FOLDER);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         for attempt in 0..COUNT {
             let slot = seed.wrapping_add(attempt) % COUNT;
             let path = folder.join(format!("{slot:03x}"));

@@ -4,7 +4,8 @@
 //! [`Building`] → [`Prepared`] (the preflight has seen every wall) → [`Running`] → [`Ended`] → gone.
 //! Dropping any of them kills and removes what it holds.
 //!
-//! INVARIANT (no-shell-without-grant): nothing here starts a process without a `GrantUse`.
+//! INVARIANT (no-workload-without-grant): nothing of a task gets into a sandbox without a `GrantUse`. Only a [`Shell`],
+//! which is the same for all tasks, starts without one.
 //!
 //! Deliberately absent: the clock's date, the environment of the caller, any decision on who may do what.
 
@@ -15,10 +16,12 @@ pub mod filter;
 pub mod host;
 pub mod ids;
 pub mod landlock;
+mod mounts;
 mod plan;
 mod preflight;
 mod run;
 mod sandbox;
+mod shell;
 mod streams;
 mod usage;
 mod watch;
@@ -27,6 +30,7 @@ pub use error::IsolateError;
 pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
 pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use shell::Shell;
 
 /// The launcher, as built by this crate's build script.
 pub(crate) static LAUNCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/launcher"));

@@ -1,11 +1,12 @@
-//! The plan of one sandbox: the launcher's steps, in order, made from a grant and a [`Spec`].
+//! The plans of a sandbox: the launcher's steps, in order.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use hotcell_launcher::plan::{INNER_ID, MAX_SLOTS, Step, VERSION};
-use hotcell_policy::{GrantUse, Profile};
+use hotcell_launcher::plan::{INNER_ID, Step, VERSION};
+use hotcell_policy::{GrantUse, Profile, SystemView};
 use hotcell_sys::{limit, mount, process};
 use hotcell_types::Wall;
 
@@ -13,13 +14,14 @@ use crate::error::IsolateError;
 use crate::filter::{Filter, FilterRules};
 use crate::host::Host;
 use crate::landlock::{self, Handled};
+use crate::mounts::{Mount, Mounts};
 use crate::preflight::Preflight;
-use crate::sandbox::{ModelMount, Program, Spec};
+use crate::sandbox::{ModelMount, Omitted, Program, Spec};
 
 /// Mount attributes of everything that only shows.
-const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
+pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
 /// Mount attributes of data: shown, never executed.
-const DATA: u64 = SHOW | mount::ATTR_NOEXEC;
+pub(crate) const DATA: u64 = SHOW | mount::ATTR_NOEXEC;
 /// Mount attributes of what can be written to.
 const WRITABLE: u64 = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
 /// Inodes of scratch and of output; a named number, so that a flood of empty files ends.
@@ -31,142 +33,94 @@ pub(crate) const CANARY: &CStr = c"/.hotcell";
 /// The host name inside.
 pub(crate) const HOST_NAME: &CStr = c"hotcell";
 /// Where the built-in runner appears.
-const RUNNER: &str = "/hotcell-runner";
+pub(crate) const RUNNER: &str = "/hotcell-runner";
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
-/// What an owner of a path outside must become inside, or nothing to do.
-struct IdChange {
-    user: u32,
-    group: u32,
-}
-
-/// A plan with what the host's side needs to know of it.
+/// The steps of one part of a sandbox's life, encoded.
+///
+/// A sandbox has two plans. The *shell's* holds nothing of any task and can be carried out before one is known; the
+/// *claim's*, made from a grant, makes a sandbox of it.
+#[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) bytes: Vec<u8>,
-    names: Vec<String>,
+    count: u64,
+}
+
+/// What a claim's plan asks of the host's side.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) plan: Plan,
     pub(crate) preflight: Preflight,
     /// Number of the step that hands over the output folder.
-    pub(crate) output_step: Option<u64>,
+    pub(crate) output_step: u64,
     /// Number of the step that hands over scratch, whose use is read at the end.
-    pub(crate) scratch_step: Option<u64>,
+    pub(crate) scratch_step: u64,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
     /// Number of the step that hands over both ends of the terminal.
     pub(crate) terminal_step: Option<u64>,
 }
 
+/// Where a claim's plan finds what comes along with it.
+pub(crate) struct Along<'a> {
+    /// What is shown of the host by the task's wish.
+    pub(crate) mounts: &'a Mounts,
+    /// Places of version 1 control groups' `tasks`.
+    pub(crate) joined: Range<u64>,
+    /// Place of a version 2 control group.
+    pub(crate) cgroup: Option<u64>,
+}
+
+/// Place of the first descriptor that a claim brings behind its plan and the three streams.
+pub(crate) const FIRST_PLACE: u64 = 4;
+
 impl Plan {
     /// What a step was about to do, for an error.
-    pub(crate) fn step_name(&self, number: u64) -> String {
-        usize::try_from(number)
-            .ok()
-            .and_then(|n| self.names.get(n))
-            .cloned()
-            .unwrap_or_else(|| format!("step {number}"))
+    pub(crate) fn step_name(&self, number: u64) -> Option<String> {
+        let steps = hotcell_launcher::plan::read(&self.bytes)?;
+        let step = steps.flatten().nth(usize::try_from(number).ok()?)?;
+        let mut name = format!("{step:?}");
+        name.truncate(name.char_indices().nth(160).map_or(name.len(), |(at, _)| at));
+        Some(name)
+    }
+
+    /// How many steps there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 
     fn new() -> Self {
-        Self {
-            bytes: Vec::from(VERSION.to_le_bytes()),
-            names: Vec::new(),
-            preflight: Preflight::default(),
-            output_step: None,
-            scratch_step: None,
-            model_step: None,
-            terminal_step: None,
-        }
+        Self { bytes: Vec::from(VERSION.to_le_bytes()), count: 0 }
     }
 
     pub(crate) fn push(&mut self, step: Step<'_>) {
         step.encode(&mut |part| self.bytes.extend_from_slice(part));
-        let mut name = format!("{step:?}");
-        name.truncate(name.char_indices().nth(160).map_or(name.len(), |(at, _)| at));
-        self.names.push(name);
+        self.count += 1;
     }
 
-    fn last_step(&self) -> u64 {
-        self.names.len() as u64 - 1
-    }
-
-    /// Makes the plan.
+    /// The plan of a shell: namespaces, and a root with everything that is the same for all tasks.
     ///
-    /// `outer` is the user and group id outside; `into_cgroup` whether a version 2 control group comes along, `joined`
-    /// the `tasks` files of version 1 ones.
-    pub(crate) fn make(
-        grant: &GrantUse,
-        spec: &Spec,
-        host: &Host,
+    /// `outer` is the user and group id outside; `state` is left in sight where the mount namespace is omitted.
+    pub(crate) fn shell(
+        view: &SystemView,
+        omitted: &Omitted,
+        is_root: bool,
         outer: (u32, u32),
-        into_cgroup: bool,
-        joined: &[PathBuf],
+        state: &Path,
     ) -> Result<Self, IsolateError> {
-        let profile = grant.profile();
-        let up = |wall: Wall| !spec.omits(wall);
+        let up = |wall: Wall| !omitted.holds(wall);
         let mut plan = Self::new();
-        let mut sources = Sources::new(host.is_root, outer.0);
-
-        // Outside.
-        let privileged = u64::from(host.is_root);
-        plan.push(Step::Ids { user: outer.0.into(), group: outer.1.into(), privileged });
-        let mut inside = Vec::new();
-        let code_attributes = if profile.code_exec() { SHOW } else { DATA };
-        for input in &spec.inputs {
-            let at = format!("input/{}", input.name);
-            inside.push((sources.open(&mut plan, &input.path, "an input")?, at, DATA));
-        }
-        if let Some(code) = &spec.code {
-            inside.push((sources.open(&mut plan, code, "the code")?, "code".into(), code_attributes));
-        }
-        if let Some(ModelMount::Plain { path }) = &spec.model {
-            let name = path.file_name().unwrap_or(OsStr::new("model")).to_string_lossy().into_owned();
-            inside.push((sources.open(&mut plan, path, "the model")?, format!("model/{name}"), DATA));
-        }
-        let runner = match &spec.program {
-            Program::Runner { .. } => Some(sources.open(&mut plan, &host.executable, "the runner")?),
-            Program::Command(_) => None,
-        };
-        for tasks in joined {
-            plan.push(Step::Join { tasks: &c_os(tasks.as_os_str())? });
-        }
-        plan.push(Step::Namespaces { flags: namespaces(&up), into_cgroup: u64::from(into_cgroup) });
-
-        // The file system.
+        plan.push(Step::Ids { user: outer.0.into(), group: outer.1.into(), privileged: is_root.into() });
+        plan.push(Step::Namespaces { flags: namespaces(&up) });
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
-        let at_root = plan.view(profile, &mut sources)?;
+        plan.push(Step::Dir { path: c"etc", mode: 0o755 });
+        for path in view.paths() {
+            let at = c_text(path.trim_start_matches('/'))?;
+            plan.push(Step::Show { source: &c_text(path)?, path: &at, attributes: SHOW });
+        }
         plan.devices();
-        if spec.terminal {
-            plan.terminal();
-        }
-        plan.skeleton(spec, &at_root);
-        for (source, at, attributes) in &inside {
-            source.bind(
-                &mut plan,
-                at,
-                if up(Wall::ReadOnly) { *attributes } else { attributes & !mount::ATTR_RDONLY },
-            )?;
-        }
-        if let Some(runner) = &runner {
-            runner.bind(&mut plan, &RUNNER[1..], SHOW)?;
-        }
-        let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
-        let scratch = c_text(&profile.limits().scratch().bytes().to_string())?;
-        let on_scratch = if profile.scratch_exec() { writable & !mount::ATTR_NOEXEC } else { writable };
-        plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: on_scratch });
-        plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
-        plan.push(Step::Hand { path: c"scratch", create: 0 });
-        plan.scratch_step = Some(plan.last_step());
-        let output = c_text(&profile.limits().output().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: INODES, attributes: writable });
-        plan.push(Step::Hand { path: c"output", create: 0 });
-        plan.output_step = Some(plan.last_step());
-        if let Some(ModelMount::Opened { name, bytes }) = &spec.model {
-            let size = c_text(&(bytes.next_multiple_of(4096) + 65536).to_string())?;
-            plan.push(Step::Tmpfs { path: c"model", size: &size, inodes: c"16", attributes: WRITABLE });
-            let path = c_text(&format!("model/{name}"))?;
-            plan.push(Step::Hand { path: &path, create: 1 });
-            plan.model_step = Some(plan.last_step());
-        }
+        plan.skeleton(up(Wall::MountNamespace));
         if up(Wall::PidNamespace) {
             plan.push(Step::Proc { path: c"proc" });
         } else {
@@ -174,34 +128,78 @@ impl Plan {
             plan.push(Step::Bind { source: c"/proc", path: c"proc", attributes: 0, device: 0, inode: 0 });
         }
         if !up(Wall::MountNamespace) {
-            plan.leave_in_sight(&spec.state)?;
+            plan.leave_in_sight(state)?;
         }
-        plan.push(Step::Pivot {});
         if up(Wall::UtsNamespace) {
             plan.push(Step::HostName { name: HOST_NAME.to_bytes() });
         }
         if up(Wall::Keyring) {
             plan.push(Step::Keyring {});
         }
+        plan.push(Step::Claim {});
+        Ok(plan)
+    }
+
+    /// The plan that makes a sandbox of a shell whose plan had `number` steps.
+    pub(crate) fn claim(
+        grant: &GrantUse,
+        spec: &Spec,
+        host: &Host,
+        along: &Along<'_>,
+        number: u64,
+    ) -> Result<Claim, IsolateError> {
+        let profile = grant.profile();
+        let up = |wall: Wall| !spec.omits(wall);
+        let mut plan = Self::new();
+        for place in along.joined.clone() {
+            plan.push(Step::Join { place });
+        }
+
+        // The file system.
+        for mount in &along.mounts.all {
+            mount.attach(&mut plan, up(Wall::ReadOnly))?;
+        }
+        let terminal_step = spec.terminal.then(|| number + plan.terminal());
+        let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
+        let on_scratch = if profile.scratch_exec() { writable & !mount::ATTR_NOEXEC } else { writable };
+        let scratch = c_text(&profile.limits().scratch().bytes().to_string())?;
+        plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: on_scratch });
+        plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
+        let scratch_step = number + plan.count;
+        plan.push(Step::Hand { path: c"scratch", create: 0 });
+        let output = c_text(&profile.limits().output().bytes().to_string())?;
+        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: INODES, attributes: writable });
+        let output_step = number + plan.count;
+        plan.push(Step::Hand { path: c"output", create: 0 });
+        let mut model_step = None;
+        if let Some(ModelMount::Opened { name, bytes }) = &spec.model {
+            let size = c_text(&(bytes.next_multiple_of(4096) + 65536).to_string())?;
+            plan.push(Step::Tmpfs { path: c"model", size: &size, inodes: c"16", attributes: WRITABLE });
+            model_step = Some(number + plan.count);
+            plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
+        }
+        plan.push(Step::Pivot {});
         if profile.loopback() && up(Wall::NetworkNamespace) {
             plan.push(Step::Loopback {});
         }
         plan.limits(profile, host, &up);
-
-        // The host limits, fills the model and records the intent meanwhile.
-        plan.push(Step::Await {});
-        if up(Wall::CgroupNamespace) {
-            plan.push(Step::CgroupNamespace {});
-        }
-        if matches!(spec.model, Some(ModelMount::Opened { .. })) {
+        if model_step.is_some() {
+            // The host fills the model meanwhile.
+            plan.push(Step::Await {});
             plan.push(Step::Restrict { path: c"/model", attributes: DATA });
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });
         }
+        if up(Wall::Capabilities) {
+            plan.push(Step::DropBoundingSet {});
+        }
 
         // The workload.
-        plan.push(Step::Workload {});
+        plan.push(Step::Workload { cgroup: along.cgroup.unwrap_or(0) });
+        if up(Wall::CgroupNamespace) {
+            plan.push(Step::CgroupNamespace {});
+        }
         plan.push(Step::Streams {});
         if spec.terminal {
             plan.push(Step::Session { terminal: TERMINAL });
@@ -221,7 +219,7 @@ impl Plan {
             plan.push(Step::LookAround { host: crate::preflight::own_namespace("/proc/self/ns/net").unsigned_abs() });
         }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
-            plan.landlock(profile, spec, &inside, &at_root, host.landlock_abi, runner.is_some())?;
+            plan.landlock(profile, spec, along.mounts, host.landlock_abi)?;
         }
         if up(Wall::Seccomp) {
             let rules = FilterRules {
@@ -237,38 +235,24 @@ impl Plan {
                 plan.push(Step::Seccomp { program: closed.bytes(), in_company: &[] });
             }
         }
-        plan.preflight(profile, spec, host)?;
+        let preflight = Preflight::of(profile, spec, host)?;
+        for probe in preflight.probes() {
+            plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
+        }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(plan)
+        Ok(Claim { plan, preflight, output_step, scratch_step, model_step, terminal_step })
     }
 
-    /// Shows the profile's part of the host, and gives the folders so shown.
-    fn view(&mut self, profile: &Profile, sources: &mut Sources) -> Result<Vec<String>, IsolateError> {
-        let mut shown = Vec::new();
-        self.push(Step::Dir { path: c"etc", mode: 0o755 });
-        let mut made = vec!["etc".to_owned()];
-        for path in profile.system_view().paths() {
-            let Ok(kind) = std::fs::symlink_metadata(path) else { continue };
-            let at = path.trim_start_matches('/');
-            if kind.is_symlink() && at.split('/').count() == 1 {
-                // /bin and its like, where they are links into /usr.
-                let target = std::fs::read_link(path).map_err(|source| IsolateError::Source {
-                    role: "a part of the system",
-                    path: path.into(),
-                    source,
-                })?;
-                self.push(Step::Link { target: &c_os(target.as_os_str())?, path: &c_text(at)? });
-                continue;
-            }
-            let Ok(real) = std::fs::canonicalize(path) else { continue };
-            self.parents(at, &mut made)?;
-            self.mount_point(at, real.is_dir())?;
-            let source = sources.world_readable(&real)?;
-            source.attach(self, at, SHOW)?;
-            shown.push(path.to_owned());
+    /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
+    pub(crate) fn id_mounts(outer: u32, mounts: &[&Mount]) -> Self {
+        let mut plan = Self::new();
+        plan.push(Step::Ids { user: outer.into(), group: outer.into(), privileged: 1 });
+        for mount in mounts {
+            let (user, group) = mount.owner;
+            plan.push(Step::IdMount { source: &mount.source, user: user.into(), group: group.into() });
         }
-        Ok(shown)
+        plan
     }
 
     /// What a root that is not fresh would show: a folder of the host at its own place, as the host has it.
@@ -302,7 +286,7 @@ impl Plan {
         Ok(())
     }
 
-    fn mount_point(&mut self, at: &str, is_dir: bool) -> Result<(), IsolateError> {
+    pub(crate) fn mount_point(&mut self, at: &str, is_dir: bool) -> Result<(), IsolateError> {
         let path = c_text(at)?;
         if is_dir {
             self.push(Step::Dir { path: &path, mode: 0o755 });
@@ -330,27 +314,26 @@ impl Plan {
         }
     }
 
-    /// Terminals of the sandbox's own, of which the first is opened for the workload.
-    fn terminal(&mut self) {
+    /// Terminals of the sandbox's own, of which the first is opened for the workload; gives the number of the step that
+    /// hands it over.
+    fn terminal(&mut self) -> u64 {
         self.push(Step::Dir { path: c"dev/pts", mode: 0o755 });
         self.push(Step::Terminals { path: c"dev/pts" });
         self.push(Step::Link { target: c"pts/ptmx", path: c"dev/ptmx" });
         self.push(Step::File { path: c"dev/tty", mode: 0o666, content: b"" });
         let attributes = mount::ATTR_NOSUID | mount::ATTR_NOEXEC;
         self.push(Step::Bind { source: c"/dev/tty", path: c"dev/tty", attributes, device: 0, inode: 0 });
+        let step = self.count;
         self.push(Step::Terminal { multiplexer: c"dev/pts/ptmx", terminal: c"dev/pts/0" });
-        self.terminal_step = Some(self.last_step());
+        step
     }
 
     /// Folders, and the few files of `/etc` that every program expects, made from nothing.
-    fn skeleton(&mut self, spec: &Spec, _shown: &[String]) {
+    fn skeleton(&mut self, is_fresh: bool) {
         for path in [c"input", c"model", c"output", c"scratch", c"proc", c"var"] {
             self.push(Step::Dir { path, mode: 0o755 });
         }
-        if spec.code.is_some() {
-            self.push(Step::Dir { path: c"code", mode: 0o755 });
-        }
-        if !spec.omits(Wall::MountNamespace) {
+        if is_fresh {
             // Else the state, which stays in sight, may lie in the host's own.
             self.push(Step::Link { target: c"scratch", path: c"tmp" });
         }
@@ -392,15 +375,7 @@ impl Plan {
         }
     }
 
-    fn landlock(
-        &mut self,
-        profile: &Profile,
-        spec: &Spec,
-        inside: &[(Source, String, u64)],
-        at_root: &[String],
-        abi: u32,
-        has_runner: bool,
-    ) -> Result<(), IsolateError> {
+    fn landlock(&mut self, profile: &Profile, spec: &Spec, mounts: &Mounts, abi: u32) -> Result<(), IsolateError> {
         use landlock::{FILE_RIGHTS, READ, READ_EXECUTE, READ_WRITE, fs};
         let handled = Handled::of_abi(abi.min(landlock::WHOLE_ABI));
         let net = if profile.loopback() { 0 } else { handled.net };
@@ -420,10 +395,6 @@ impl Plan {
         allow("/", fs::READ_DIR, true)?;
         allow("/proc", READ, true)?;
         allow("/etc", fs::READ_FILE, true)?;
-        for path in at_root {
-            let is_dir = Path::new(path).is_dir();
-            allow(path, if path.starts_with("/etc/") { READ } else { READ_EXECUTE }, is_dir)?;
-        }
         for (_, path) in DEVICES {
             allow(&format!("/{}", path.to_string_lossy()), fs::READ_FILE | fs::WRITE_FILE, false)?;
         }
@@ -432,30 +403,22 @@ impl Plan {
             allow("/dev/tty", rights, false)?;
             allow("/dev/pts", rights | fs::READ_DIR, true)?;
         }
-        for (source, at, _) in inside {
-            let rights = if at == "code" && profile.code_exec() { READ_EXECUTE } else { READ };
-            allow(&format!("/{at}"), rights, source.is_dir)?;
+        for mount in &mounts.all {
+            let rights = if mount.executes { READ_EXECUTE } else { READ };
+            allow(&format!("/{}", mount.at), rights, mount.is_dir)?;
         }
         if matches!(spec.model, Some(ModelMount::Opened { .. })) {
             allow("/model", READ, true)?;
-        }
-        if has_runner {
-            allow(RUNNER, READ_EXECUTE, false)?;
         }
         // With the NoExec wall down, Landlock's own denial of execution stays.
         allow("/output", READ_WRITE, true)?;
         let execute = if profile.scratch_exec() { fs::EXECUTE } else { 0 };
         allow("/scratch", READ_WRITE | execute, true)?;
-        self.push(Step::LandlockEnforce {});
-        Ok(())
-    }
-
-    fn preflight(&mut self, profile: &Profile, spec: &Spec, host: &Host) -> Result<(), IsolateError> {
-        let preflight = Preflight::of(profile, spec, host)?;
-        for probe in preflight.probes() {
-            self.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
+        for path in profile.system_view().paths() {
+            let rights = handled.fs & if path.starts_with("/etc/") { READ } else { READ_EXECUTE };
+            self.push(Step::LandlockAllowShown { path: &c_text(path)?, folder: rights, file: rights & FILE_RIGHTS });
         }
-        self.preflight = preflight;
+        self.push(Step::LandlockEnforce {});
         Ok(())
     }
 
@@ -521,102 +484,6 @@ fn namespaces(up: &dyn Fn(Wall) -> bool) -> u64 {
     .into_iter()
     .filter(|(wall, _)| up(*wall))
     .fold(process::CLONE_NEWNS, |flags, (_, flag)| flags | flag)
-}
-
-/// A path of the host that will be shown.
-struct Source {
-    path: CString,
-    device: u64,
-    inode: u64,
-    is_dir: bool,
-    slot: Option<u64>,
-}
-
-impl Source {
-    /// Makes the mount point and mounts.
-    fn bind(&self, plan: &mut Plan, at: &str, attributes: u64) -> Result<(), IsolateError> {
-        if at != "code" {
-            plan.mount_point(at, self.is_dir)?;
-        }
-        self.attach(plan, at, attributes)
-    }
-
-    fn attach(&self, plan: &mut Plan, at: &str, attributes: u64) -> Result<(), IsolateError> {
-        let path = c_text(at)?;
-        match self.slot {
-            Some(slot) => plan.push(Step::BindSlot { slot, path: &path, attributes }),
-            None => plan.push(Step::Bind {
-                source: &self.path,
-                path: &path,
-                attributes,
-                device: self.device,
-                inode: self.inode,
-            }),
-        }
-        Ok(())
-    }
-}
-
-/// Opens paths of the host, and maps their owner where root's sandbox would otherwise not be let in.
-struct Sources {
-    is_root: bool,
-    outer: u32,
-    next_slot: u64,
-}
-
-impl Sources {
-    fn new(is_root: bool, outer: u32) -> Self {
-        Self { is_root, outer, next_slot: 0 }
-    }
-
-    /// What the system shows is readable by everyone as it is.
-    fn world_readable(&self, real: &Path) -> Result<Source, IsolateError> {
-        source_of(real, "a part of the system")
-    }
-
-    fn open(&mut self, plan: &mut Plan, path: &Path, role: &'static str) -> Result<Source, IsolateError> {
-        use std::os::unix::fs::MetadataExt as _;
-        let wrap = |source| IsolateError::Source { role, path: path.to_owned(), source };
-        let real = std::fs::canonicalize(path).map_err(wrap)?;
-        let mut source = source_of(&real, role)?;
-        let metadata = std::fs::metadata(&real).map_err(wrap)?;
-        if !metadata.is_dir() && !metadata.is_file() {
-            return Err(wrap(std::io::Error::other("it is neither a file nor a folder")));
-        }
-        let change = IdChange { user: metadata.uid(), group: metadata.gid() };
-        let readable_file = metadata.is_file() && metadata.mode() & 0o004 != 0;
-        if self.is_root {
-            // With the host's rights: the sandbox's own id may not enter the folders above it.
-            let slot = self.next_slot;
-            if slot >= MAX_SLOTS as u64 {
-                return Err(wrap(std::io::Error::other(format!(
-                    "more than {MAX_SLOTS} inputs, put some into one folder"
-                ))));
-            }
-            self.next_slot += 1;
-            plan.push(match readable_file || change.user == self.outer {
-                true => Step::Mount { source: &source.path, slot },
-                false => {
-                    Step::IdMount { source: &source.path, slot, user: change.user.into(), group: change.group.into() }
-                }
-            });
-            source.slot = Some(slot);
-        }
-        Ok(source)
-    }
-}
-
-fn source_of(real: &Path, role: &'static str) -> Result<Source, IsolateError> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata =
-        std::fs::metadata(real).map_err(|source| IsolateError::Source { role, path: real.to_owned(), source })?;
-    Ok(Source {
-        path: c_os(real.as_os_str())?,
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        is_dir: metadata.is_dir(),
-        slot: None,
-    })
 }
 
 /// Strings, each with its NUL.

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::error::IsolateError;
-use crate::sandbox::{Live, Parts, PlanNames};
+use crate::sandbox::{Live, Parts, Writable};
 use crate::streams::{Carried, Streams};
 use crate::usage::Usage;
 use crate::watch;
@@ -65,8 +65,8 @@ pub enum Cause {
 #[derive(Debug)]
 pub struct Running {
     parts: Parts,
+    writable: Writable,
     streams: Streams,
-    plan_names: PlanNames,
     started: Instant,
 }
 
@@ -74,6 +74,7 @@ pub struct Running {
 #[derive(Debug)]
 pub struct Ended {
     parts: Parts,
+    writable: Writable,
     /// How the workload's process ended.
     pub exit: Exit,
     /// Why.
@@ -86,8 +87,8 @@ pub struct Ended {
 }
 
 impl Running {
-    pub(crate) fn new(parts: Parts, streams: Streams, plan_names: PlanNames) -> Self {
-        Self { parts, streams, plan_names, started: Instant::now() }
+    pub(crate) fn new(parts: Parts, writable: Writable, streams: Streams) -> Self {
+        Self { parts, writable, streams, started: Instant::now() }
     }
 
     /// Carries the streams until the workload has ended, and kills what is left of the sandbox.
@@ -95,7 +96,7 @@ impl Running {
     /// # Errors
     /// When the host's own calls fail; the sandbox is killed then.
     pub fn wait(self, io: &mut Io<'_>) -> Result<Ended, IsolateError> {
-        let Self { parts, streams, plan_names, started } = self;
+        let Self { parts, writable, streams, started } = self;
         let deadline = started + parts.limits.wall();
         let memory_limit = parts.limits.memory().bytes();
         let (stdout, stderr, follower) = match streams {
@@ -132,7 +133,7 @@ impl Running {
             if ready.cancel {
                 ended = Some((Exit::Signal(9), Cause::Cancelled));
             } else if ready.control {
-                ended = Some(hear(&parts, &plan_names)?);
+                ended = Some(hear(&parts)?);
             } else if parts.memory_watched {
                 let resident = watch::resident_bytes(parts.live.pid);
                 watched_peak = watched_peak.max(resident);
@@ -152,9 +153,9 @@ impl Running {
         if cause == Cause::Itself && exit != Exit::Code(0) && group.is_some_and(|group| group.memory_was_exhausted()) {
             cause = Cause::MemoryLimit;
         }
-        let usage = Usage::of(&parts, started.elapsed(), (watched_peak > 0).then_some(watched_peak));
+        let usage = Usage::of(&parts, &writable, started.elapsed(), (watched_peak > 0).then_some(watched_peak));
         let [stdout_bytes, stderr_bytes] = carried.map(|stream| stream.bytes);
-        Ok(Ended { exit, cause, stdout_bytes, stderr_bytes, usage, parts })
+        Ok(Ended { exit, cause, stdout_bytes, stderr_bytes, usage, parts, writable })
     }
 }
 
@@ -190,7 +191,7 @@ fn wait_for(
     })
 }
 
-fn hear(parts: &Parts, plan_names: &PlanNames) -> Result<(Exit, Cause), IsolateError> {
+fn hear(parts: &Parts) -> Result<(Exit, Cause), IsolateError> {
     match parts.live.control.receive() {
         Ok(received) => match received.message {
             Message::Ended { status } => Ok((exit_of(status), Cause::Itself)),
@@ -198,7 +199,7 @@ fn hear(parts: &Parts, plan_names: &PlanNames) -> Result<(Exit, Cause), IsolateE
                 Exit::Code(if errno == 2 { 127 } else { 126 }),
                 Cause::NotExecuted(i32::try_from(errno).unwrap_or(0)),
             )),
-            message => Err(plan_names.error(message)),
+            message => Err(parts.names.error(message)),
         },
         // The first process died without a word: killed, by the kernel for want of memory or from outside.
         Err(_) => Ok((Exit::Signal(9), Cause::Itself)),
@@ -222,7 +223,7 @@ fn exit_of(status: i64) -> Exit {
 impl Ended {
     /// The output folder. Every process that could change it is dead.
     pub fn outputs(&self) -> BorrowedFd<'_> {
-        self.parts.outputs.as_fd()
+        self.writable.outputs.as_fd()
     }
 
     /// The limits, how they were enforced, and how much was used.
@@ -235,13 +236,13 @@ impl Ended {
     /// # Errors
     /// When a control group stays; the next start removes it.
     pub fn destroy(self) -> Result<Vec<Destroyed>, IsolateError> {
-        let Parts { group, outputs, scratch, outer, .. } = self.parts;
+        let Parts { group, outer, .. } = self.parts;
         let mut destroyed = vec![
             Destroyed { what: "processes".into(), how: "killed with the process namespace and reaped".into() },
             Destroyed { what: "mounts".into(), how: "gone with the mount namespace".into() },
             Destroyed { what: "scratch".into(), how: "memory freed, not key-wiped".into() },
         ];
-        drop((outputs, scratch));
+        drop(self.writable);
         destroyed.push(Destroyed { what: "output".into(), how: "memory freed, not key-wiped".into() });
         if let Some(group) = group {
             group.remove().map_err(|source| IsolateError::Host { what: "removing the control group", source })?;

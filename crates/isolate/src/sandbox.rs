@@ -14,8 +14,10 @@ use crate::control::{Control, Received};
 use crate::error::IsolateError;
 use crate::host::Host;
 use crate::ids::OuterId;
-use crate::plan::Plan;
+use crate::mounts::Mounts;
+use crate::plan::{Along, Claim, Plan};
 use crate::run::Running;
+use crate::shell::{Claimed, Shell};
 use crate::streams::{self, Streams};
 
 /// What is to be contained.
@@ -48,13 +50,19 @@ pub struct Spec {
 
 impl Spec {
     pub(crate) fn omits(&self, wall: Wall) -> bool {
-        self.omitted.0.contains(&wall)
+        self.omitted.holds(wall)
     }
 }
 
 /// Walls that are left out on purpose.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Omitted(Vec<Wall>);
+
+impl Omitted {
+    pub(crate) fn holds(&self, wall: Wall) -> bool {
+        self.0.contains(&wall)
+    }
+}
 
 #[cfg(feature = "danger")]
 impl Omitted {
@@ -108,23 +116,36 @@ pub enum ModelMount {
 #[derive(Debug)]
 pub struct Sandbox;
 
-/// A sandbox whose file system stands; it waits for the host's word.
+/// A sandbox that is being built.
 #[derive(Debug)]
 pub struct Building {
     parts: Parts,
+    outputs: Option<OwnedFd>,
+    scratch: Option<OwnedFd>,
+    /// Whether it waits for the host's word, because there is a model to be filled.
+    is_waiting: bool,
     model_sink: Option<File>,
-    streams: Streams,
-    trials: crate::preflight::Preflight,
-    plan_names: PlanNames,
+    /// The streams, where they are pipes.
+    pipes: Option<Streams>,
+    /// Both ends of the terminal, as they come.
+    terminal: Vec<OwnedFd>,
+    claim: Claim,
 }
 
 /// A sandbox whose walls have been seen to stand.
 #[derive(Debug)]
 pub struct Prepared {
     parts: Parts,
+    writable: Writable,
     streams: Streams,
     observations: Vec<Observation>,
-    plan_names: PlanNames,
+}
+
+/// What the workload can write to, by descriptor.
+#[derive(Debug)]
+pub(crate) struct Writable {
+    pub(crate) outputs: OwnedFd,
+    pub(crate) scratch: OwnedFd,
 }
 
 /// The living part of a sandbox. Dropping it kills the sandbox.
@@ -142,17 +163,19 @@ pub(crate) struct Live {
 pub(crate) struct Parts {
     pub(crate) live: Live,
     pub(crate) group: Option<Group>,
-    pub(crate) outputs: OwnedFd,
-    pub(crate) scratch: OwnedFd,
     pub(crate) outer: Option<OuterId>,
     pub(crate) host: Host,
     pub(crate) limits: hotcell_policy::Limits,
     pub(crate) memory_watched: bool,
+    pub(crate) names: StepNames,
 }
 
-/// Names of the plan's steps, for errors.
+/// Names of all steps, for errors: the shell's plan and the claim's.
 #[derive(Debug)]
-pub(crate) struct PlanNames(Plan);
+pub(crate) struct StepNames {
+    shell: Plan,
+    claim: Plan,
+}
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -160,17 +183,21 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-impl PlanNames {
+impl StepNames {
     pub(crate) fn error(&self, message: Message) -> IsolateError {
         match message {
-            Message::Failed { step, errno } => step_error(self.0.step_name(step), errno),
+            Message::Failed { step, errno } => {
+                let name = self.shell.step_name(step);
+                step_error(name.or_else(|| self.claim.step_name(step - self.shell.count())), errno)
+            }
             _ => IsolateError::Launcher { what: "spoke out of turn" },
         }
     }
 }
 
-fn step_error(step: String, errno: i64) -> IsolateError {
+pub(crate) fn step_error(step: Option<String>, errno: i64) -> IsolateError {
     let errno = hotcell_sys::Errno(i32::try_from(errno).unwrap_or(0));
+    let step = step.unwrap_or_else(|| "an unknown step".to_owned());
     if step.starts_with("Namespaces") || step.starts_with("IdMount") && errno == hotcell_sys::Errno::EPERM {
         return IsolateError::HostLacks {
             wall: Wall::UserNamespace,
@@ -182,73 +209,69 @@ fn step_error(step: String, errno: i64) -> IsolateError {
 }
 
 impl Sandbox {
-    /// Builds the sandbox up to the host's word.
+    /// Builds the sandbox: of this shell, or of one of its own where there is none that fits.
+    ///
+    /// It comes back while the sandbox still builds itself; with a model to be opened, when it waits for it.
     ///
     /// # Errors
     /// [`IsolateError`]; nothing of the sandbox is left then.
     ///
     /// # Requires
     /// User namespaces; as root also mounts with mapped ids for inputs that not everyone may read.
-    pub fn build(grant: &GrantUse, spec: Spec) -> Result<Building, IsolateError> {
+    pub fn build(grant: &GrantUse, mut spec: Spec, shell: Option<Shell>) -> Result<Building, IsolateError> {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
+        let view = grant.profile().system_view();
+        let shell = match shell.filter(|shell| shell.fits(view, &spec.omitted)) {
+            Some(shell) => shell,
+            None => Shell::with(view, &spec.omitted, &spec.state, spec.seed)?,
+        };
         let limits = grant.profile().limits().clone();
-        let outer = take_id(&host, &spec)?;
-        let outer_ids = outer.as_ref().map_or(host.ids, |outer| (outer.id(), outer.id()));
+        let outer = shell.outer().unwrap_or(host.ids.0);
+        let mounts = Mounts::open(&spec, grant.profile(), &host, outer)?;
         let group = make_group(grant, &spec, &host)?;
-        let v2 = open_v2(group.as_ref())?;
+        let wrap = |source| IsolateError::Host { what: "opening the control group", source };
         let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
-        let plan = Plan::make(grant, &spec, &host, outer_ids, v2.is_some(), &joined)?;
+        let joined: Vec<File> =
+            joined.iter().map(|path| File::options().write(true).open(path)).collect::<Result<_, _>>().map_err(wrap)?;
+        let v2 = group.as_ref().and_then(Group::v2_folder).map(File::open).transpose().map_err(wrap)?;
 
-        let theirs;
-        let pipes;
-        match spec.terminal {
-            true => (pipes, theirs) = (None, streams::nothing()?),
+        let (pipes, theirs) = match spec.terminal {
+            true => (None, streams::nothing()?),
             false => {
-                let (ours, ends) = streams::pipes(spec.stdin)?;
-                (pipes, theirs) = (Some(ours), ends);
+                let (ours, theirs) = streams::pipes(spec.stdin.take())?;
+                (Some(ours), theirs)
             }
-        }
-        let control = Control::start(&plan.bytes, theirs.each_ref().map(AsFd::as_fd), v2.as_ref().map(AsFd::as_fd))?;
-        drop(theirs);
-        let names = PlanNames(plan);
-        let mut born = None;
-        let mut outputs = None;
-        let mut scratch = None;
-        let mut model_sink = None;
-        let mut terminal = Vec::new();
-        loop {
-            let Received { message, fd, .. } = control.receive()?;
-            match (message, fd) {
-                (Message::Born { pid }, Some(fd)) => {
-                    let pid = i32::try_from(pid).unwrap_or(0);
-                    born = Some((pid, fd));
-                }
-                (Message::Handed { step }, Some(fd)) if Some(step) == names.0.output_step => outputs = Some(fd),
-                (Message::Handed { step }, Some(fd)) if Some(step) == names.0.scratch_step => scratch = Some(fd),
-                (Message::Handed { step }, Some(fd)) if Some(step) == names.0.model_step => {
-                    model_sink = Some(File::from(fd))
-                }
-                (Message::Handed { step }, Some(fd)) if Some(step) == names.0.terminal_step => terminal.push(fd),
-                (Message::Waiting, _) => break,
-                (message, _) => return Err(names.error(message)),
-            }
-        }
-        let mut terminal = terminal.into_iter();
-        let streams = match (pipes, terminal.next(), terminal.next()) {
-            (Some(pipes), None, _) => Some(pipes),
-            (None, Some(controller), Some(follower)) => Some(Streams::Terminal { controller, follower }),
-            _ => None,
         };
-        let (Some((pid, pidfd)), Some(outputs), Some(scratch), Some(streams)) = (born, outputs, scratch, streams)
-        else {
-            return Err(IsolateError::Launcher { what: "left out a descriptor" });
+        // In the order of their places: the streams, the mounts, the groups.
+        let mut along: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
+        along.extend(mounts.trees());
+        let first_group = along.len() as u64 + 1;
+        along.extend(joined.iter().map(AsFd::as_fd));
+        along.extend(v2.as_ref().map(AsFd::as_fd));
+        let places = Along {
+            mounts: &mounts,
+            joined: first_group..first_group + joined.len() as u64,
+            cgroup: v2.is_some().then_some(first_group + joined.len() as u64),
         };
+        let mut claim = Plan::claim(grant, &spec, &host, &places, shell.steps())?;
+        let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along)?;
         let memory_watched = !host.cgroups.has_memory();
-        let live = Live { control, pidfd, pid };
-        let parts = Parts { live, group, outputs, scratch, outer, host, limits, memory_watched };
-        let trials = names.0.preflight.clone();
-        Ok(Building { parts, model_sink, streams, trials, plan_names: names })
+        let names = StepNames { shell: plan, claim: std::mem::take(&mut claim.plan) };
+        let parts = Parts { live, group, outer, host, limits, memory_watched, names };
+        let is_waiting = claim.model_step.is_some();
+        let mut building = Building {
+            parts,
+            outputs: None,
+            scratch: None,
+            is_waiting,
+            model_sink: None,
+            pipes,
+            terminal: Vec::new(),
+            claim,
+        };
+        while is_waiting && !matches!(building.hear()?.message, Message::Waiting) {}
+        Ok(building)
     }
 }
 
@@ -277,11 +300,26 @@ impl Building {
     /// As [`lock`](Self::lock).
     pub fn lock_while(mut self, grant: &GrantUse, meanwhile: impl FnOnce()) -> Result<Prepared, IsolateError> {
         drop(self.model_sink.take());
-        self.parts.live.control.go()?;
+        if self.is_waiting {
+            self.parts.live.control.go()?;
+        }
         meanwhile();
-        let received = self.parts.live.control.receive()?;
-        let Message::Observed { .. } = received.message else { return Err(self.plan_names.error(received.message)) };
-        let mut observations = self.trials.judge(&received.answers, &self.parts.host);
+        let answers = loop {
+            let received = self.hear()?;
+            if let Message::Observed { .. } = received.message {
+                break received.answers;
+            }
+        };
+        let mut terminal = std::mem::take(&mut self.terminal).into_iter();
+        let streams = match (self.pipes.take(), terminal.next(), terminal.next()) {
+            (Some(pipes), None, _) => Some(pipes),
+            (None, Some(controller), Some(follower)) => Some(Streams::Terminal { controller, follower }),
+            _ => None,
+        };
+        let (Some(outputs), Some(scratch), Some(streams)) = (self.outputs.take(), self.scratch.take(), streams) else {
+            return Err(IsolateError::Launcher { what: "left out a descriptor" });
+        };
+        let mut observations = self.claim.preflight.judge(&answers, &self.parts.host);
         observations.extend(self.parts.observe_groups());
         observations.push(Observation {
             wall: Wall::WallLimit,
@@ -296,8 +334,23 @@ impl Building {
         if !down.is_empty() {
             return Err(IsolateError::WallsDown { observations: down });
         }
-        let Self { parts, streams, plan_names, .. } = self;
-        Ok(Prepared { parts, streams, observations, plan_names })
+        Ok(Prepared { parts: self.parts, writable: Writable { outputs, scratch }, streams, observations })
+    }
+
+    /// The next message of the sandbox that builds itself; descriptors that come along are kept.
+    fn hear(&mut self) -> Result<Received, IsolateError> {
+        let mut received = self.parts.live.control.receive()?;
+        match received.message {
+            Message::Handed { step } if step == self.claim.output_step => self.outputs = received.fd.take(),
+            Message::Handed { step } if step == self.claim.scratch_step => self.scratch = received.fd.take(),
+            Message::Handed { step } if Some(step) == self.claim.terminal_step => self.terminal.extend(received.fd.take()),
+            Message::Handed { step } if Some(step) == self.claim.model_step => {
+                self.model_sink = received.fd.take().map(File::from);
+            }
+            Message::Waiting | Message::Observed { .. } => {}
+            message => return Err(self.parts.names.error(message)),
+        }
+        Ok(received)
     }
 }
 
@@ -321,7 +374,7 @@ impl Prepared {
     /// When the sandbox is gone in the meantime.
     pub fn start(self) -> Result<Running, IsolateError> {
         self.parts.live.control.go()?;
-        Ok(Running::new(self.parts, self.streams, self.plan_names))
+        Ok(Running::new(self.parts, self.writable, self.streams))
     }
 }
 
@@ -355,7 +408,8 @@ impl Parts {
                 add(Wall::MemoryLimit, "memory limit of the control group", limit, group.memory_limit());
             }
             if self.host.cgroups.has_pids() {
-                add(Wall::PidsLimit, "process limit of the control group", self.limits.pids() + 1, group.pids_limit());
+                let limit = pids_of_group(self.limits.pids(), &self.host);
+                add(Wall::PidsLimit, "process limit of the control group", limit, group.pids_limit());
             }
         }
         observations
@@ -385,17 +439,6 @@ fn refuse_missing(grant: &GrantUse, host: &Host) -> Result<(), IsolateError> {
     Ok(())
 }
 
-fn take_id(host: &Host, spec: &Spec) -> Result<Option<OuterId>, IsolateError> {
-    if !host.is_root {
-        return Ok(None);
-    }
-    let folder = spec.state.join("ids");
-    let wrap = |source| IsolateError::Host { what: "taking a user id for the sandbox", source };
-    std::fs::create_dir_all(&folder).map_err(wrap)?;
-    let [a, b, c, d, ..] = spec.seed;
-    OuterId::take(&folder, u32::from_le_bytes([a, b, c, d])).map(Some).map_err(wrap)
-}
-
 fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group>, IsolateError> {
     let limits = grant.profile().limits();
     if !host.cgroups.has_memory() && !host.cgroups.has_pids() {
@@ -404,7 +447,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
     let cpu = limits.cpu_millis();
     let wanted = GroupLimits {
         memory_bytes: limits.memory().bytes(),
-        pids: limits.pids() + 1,
+        pids: pids_of_group(limits.pids(), host),
         // More than the host has needs no quota.
         cpu_millis: (cpu < host.processors * 1000).then_some(cpu),
     };
@@ -412,8 +455,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
     group.map(Some).map_err(|source| IsolateError::Host { what: "making a control group", source })
 }
 
-fn open_v2(group: Option<&Group>) -> Result<Option<OwnedFd>, IsolateError> {
-    let Some(folder) = group.and_then(Group::v2_folder) else { return Ok(None) };
-    let file = File::open(folder).map_err(|source| IsolateError::Host { what: "opening the control group", source })?;
-    Ok(Some(file.into()))
+/// In version 1 the first process of the sandbox is a member of the group too.
+pub(crate) fn pids_of_group(pids: u64, host: &Host) -> u64 {
+    if host.cgroups.v2.is_some() { pids } else { pids + 1 }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hotcell_types::{ByteSize, Enforcement, LimitRecord, Wall};
 
 use crate::run::Cause;
-use crate::sandbox::Parts;
+use crate::sandbox::{Parts, Writable, pids_of_group};
 
 /// What was used, as far as somebody counted it.
 #[derive(Debug)]
@@ -22,16 +22,17 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// Reads the counters of a sandbox in which every process is dead.
-    pub(crate) fn of(parts: &Parts, elapsed: Duration, watched_memory: Option<u64>) -> Self {
+    pub(crate) fn of(parts: &Parts, writable: &Writable, elapsed: Duration, watched_memory: Option<u64>) -> Self {
         let group = parts.group.as_ref();
+        // Where the group holds the first process of the sandbox too, that is not the workload's.
+        let others = pids_of_group(0, &parts.host);
         Self {
             elapsed,
             memory_peak: group.and_then(|group| group.memory_peak()).or(watched_memory),
-            // The first process of the sandbox is not the workload's.
-            pids_peak: group.and_then(|group| group.pids_peak()).map(|count| count.saturating_sub(1)),
+            pids_peak: group.and_then(|group| group.pids_peak()).map(|count| count.saturating_sub(others)),
             pids_refused: group.map_or(0, |group| group.pids_refused()),
             cpu: group.and_then(|group| group.cpu_time()),
-            scratch: used_bytes(&parts.scratch),
+            scratch: used_bytes(&writable.scratch),
         }
     }
 

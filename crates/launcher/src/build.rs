@@ -7,146 +7,149 @@ use hotcell_sys::{Errno, Fd, Result, file, limit, mount, socket, terminal};
 
 use crate::enter::Context;
 use crate::message::Message;
-use crate::plan::MAX_SLOTS;
 use crate::plan::Step;
 
 /// Most terminals in one sandbox: enough for a shell with a multiplexer.
 const MAX_TERMINALS: &CStr = c"64";
 
-/// What has been built so far.
-pub(crate) struct Builder {
-    slots: [Fd; MAX_SLOTS],
+/// A mount of `source`, unattached, on which one owner appears as another. Outside, as root.
+pub(crate) fn id_mount(source: &CStr, user: (u64, u64), group: (u64, u64)) -> Result<Fd> {
+    let tree = mount::clone_tree(source)?;
+    let namespace = id_namespace(user, group)?;
+    mount::set_attributes(tree, mount::Reach::Tree, mount::ATTR_IDMAP, Some(namespace))?;
+    file::close(namespace);
+    Ok(tree)
 }
 
-impl Builder {
-    pub(crate) fn new() -> Self {
-        Self { slots: [Fd(-1); MAX_SLOTS] }
-    }
-
-    /// Clones the mount at `source`, unattached, with one owner shown as another. Outside, as root.
-    pub(crate) fn prepare_id_mount(
-        &mut self,
-        source: &CStr,
-        slot: u64,
-        user: (u64, u64),
-        group: (u64, u64),
-    ) -> Result<()> {
-        let tree = mount::clone_tree(source)?;
-        let namespace = id_namespace(user, group)?;
-        mount::set_attributes(tree, mount::Reach::Tree, mount::ATTR_IDMAP, Some(namespace))?;
-        file::close(namespace);
-        self.keep(slot, tree)
-    }
-
-    /// Opens a mount of `source` as it is, with the host's rights.
-    pub(crate) fn prepare_mount(&mut self, source: &CStr, slot: u64) -> Result<()> {
-        let tree = mount::clone_tree(source)?;
-        self.keep(slot, tree)
-    }
-
-    fn keep(&mut self, slot: u64, tree: Fd) -> Result<()> {
-        *usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)).ok_or(Errno::EINVAL)? = tree;
-        Ok(())
-    }
-
-    /// One step of building, inside.
-    pub(crate) fn build(&mut self, context: &Context<'_>, step: Step<'_>) -> Result<()> {
-        match step {
-            Step::Root { size, inodes } => {
-                mount::make_all_private()?;
-                let root = tmpfs(size, inodes, c"0755", mount::ATTR_NOSUID | mount::ATTR_NODEV)?;
-                // Over the old root, whose paths still lead below it until the pivot.
-                mount::attach(root, c"/")?;
-                file::change_dir_to(root)
-            }
-            Step::Dir { path, mode } => file::make_dir_at(Fd::CWD, path, mode as u32),
-            Step::Link { target, path } => file::symlink_at(target, Fd::CWD, path),
-            Step::File { path, mode, content } => {
-                let fd = make_file(path, mode as u32)?;
-                file::write_all(fd, content)?;
-                file::close(fd);
-                Ok(())
-            }
-            Step::Tmpfs { path, size, inodes, attributes } => {
-                mount::attach(tmpfs(size, inodes, c"1777", attributes)?, path)
-            }
-            Step::Bind { source, path, attributes, device, inode } => {
-                let tree = mount::clone_tree(source)?;
-                if device != 0 && file::identity(tree)? != (device, inode) {
-                    return Err(Errno::ESTALE);
-                }
-                attach(tree, path, attributes)
-            }
-            Step::BindSlot { slot, path, attributes } => {
-                let tree = usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot)).ok_or(Errno::EINVAL)?;
-                attach(*tree, path, attributes)
-            }
-            Step::Proc { path } => {
-                let fs = mount::fs_open(c"proc")?;
-                mount::fs_set(fs, c"hidepid", c"invisible")?;
-                mount::fs_set(fs, c"subset", c"pid")?;
-                mount::fs_create(fs)?;
-                let flags = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
-                mount::attach(mount::fs_mount(fs, flags)?, path)
-            }
-            Step::Hand { path, create } => {
-                let fd = if create != 0 {
-                    make_file(path, 0o444)?
-                } else {
-                    file::open_at(Fd::CWD, path, file::O_DIRECTORY | file::O_NOFOLLOW | file::O_CLOEXEC, 0)?
-                };
-                context.say(Message::Handed { step: context.step_number() }, &[fd]);
-                file::close(fd);
-                Ok(())
-            }
-            Step::Restrict { path, attributes } => {
-                let fd = file::open_at(Fd::CWD, path, file::O_PATH | file::O_CLOEXEC, 0)?;
-                mount::set_attributes(fd, mount::Reach::One, attributes, None)?;
-                file::close(fd);
-                Ok(())
-            }
-            Step::Pivot {} => mount::pivot_to_working_dir(),
-            Step::HostName { name } => process::set_host_name(name),
-            Step::Limit { resource, value } => {
-                // Lowered, never raised.
-                let hard = limit::hard(resource as u32)?;
-                limit::set(resource as u32, value.min(hard))
-            }
-            Step::Affinity { mask } => {
-                let mut words = [0u64; 16];
-                for (word, bytes) in words.iter_mut().zip(mask.chunks_exact(8)) {
-                    *word = u64::from_le_bytes(bytes.try_into().map_err(|_| Errno::EINVAL)?);
-                }
-                process::set_affinity(&words)
-            }
-            Step::Keyring {} => match process::new_session_keyring() {
-                // A kernel without keyrings has none to share.
-                Err(Errno::ENOSYS) => Ok(()),
-                other => other,
-            },
-            Step::CgroupNamespace {} => process::unshare(process::CLONE_NEWCGROUP),
-            Step::Loopback {} => socket::raise_loopback(),
-            Step::Terminals { path } => {
-                let fs = mount::fs_open(c"devpts")?;
-                mount::fs_set(fs, c"mode", c"0600")?;
-                mount::fs_set(fs, c"ptmxmode", c"0666")?;
-                mount::fs_set(fs, c"max", MAX_TERMINALS)?;
-                mount::fs_create(fs)?;
-                mount::attach(mount::fs_mount(fs, mount::ATTR_NOSUID | mount::ATTR_NOEXEC)?, path)
-            }
-            Step::Terminal { multiplexer, terminal } => {
-                let step = context.step_number();
-                let controller = terminal::open_controller(multiplexer)?;
-                let flags = file::O_RDWR | terminal::O_NOCTTY | file::O_CLOEXEC;
-                let follower = file::open_at(Fd::CWD, terminal, flags, 0)?;
-                for fd in [controller, follower] {
-                    context.say(Message::Handed { step }, &[fd]);
-                    file::close(fd);
-                }
-                Ok(())
-            }
-            _ => Err(Errno::EINVAL),
+/// One step of building, inside.
+pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
+    match step {
+        Step::Root { size, inodes } => {
+            mount::make_all_private()?;
+            let root = tmpfs(size, inodes, c"0755", mount::ATTR_NOSUID | mount::ATTR_NODEV)?;
+            // Over the old root, whose paths still lead below it until the pivot.
+            mount::attach(root, c"/")?;
+            file::change_dir_to(root)
         }
+        Step::Dir { path, mode } => file::make_dir_at(Fd::CWD, path, mode as u32),
+        Step::Link { target, path } => file::symlink_at(target, Fd::CWD, path),
+        Step::File { path, mode, content } => {
+            let fd = make_file(path, mode as u32)?;
+            file::write_all(fd, content)?;
+            file::close(fd);
+            Ok(())
+        }
+        Step::Tmpfs { path, size, inodes, attributes } => {
+            mount::attach(tmpfs(size, inodes, c"1777", attributes)?, path)
+        }
+        Step::Bind { source, path, attributes, device, inode } => {
+            let tree = mount::clone_tree(source)?;
+            if device != 0 && file::identity(tree)? != (device, inode) {
+                return Err(Errno::ESTALE);
+            }
+            attach(tree, path, attributes)
+        }
+        Step::Attach { place, path, attributes } => attach(context.descriptor(place)?, path, attributes),
+        Step::Show { source, path, attributes } => show(source, path, attributes),
+        Step::Proc { path } => {
+            let fs = mount::fs_open(c"proc")?;
+            mount::fs_set(fs, c"hidepid", c"invisible")?;
+            mount::fs_set(fs, c"subset", c"pid")?;
+            mount::fs_create(fs)?;
+            let flags = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
+            mount::attach(mount::fs_mount(fs, flags)?, path)
+        }
+        Step::Hand { path, create } => {
+            let fd = if create != 0 {
+                make_file(path, 0o444)?
+            } else {
+                file::open_at(Fd::CWD, path, file::O_DIRECTORY | file::O_NOFOLLOW | file::O_CLOEXEC, 0)?
+            };
+            context.say(Message::Handed { step: context.step_number() }, &[fd]);
+            file::close(fd);
+            Ok(())
+        }
+        Step::Restrict { path, attributes } => {
+            let fd = file::open_at(Fd::CWD, path, file::O_PATH | file::O_CLOEXEC, 0)?;
+            mount::set_attributes(fd, mount::Reach::One, attributes, None)?;
+            file::close(fd);
+            Ok(())
+        }
+        Step::Pivot {} => mount::pivot_to_working_dir(),
+        Step::HostName { name } => process::set_host_name(name),
+        Step::Limit { resource, value } => {
+            // Lowered, never raised.
+            let hard = limit::hard(resource as u32)?;
+            limit::set(resource as u32, value.min(hard))
+        }
+        Step::Affinity { mask } => {
+            let mut words = [0u64; 16];
+            for (word, bytes) in words.iter_mut().zip(mask.chunks_exact(8)) {
+                *word = u64::from_le_bytes(bytes.try_into().map_err(|_| Errno::EINVAL)?);
+            }
+            process::set_affinity(&words)
+        }
+        Step::Keyring {} => match process::new_session_keyring() {
+            // A kernel without keyrings has none to share.
+            Err(Errno::ENOSYS) => Ok(()),
+            other => other,
+        },
+        Step::Join { place } => file::write_all(context.descriptor(place)?, b"0"),
+        Step::DropBoundingSet {} => process::drop_bounding_set(),
+        Step::Loopback {} => socket::raise_loopback(),
+        Step::Terminals { path } => {
+            let fs = mount::fs_open(c"devpts")?;
+            mount::fs_set(fs, c"mode", c"0600")?;
+            mount::fs_set(fs, c"ptmxmode", c"0666")?;
+            mount::fs_set(fs, c"max", MAX_TERMINALS)?;
+            mount::fs_create(fs)?;
+            mount::attach(mount::fs_mount(fs, mount::ATTR_NOSUID | mount::ATTR_NOEXEC)?, path)
+        }
+        Step::Terminal { multiplexer, terminal } => {
+            let step = context.step_number();
+            let controller = terminal::open_controller(multiplexer)?;
+            let flags = file::O_RDWR | terminal::O_NOCTTY | file::O_CLOEXEC;
+            let follower = file::open_at(Fd::CWD, terminal, flags, 0)?;
+            for fd in [controller, follower] {
+                context.say(Message::Handed { step }, &[fd]);
+                file::close(fd);
+            }
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Shows a part of the host's system as the host has it, or nothing where it has none.
+fn show(source: &CStr, path: &CStr, attributes: u64) -> Result<()> {
+    let is_at_root = !path.to_bytes().contains(&b'/');
+    let mut target = [0u8; 256];
+    if is_at_root && let Ok(target) = file::read_link(source, &mut target) {
+        // /bin and its like, where they are links into /usr.
+        let mut text = Text::new();
+        text.push(target);
+        return file::symlink_at(text.as_c_str()?, Fd::CWD, path);
+    }
+    let tree = match mount::clone_tree(source) {
+        Err(Errno::ENOENT | Errno::EACCES) => return Ok(()),
+        other => other?,
+    };
+    for (end, _) in path.to_bytes().iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+        let mut parent = Text::new();
+        parent.push(&path.to_bytes()[..end]);
+        make_dir_if_missing(parent.as_c_str()?)?;
+    }
+    match file::kind(tree)? {
+        file::Kind::Folder => make_dir_if_missing(path)?,
+        _ => file::close(make_file(path, 0o444)?),
+    }
+    attach(tree, path, attributes)
+}
+
+fn make_dir_if_missing(path: &CStr) -> Result<()> {
+    match file::make_dir_at(Fd::CWD, path, 0o755) {
+        Err(Errno::EEXIST) => Ok(()),
+        other => other,
     }
 }
 
@@ -235,13 +238,13 @@ fn id_namespace(user: (u64, u64), group: (u64, u64)) -> Result<Fd> {
 
 /// A short text without allocation.
 struct Text {
-    buffer: [u8; 96],
+    buffer: [u8; 264],
     length: usize,
 }
 
 impl Text {
     fn new() -> Self {
-        Self { buffer: [0; 96], length: 0 }
+        Self { buffer: [0; 264], length: 0 }
     }
 
     /// Appends; what does not fit is left out, and the path that comes of it does not exist.

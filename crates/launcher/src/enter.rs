@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char};
 use hotcell_sys::process::{self, Forked};
 use hotcell_sys::{Errno, Fd, Result, file, socket, terminal};
 
-use crate::build::Builder;
+use crate::build::{build, id_mount};
 use crate::lock::Lock;
 use crate::message::{GO, Message};
 use crate::plan::{self, INNER_ID, Step, Steps};
@@ -37,19 +37,24 @@ pub(crate) struct Context<'a> {
 /// The program: standard input is the control socket.
 pub fn main() -> ! {
     let mut fds = [Fd(-1); socket::MAX_FDS];
-    let mut length = [0u8; 8];
-    let Ok((8, fd_count)) = socket::receive(CONTROL, &mut length, &mut fds) else { process::exit(125) };
-    let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
-    if fd_count == 0 || length > MAX_PLAN_BYTES {
-        process::exit(125);
-    }
-    let Ok(bytes) = file::map_for_ever(fds[0], length) else { process::exit(125) };
-    let Some(steps) = plan::read(bytes) else { process::exit(125) };
+    let Ok((steps, fd_count)) = receive_plan(CONTROL, &mut fds) else { process::exit(125) };
     let mut context = Context { fds, fd_count, steps, number: 0, control: CONTROL };
     match outside(&mut context) {
         Ok(()) => process::exit(0),
         Err(error) => context.fail(error),
     }
+}
+
+/// A plan: its length as a message, its bytes in the first of the descriptors that come along.
+fn receive_plan<'a>(control: Fd, fds: &mut [Fd; socket::MAX_FDS]) -> Result<(Steps<'a>, usize)> {
+    let mut length = [0u8; 8];
+    let (8, fd_count) = socket::receive(control, &mut length, fds)? else { return Err(Errno::EPIPE) };
+    let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
+    if fd_count == 0 || length > MAX_PLAN_BYTES {
+        return Err(Errno::E2BIG);
+    }
+    let steps = plan::read(file::map_for_ever(fds[0], length)?).ok_or(Errno::EINVAL)?;
+    Ok((steps, fd_count))
 }
 
 impl<'a> Context<'a> {
@@ -79,6 +84,21 @@ impl<'a> Context<'a> {
         let _ = socket::send(self.control, &message.encode(), fds);
     }
 
+    /// The descriptor at a place among those that came with the plan.
+    pub(crate) fn descriptor(&self, place: u64) -> Result<Fd> {
+        let came = self.fds.get(..self.fd_count).unwrap_or_default();
+        usize::try_from(place).ok().and_then(|place| came.get(place)).copied().ok_or(Errno::EINVAL)
+    }
+
+    /// Waits for the rest of the plan. Its steps are numbered on.
+    fn claimed(&mut self) -> Result<()> {
+        self.fds = [Fd(-1); socket::MAX_FDS];
+        let (steps, fd_count) = receive_plan(self.control, &mut self.fds)?;
+        self.steps = steps;
+        self.fd_count = fd_count;
+        Ok(())
+    }
+
     /// Waits for the host's word.
     fn await_word(&self) -> Result<()> {
         let mut word = [0u8; 1];
@@ -89,47 +109,34 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The launcher itself: prepares what needs the host's rights, and gives birth to the first process.
+/// The launcher itself: makes mounts that need the host's rights, or gives birth to the first process.
 fn outside(context: &mut Context<'_>) -> Result<()> {
-    let mut builder = Builder::new();
     let mut ids = None;
-    loop {
-        match context.step()?.ok_or(Errno::EINVAL)? {
+    while let Some(step) = context.step()? {
+        match step {
             Step::Ids { user, group, privileged } => ids = Some((user, group, privileged != 0)),
-            Step::IdMount { source, slot, user, group } => {
+            Step::IdMount { source, user, group } => {
                 let (outer_user, outer_group, _) = ids.ok_or(Errno::EINVAL)?;
-                builder.prepare_id_mount(source, slot, (user, outer_user), (group, outer_group))?;
+                let tree = id_mount(source, (user, outer_user), (group, outer_group))?;
+                context.say(Message::Handed { step: context.step_number() }, &[tree]);
+                file::close(tree);
             }
-            Step::Mount { source, slot } => builder.prepare_mount(source, slot)?,
-            Step::Join { tasks } => {
-                let fd = file::open_at(Fd::CWD, tasks, file::O_WRONLY | file::O_CLOEXEC, 0)?;
-                file::write_all(fd, b"0")?;
-                file::close(fd);
-            }
-            Step::Namespaces { flags, into_cgroup } => {
+            Step::Namespaces { flags } => {
                 let (user, group, privileged) = ids.ok_or(Errno::EINVAL)?;
-                let cgroup = (into_cgroup != 0).then(|| context.fds[context.fd_count - 1]);
-                return give_birth(context, builder, flags, cgroup, user, group, privileged);
+                return give_birth(context, flags, user, group, privileged);
             }
             _ => return Err(Errno::EINVAL),
         }
     }
+    Ok(())
 }
 
-fn give_birth(
-    context: &mut Context<'_>,
-    builder: Builder,
-    flags: u64,
-    cgroup: Option<Fd>,
-    user: u64,
-    group: u64,
-    privileged: bool,
-) -> Result<()> {
+fn give_birth(context: &mut Context<'_>, flags: u64, user: u64, group: u64, privileged: bool) -> Result<()> {
     let has_user_namespace = flags & process::CLONE_NEWUSER != 0;
     let gate = Gate::new()?;
-    match process::fork_into(flags | process::CLONE_PARENT, cgroup)? {
+    match process::fork_into(flags | process::CLONE_PARENT, None)? {
         Forked::Child => {
-            let result = gate.wait().and_then(|()| first_process(context, builder, has_user_namespace, privileged));
+            let result = gate.wait().and_then(|()| first_process(context, has_user_namespace, privileged));
             match result {
                 Ok(never) => match never {},
                 Err(error) => context.fail(error),
@@ -148,7 +155,6 @@ fn give_birth(
 /// The first process of the sandbox: builds, forks the workload, reaps until the end.
 fn first_process(
     context: &mut Context<'_>,
-    mut builder: Builder,
     has_user_namespace: bool,
     privileged: bool,
 ) -> Result<core::convert::Infallible> {
@@ -161,18 +167,20 @@ fn first_process(
     }
     process::die_with_parent()?;
     file::set_umask(0);
-    loop {
+    let cgroup = loop {
         match context.step()?.ok_or(Errno::EINVAL)? {
+            Step::Claim {} => context.claimed()?,
             Step::Await {} => {
                 context.say(Message::Waiting, &[]);
                 context.await_word()?;
             }
-            Step::Workload {} => break,
-            step => builder.build(context, step)?,
+            Step::Workload { cgroup: 0 } => break None,
+            Step::Workload { cgroup } => break Some(context.descriptor(cgroup)?),
+            step => build(context, step)?,
         }
-    }
+    };
     let child_ends = process::child_ends()?;
-    match process::fork_into(0, None)? {
+    match process::fork_into(0, cgroup)? {
         Forked::Child => match workload(context) {
             Ok(never) => match never {},
             Err(error) => context.fail(error),
@@ -238,6 +246,7 @@ fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
             Step::Streams {} => arrange_streams(context)?,
             Step::Session { terminal } => begin_session(terminal)?,
             Step::CloseOthers {} => close_others(context.control)?,
+            Step::CgroupNamespace {} => process::unshare(process::CLONE_NEWCGROUP)?,
             Step::WorkingDir { path } => file::change_dir(path)?,
             Step::Probe { kind, text, number } => probes.try_out(kind, text, number)?,
             Step::Report {} => {

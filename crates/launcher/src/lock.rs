@@ -41,6 +41,23 @@ impl Lock {
                 file::close(parent);
                 result
             }
+            Step::LandlockAllowShown { path, folder, file: plain } => {
+                let ruleset = self.ruleset.ok_or(Errno::EINVAL)?;
+                let flags = file::O_PATH | file::O_NOFOLLOW | file::O_CLOEXEC;
+                let parent = match file::open_at(Fd::CWD, path, flags, 0) {
+                    Err(Errno::ENOENT) => return Ok(()),
+                    other => other?,
+                };
+                let result = match file::kind(parent) {
+                    Ok(file::Kind::Folder) => landlock::allow_beneath(ruleset, folder, parent),
+                    Ok(file::Kind::File) => landlock::allow_beneath(ruleset, plain, parent),
+                    // A link at the root: what it leads to is shown, and allowed, by itself.
+                    Ok(file::Kind::Other) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                file::close(parent);
+                result
+            }
             Step::LandlockEnforce {} => {
                 let ruleset = self.ruleset.take().ok_or(Errno::EINVAL)?;
                 let result = landlock::restrict(ruleset);

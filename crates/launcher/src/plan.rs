@@ -13,8 +13,8 @@ pub const VERSION: u64 = 0x686f_7463_0000_0001;
 /// Most steps in one plan; the largest real one has about 150.
 pub const MAX_STEPS: usize = 1024;
 
-/// Most mounts that are prepared outside: inputs, code, model, runner.
-pub const MAX_SLOTS: usize = 64;
+/// Most mounts that come with a plan: inputs, code, model, runner.
+pub const MAX_MOUNTS: usize = 64;
 
 /// The id that every workload has inside.
 pub const INNER_ID: u32 = 65534;
@@ -99,9 +99,7 @@ steps! {
     /// The namespaces that the first process is born into.
     Namespaces {
         /// `CLONE_NEW…` flags.
-        flags: u64,
-        /// Whether the last descriptor that came with the plan is a version 2 control group to be born into.
-        into_cgroup: u64
+        flags: u64
     } = 1,
     /// The ids outside that [`INNER_ID`] stands for.
     Ids {
@@ -112,34 +110,15 @@ steps! {
         /// Whether the launcher has the right to map them and to drop groups (it is root).
         privileged: u64
     } = 2,
-    /// Prepares a mount of `source` on which one owner appears as the sandbox's own id (needs root).
+    /// Hands the host a mount of `source` on which one owner appears as the sandbox's own id (needs root).
     IdMount {
         /// Path outside.
         source: &'a CStr,
-        /// Where to keep it.
-        slot: u64,
         /// The owner on the disk.
         user: u64,
         /// The owning group on the disk.
         group: u64
     } = 3,
-    /// Puts the launcher, and with it what it gives birth to, into a control group of version 1.
-    ///
-    /// A process that moves itself, and it alone, does not wait for the kernel; one that is moved by another does,
-    /// for 10 ms and more.
-    Join {
-        /// Path outside of the group's `tasks`.
-        tasks: &'a CStr
-    } = 4,
-
-    /// Prepares a mount of `source` as it is, where the sandbox's own id could not follow the path to it.
-    Mount {
-        /// Path outside.
-        source: &'a CStr,
-        /// Where to keep it.
-        slot: u64
-    } = 5,
-
     // The first process of the sandbox, in order.
 
     /// A new root file system in memory; what follows is relative to it.
@@ -196,15 +175,24 @@ steps! {
         /// Inode that it must be.
         inode: u64
     } = 15,
-    /// A mount that was prepared by [`Step::IdMount`] or [`Step::Mount`].
-    BindSlot {
-        /// Which.
-        slot: u64,
+    /// A mount that came with the plan.
+    Attach {
+        /// Place of its descriptor among those that came along.
+        place: u64,
         /// Where.
         path: &'a CStr,
         /// Mount attributes.
         attributes: u64
     } = 16,
+    /// A part of the host's system, if the host has it: a link at its root as a link, all else as a mount.
+    Show {
+        /// Path outside.
+        source: &'a CStr,
+        /// Where.
+        path: &'a CStr,
+        /// Mount attributes.
+        attributes: u64
+    } = 27,
     /// The process file system.
     Proc {
         /// Where.
@@ -247,40 +235,55 @@ steps! {
     Keyring {} = 24,
     /// Waits for the host's word.
     Await {} = 25,
-    /// A control group namespace of its own.
-    CgroupNamespace {} = 26,
+    /// Waits, as a shell that holds nothing of any task, for the rest of the plan and its descriptors.
+    Claim {} = 28,
+    /// Goes into a control group of version 1.
+    ///
+    /// A process that moves itself, and it alone, does not wait for the kernel; one that is moved by another does,
+    /// for 10 ms and more.
+    Join {
+        /// Place of the descriptor of the group's `tasks` among those that came along.
+        place: u64
+    } = 29,
+    /// Empties the bounding set of capabilities, for this process and those to come.
+    DropBoundingSet {} = 30,
     /// Switches the loopback interface on.
-    Loopback {} = 27,
+    Loopback {} = 31,
     /// A file system of terminals of its own.
     Terminals {
         /// Where.
         path: &'a CStr
-    } = 28,
+    } = 32,
     /// Opens a new terminal, and hands its controlling end to the host and then the other one.
     Terminal {
         /// The multiplexer.
         multiplexer: &'a CStr,
         /// The first terminal.
         terminal: &'a CStr
-    } = 29,
+    } = 33,
 
     // The workload's process, in order.
 
     /// Forks the workload's process: the first one stays to reap, the new one goes on here.
-    Workload {} = 40,
+    Workload {
+        /// Place of the descriptor of a version 2 control group to be born into; 0 for none.
+        cgroup: u64
+    } = 40,
+    /// A control group namespace of its own.
+    CgroupNamespace {} = 26,
     /// Standard streams from the descriptors that came with the plan.
     Streams {} = 41,
     /// A session with a terminal that controls it and is all three standard streams.
     Session {
         /// Path inside of the terminal.
         terminal: &'a CStr
-    } = 53,
+    } = 54,
     /// Looks whether this process is alone on its network: in a namespace other than the host's, with nothing but
     /// loopback. Landlock and Seccomp take their second form where it is not.
     LookAround {
         /// Number of the host's network namespace.
         host: u64
-    } = 54,
+    } = 55,
     /// The working directory.
     WorkingDir {
         /// Path inside.
@@ -310,6 +313,15 @@ steps! {
         /// Rights.
         rights: u64
     } = 46,
+    /// Grants rights beneath what [`Step::Show`] mounted, if anything.
+    LandlockAllowShown {
+        /// Path inside.
+        path: &'a CStr,
+        /// Rights where it is a folder.
+        folder: u64,
+        /// Rights where it is a file.
+        file: u64
+    } = 53,
     /// Puts the ruleset in force.
     LandlockEnforce {} = 47,
     /// Puts the system call filter in force.
@@ -451,7 +463,7 @@ mod tests {
     }
 
     const SAMPLE: &[Step<'static>] = &[
-        Step::Namespaces { flags: 7, into_cgroup: 0 },
+        Step::Namespaces { flags: 7 },
         Step::Bind { source: c"/usr", path: c"usr", attributes: 1, device: 2, inode: 3 },
         Step::Pivot {},
         Step::File { path: c"etc/hosts", mode: 0o444, content: b"a\0b" },

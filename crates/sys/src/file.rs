@@ -157,18 +157,51 @@ pub fn read_link<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
 
 /// Device and inode of an open file: what it is, whatever its name.
 pub fn identity(fd: Fd) -> Result<(u64, u64)> {
-    #[repr(C, align(8))]
-    struct Stat([u8; 256]);
+    let stat = status(fd)?;
+    // st_dev is the first field and st_ino the second on both architectures.
+    Ok((stat.word(0), stat.word(8)))
+}
+
+/// What an open file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link, a device, a pipe, a socket.
+    Other,
+}
+
+/// The kind of an open file.
+pub fn kind(fd: Fd) -> Result<Kind> {
+    const S_IFMT: u64 = 0o170_000;
+    // st_mode: 32 bits behind st_nlink (x86-64), or before it.
+    let mode = status(fd)?.word(if cfg!(target_arch = "x86_64") { 24 } else { 16 });
+    Ok(match mode & S_IFMT {
+        0o100_000 => Kind::File,
+        0o040_000 => Kind::Folder,
+        _ => Kind::Other,
+    })
+}
+
+/// `struct stat`, with room to spare.
+#[repr(C, align(8))]
+struct Stat([u8; 256]);
+
+impl Stat {
+    fn word(&self, at: usize) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.0[at..at + 8]);
+        u64::from_ne_bytes(bytes)
+    }
+}
+
+fn status(fd: Fd) -> Result<Stat> {
     let mut stat = Stat([0; 256]);
     // SAFETY: `struct stat` is 144 (x86-64) or 128 (AArch64) bytes, less than the buffer.
     unsafe { syscall!(fstat, fd.0, &raw mut stat) }?;
-    let word = |at: usize| {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&stat.0[at..at + 8]);
-        u64::from_ne_bytes(bytes)
-    };
-    // st_dev is the first field and st_ino the second on both architectures.
-    Ok((word(0), word(8)))
+    Ok(stat)
 }
 
 /// Size in bytes of the file system behind a path (`f_bsize × f_blocks`).

@@ -7,8 +7,8 @@ use crate::{Errno, Fd, Result};
 pub const AF_UNIX: u32 = 1;
 /// IPv4.
 pub const AF_INET: u32 = 2;
-/// Most descriptors in one message.
-pub const MAX_FDS: usize = 16;
+/// Most descriptors in one message: a plan's own, its mounts, streams and control groups.
+pub const MAX_FDS: usize = 80;
 
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hotcell_audit::{Durability, Log};
 use hotcell_inspect::{InputKeys, StreamVerdict};
-use hotcell_isolate::{Building, Io, Prepared, Program, Sandbox, Spec};
+use hotcell_isolate::{Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec};
 use hotcell_policy::{Decision, Denial, Engine, Grant, GrantUse, StreamRule};
 use hotcell_types::{
     Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, ReceiptBody, TaskId,
@@ -41,6 +41,8 @@ pub struct Context<'a> {
     pub principal: String,
     /// Decides.
     pub engine: &'a Engine,
+    /// A shell that was started ahead; the task starts one by itself where there is none, or this one does not fit.
+    pub shell: Option<Shell>,
     /// Becomes readable when the task is to be cancelled.
     pub cancel: Option<BorrowedFd<'a>>,
     /// Where the observer passes live standard output and error on to, if somewhere: the workload waits while that
@@ -185,7 +187,15 @@ impl Journey<'_, '_> {
 
         self.step(Step::Run);
         let started = self.context.clock.now();
-        let left = self.run(&grant, prepared)?;
+        if let Some(controller) = prepared.terminal() {
+            self.context.observer.terminal(controller);
+        }
+        let running = prepared.start().map_err(TaskError::part)?;
+        // The workload is at work: what the end needs and nothing of it can change is made ready meanwhile.
+        let policy = receipt::policy(&grant);
+        let folder = TaskFolder::of(self.context.state, task);
+        folder.make()?;
+        let left = self.run(&grant, running)?;
         let judged = self.judge(&grant, &left, &keys)?;
 
         self.step(Step::Destroy);
@@ -202,6 +212,7 @@ impl Journey<'_, '_> {
         );
         let account = Account {
             version: self.context.version.to_owned(),
+            policy,
             outcome: judged.outcome,
             exit_status: Some(judged.status),
             submitted: self.submitted.now,
@@ -218,7 +229,7 @@ impl Journey<'_, '_> {
             destroyed,
         };
         let (body, bytes) = receipt::issue(self.log, &grant, account, now, &events)?;
-        let streams = self.keep(&bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
+        let streams = self.keep(&folder, &bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
         self.timer.end();
         Ok(TaskReport {
             task,
@@ -257,7 +268,7 @@ impl Journey<'_, '_> {
     }
 
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
-        let mut building = Sandbox::build(grant, spec).map_err(TaskError::part)?;
+        let mut building = Sandbox::build(grant, spec, self.context.shell.take()).map_err(TaskError::part)?;
         self.marker.note(building.group_folders(), self.staging())?;
         let record = match model {
             Some(model) => Some(self.open_model(&mut building, model)?),
@@ -321,16 +332,12 @@ impl Journey<'_, '_> {
         })
     }
 
-    /// Starts the workload and stays with it until every process of it is dead.
-    fn run(&mut self, grant: &GrantUse, prepared: Prepared) -> Result<Left, TaskError> {
+    /// Stays with the workload until every process of it is dead.
+    fn run(&mut self, grant: &GrantUse, running: Running) -> Result<Left, TaskError> {
         let limit = grant.profile().limits().stream_bytes().bytes();
         let mut streams = [Captured::new("stdout", limit), Captured::new("stderr", limit)];
         let live = grant.streams() == StreamRule::Live;
         let is_runner = matches!(self.submitted.work, Work::Runner(_));
-        if let Some(controller) = prepared.terminal() {
-            self.context.observer.terminal(controller);
-        }
-        let running = prepared.start().map_err(TaskError::part)?;
         let observer = RefCell::new(&mut *self.context.observer);
         let [stdout, stderr] = &mut streams;
         let mut filter = ProgressFilter::default();
@@ -370,13 +377,13 @@ impl Journey<'_, '_> {
     /// Keeps the receipt, the salt, and what left by the streams.
     fn keep(
         &self,
+        folder: &TaskFolder,
         receipt: &[u8],
         salt: &[u8; 32],
         streams: &[Captured],
         verdicts: &[StreamVerdict],
         rule: StreamRule,
     ) -> Result<Vec<ReleasedStream>, TaskError> {
-        let folder = TaskFolder::of(self.context.state, self.submitted.task);
         folder.write(&folder.receipt(), receipt)?;
         if !self.submitted.inputs.is_empty() {
             folder.write(&folder.salt(), Digest(*salt).hex().as_bytes())?;

@@ -13,6 +13,7 @@ use crate::TaskError;
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) version: String,
+    pub(crate) policy: PolicyRecord,
     pub(crate) outcome: Outcome,
     pub(crate) exit_status: Option<u8>,
     pub(crate) submitted: Timestamp,
@@ -27,6 +28,17 @@ pub(crate) struct Account {
     pub(crate) stream_capacity: Bits,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) destroyed: Vec<Destroyed>,
+}
+
+/// What the receipt says of the decision.
+pub(crate) fn policy(grant: &GrantUse) -> PolicyRecord {
+    PolicyRecord {
+        grant: grant.id(),
+        rules: grant.rules().to_vec(),
+        policy_digest: policy_digest(),
+        profile: grant.profile().name().to_owned(),
+        profile_digest: hotcell_crypto::sha256(grant.profile().canonical().as_bytes()),
+    }
 }
 
 /// Signs and logs the receipt, with the events before it, in one durable step.
@@ -48,13 +60,7 @@ pub(crate) fn issue(
         ended: now,
         principal: grant.principal().to_owned(),
         purpose: grant.purpose().to_owned(),
-        policy: PolicyRecord {
-            grant: grant.id(),
-            rules: grant.rules().to_vec(),
-            policy_digest: policy_digest(),
-            profile: grant.profile().name().to_owned(),
-            profile_digest: hotcell_crypto::sha256(grant.profile().canonical().as_bytes()),
-        },
+        policy: account.policy,
         isolation: grant.isolation().to_owned(),
         caveats: caveats(grant),
         walls: account.walls,

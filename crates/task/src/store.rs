@@ -34,9 +34,13 @@ impl TaskFolder {
         self.0.join(name)
     }
 
+    /// Makes it.
+    pub(crate) fn make(&self) -> Result<(), TaskError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(TaskError::file("make", &self.0))
+    }
+
     /// Writes one of its files.
     pub(crate) fn write(&self, path: &Path, content: &[u8]) -> Result<(), TaskError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(TaskError::file("make", &self.0))?;
         write_private(path, content).map_err(TaskError::file("write", path))
     }
 }

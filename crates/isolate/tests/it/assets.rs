@@ -146,7 +146,7 @@ impl Scene {
         let spec = self.spec(command, &[]);
         let task = spec.task.to_string();
         let grant = grant(spec.task, self.profile(), &[]);
-        let running = Sandbox::build(&grant, spec).unwrap().lock(&grant).unwrap().start().unwrap();
+        let running = Sandbox::build(&grant, spec, None).unwrap().lock(&grant).unwrap().start().unwrap();
         let mut seen = false;
         let mut stdout = |bytes: &[u8]| {
             if !bytes.is_empty() && !std::mem::replace(&mut seen, true) {

@@ -66,7 +66,7 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
 /// Runs it to its end.
 pub(crate) fn run_with(spec: Spec, profile: Profile, best_effort: &[Wall]) -> Result<Ran, IsolateError> {
     let grant = grant(spec.task, profile, best_effort);
-    let prepared = Sandbox::build(&grant, spec)?.lock(&grant)?;
+    let prepared = Sandbox::build(&grant, spec, None)?.lock(&grant)?;
     let observations = prepared.observations().to_vec();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let running = prepared.start()?;

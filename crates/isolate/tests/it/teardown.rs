@@ -35,13 +35,24 @@ fn no_process_mount_or_control_group_is_left_behind() {
 }
 
 #[test]
-fn the_state_folder_keeps_nothing_of_a_task_but_the_numbers_of_user_ids() {
+fn the_state_folder_keeps_nothing_of_a_task() {
     let scene = Scene::new();
     scene.run(&["sh", "-c", "echo secret > /output/file; echo secret > /scratch/file"], &[]);
-    let mut found: Vec<_> = std::fs::read_dir(scene.state()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.retain(|path| path.file_name().is_some_and(|name| name != "ids"));
+    let found: Vec<_> = std::fs::read_dir(scene.state()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(found.is_empty(), "{found:?}");
-    for number in std::fs::read_dir(scene.state().join("ids")).into_iter().flatten().flatten() {
-        assert_eq!(number.metadata().unwrap().len(), 0);
-    }
+}
+
+#[test]
+fn a_shell_that_is_never_claimed_leaves_nothing() {
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    let before = mounts();
+    let children = || {
+        let own = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+        own.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let shell = hotcell_isolate::Shell::start([7; 8]).unwrap();
+    assert!(!children().is_empty(), "the launcher or the first process of the shell is there");
+    drop(shell);
+    assert_eq!(children(), Vec::<String>::new());
+    assert_eq!(mounts(), before);
 }

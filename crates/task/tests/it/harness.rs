@@ -51,6 +51,7 @@ impl Place {
             clock: &Now,
             principal: "local:test".to_owned(),
             engine: &Engine::default(),
+            shell: None,
             cancel: None,
             onwards: [None, None],
             observer,

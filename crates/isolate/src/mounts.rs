@@ -1,0 +1,179 @@
+//! What a task wants shown of the host: inputs, code, a plain model, the runner.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use hotcell_launcher::message::Message;
+use hotcell_launcher::plan::{MAX_MOUNTS, Step};
+use hotcell_policy::Profile;
+use hotcell_sys::mount;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::control::Control;
+use crate::error::IsolateError;
+use crate::host::Host;
+use crate::plan::{DATA, FIRST_PLACE, Plan, RUNNER, SHOW, c_os, c_text};
+use crate::sandbox::{ModelMount, Program, Spec};
+
+/// Everything that is shown, each in its place.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    pub(crate) all: Vec<Mount>,
+    /// As root: the mounts themselves, in the order of `all`, to come along with the plan.
+    trees: Vec<OwnedFd>,
+}
+
+/// A path of the host that will be shown.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    /// Path outside, without links.
+    pub(crate) source: CString,
+    device: u64,
+    inode: u64,
+    /// User and group on the disk.
+    pub(crate) owner: (u32, u32),
+    /// Whether the sandbox's own id can read it once it is there.
+    is_readable: bool,
+    pub(crate) is_dir: bool,
+    /// Path inside, without the first `/`.
+    pub(crate) at: String,
+    /// Whether programs in it can be executed.
+    pub(crate) executes: bool,
+    /// Place of the mount among what comes along with the plan; none where the sandbox mounts it itself.
+    place: Option<u64>,
+}
+
+impl Mounts {
+    /// Looks at every path and, as root, opens it with the host's rights: the sandbox's own id may not enter the
+    /// folders above it.
+    ///
+    /// # Errors
+    /// When one is not there, or is neither a file nor a folder.
+    pub(crate) fn open(spec: &Spec, profile: &Profile, host: &Host, outer: u32) -> Result<Self, IsolateError> {
+        let mut all = Vec::new();
+        for input in &spec.inputs {
+            all.push(Mount::look(&input.path, "an input", format!("input/{}", input.name), false)?);
+        }
+        if let Some(code) = &spec.code {
+            all.push(Mount::look(code, "the code", "code".into(), profile.code_exec())?);
+        }
+        if let Some(ModelMount::Plain { path }) = &spec.model {
+            let name = path.file_name().unwrap_or(OsStr::new("model")).to_string_lossy().into_owned();
+            all.push(Mount::look(path, "the model", format!("model/{name}"), false)?);
+        }
+        if let Program::Runner { .. } = &spec.program {
+            all.push(Mount::look(&host.executable, "the runner", RUNNER.trim_start_matches('/').into(), true)?);
+        }
+        let mut mounts = Self { all, trees: Vec::new() };
+        if host.is_root {
+            mounts.open_trees(outer)?;
+        }
+        Ok(mounts)
+    }
+
+    /// What comes along with the plan, from [`FIRST_PLACE`] on.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.trees.iter().map(AsFd::as_fd)
+    }
+
+    fn open_trees(&mut self, outer: u32) -> Result<(), IsolateError> {
+        if let Some(extra) = self.all.get(MAX_MOUNTS) {
+            let why = format!("more than {MAX_MOUNTS} inputs, put some into one folder");
+            return Err(extra.error(std::io::Error::other(why)));
+        }
+        let to_map: Vec<&Mount> =
+            self.all.iter().filter(|mount| !mount.is_readable && mount.owner.0 != outer).collect();
+        let mut mapped = if to_map.is_empty() { Vec::new() } else { id_mounts(outer, &to_map)? }.into_iter();
+        for (mount, place) in self.all.iter_mut().zip(FIRST_PLACE..) {
+            let tree = match mount.is_readable || mount.owner.0 == outer {
+                true => mount.clone_tree()?,
+                false => mapped.next().ok_or(IsolateError::Launcher { what: "left out a mount" })?,
+            };
+            mount.check(&tree)?;
+            mount.place = Some(place);
+            self.trees.push(tree);
+        }
+        Ok(())
+    }
+}
+
+/// Mounts on which one owner appears as the sandbox's id, made by a launcher of their own.
+fn id_mounts(outer: u32, mounts: &[&Mount]) -> Result<Vec<OwnedFd>, IsolateError> {
+    let plan = Plan::id_mounts(outer, mounts);
+    let (control, mut child) = Control::start(&plan.bytes)?;
+    let trees = mounts.iter().map(|_| {
+        let received = control.receive()?;
+        match (received.message, received.fd) {
+            (Message::Handed { .. }, Some(fd)) => Ok(fd),
+            (Message::Failed { step, errno }, _) => Err(crate::sandbox::step_error(plan.step_name(step), errno)),
+            _ => Err(IsolateError::Launcher { what: "spoke out of turn" }),
+        }
+    });
+    let trees = trees.collect();
+    child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
+    trees
+}
+
+impl Mount {
+    fn look(path: &Path, role: &'static str, at: String, executes: bool) -> Result<Self, IsolateError> {
+        let wrap = |source| IsolateError::Source { role, path: path.to_owned(), source };
+        let real = std::fs::canonicalize(path).map_err(wrap)?;
+        let found = std::fs::metadata(&real).map_err(wrap)?;
+        if !found.is_dir() && !found.is_file() {
+            return Err(wrap(std::io::Error::other("it is neither a file nor a folder")));
+        }
+        Ok(Self {
+            source: c_os(real.as_os_str())?,
+            device: found.dev(),
+            inode: found.ino(),
+            owner: (found.uid(), found.gid()),
+            is_readable: found.is_file() && found.mode() & 0o004 != 0,
+            is_dir: found.is_dir(),
+            at,
+            executes,
+            place: None,
+        })
+    }
+
+    fn clone_tree(&self) -> Result<OwnedFd, IsolateError> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        open_tree(rustix::fs::CWD, self.source.as_c_str(), flags).map_err(|error| self.error(error.into()))
+    }
+
+    /// The path may have come to mean something else since it was looked at.
+    fn check(&self, tree: &OwnedFd) -> Result<(), IsolateError> {
+        let found = tree.try_clone().map(File::from).and_then(|file| file.metadata());
+        let found = found.map_err(|error| self.error(error))?;
+        if (found.dev(), found.ino()) == (self.device, self.inode) {
+            return Ok(());
+        }
+        Err(self.error(std::io::Error::other("it was replaced meanwhile")))
+    }
+
+    fn error(&self, source: std::io::Error) -> IsolateError {
+        let path = Path::new(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(self.source.to_bytes())).to_owned();
+        IsolateError::Source { role: "an input", path, source }
+    }
+
+    /// The steps that make the mount point and mount.
+    pub(crate) fn attach(&self, plan: &mut Plan, read_only: bool) -> Result<(), IsolateError> {
+        let attributes = if self.executes { SHOW } else { DATA };
+        let attributes = if read_only { attributes } else { attributes & !mount::ATTR_RDONLY };
+        plan.mount_point(&self.at, self.is_dir)?;
+        let path = c_text(&self.at)?;
+        match self.place {
+            Some(place) => plan.push(Step::Attach { place, path: &path, attributes }),
+            None => plan.push(Step::Bind {
+                source: &self.source,
+                path: &path,
+                attributes,
+                device: self.device,
+                inode: self.inode,
+            }),
+        }
+        Ok(())
+    }
+}
