@@ -51,6 +51,9 @@ fn compile(out: &Path, source: &Path, arguments: &[&str]) {
         .arg(format!("-Ldependency={}", out.display()))
         .args(arguments)
         .arg(source);
+    // What hides the building machine's folders in the rest of a release hides them here too.
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    command.args(flags.split('\u{1f}').filter(|flag| flag.starts_with("--remap-path-prefix=")));
     if let Ok(linker) = std::env::var("RUSTC_LINKER") {
         command.arg(format!("-Clinker={linker}"));
     }

@@ -33,6 +33,8 @@ const USED_BY: &[(&str, &[&str])] = &[
 /// Foreign crates that only the named crates may depend on directly (tests apart).
 const FOREIGN_USED_BY: &[(&str, &[&str])] = &[
     ("clap", &["hotcell"]),
+    ("clap_complete", &["hotcell"]),
+    ("clap_mangen", &["hotcell"]),
     ("miette", &["hotcell"]),
     ("anyhow", &["hotcell"]),
     ("indicatif", &["hotcell"]),

@@ -4,6 +4,7 @@
 mod bench;
 mod command;
 mod deny;
+mod dist;
 mod layers;
 mod lint;
 mod metadata;
@@ -11,6 +12,7 @@ mod ordinary;
 mod packages;
 mod promises;
 mod reasons;
+mod screenshot;
 mod skips;
 mod test;
 
@@ -43,6 +45,17 @@ const RECIPES: &[Recipe] = &[
         name: "bench",
         what: "`start`, `overhead` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",
         run: bench::run,
+    },
+    Recipe {
+        name: "dist",
+        what: "a release: tarball, Debian package, sources for offline builds, bill of materials, checksums \
+               (`--sign KEY`, `--output DIR`)",
+        run: dist::recipe,
+    },
+    Recipe {
+        name: "screenshot",
+        what: "the README's pictures, from a real run of the given program",
+        run: screenshot::recipe,
     },
 ];
 

@@ -31,6 +31,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("capsh", "libcap2-bin"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("minisign", "minisign"),
+    ("dpkg-deb", "dpkg"),
+    ("git", "git"),
+    ("script", "bsdutils"),
 ];
 
 /// The peers of `bench start`.

@@ -65,13 +65,15 @@ fn show(arguments: &Show, app: &App) -> Result<Exit, Failure> {
     let kinds = (!arguments.kinds.is_empty()).then(|| arguments.kinds.clone());
     let filter = Filter { task: arguments.task, kinds, since: arguments.since };
     let events = Events::open(&folder(app)?, filter)?;
-    let mut to = BufWriter::new(io::stdout().lock());
-    let exit = match app.json {
-        true => as_json(events, &mut to)?,
-        false => as_lines(events, &mut to)?,
-    };
-    to.flush()?;
-    Ok(exit)
+    match app.json {
+        true => {
+            let mut to = BufWriter::new(io::stdout().lock());
+            let exit = as_json(events, &mut to)?;
+            to.flush()?;
+            Ok(exit)
+        }
+        false => as_lines(events, &mut print::out()),
+    }
 }
 
 fn as_lines(events: Events, to: &mut dyn Write) -> Result<Exit, Failure> {
@@ -133,7 +135,7 @@ fn check(trust: Option<&str>, app: &App) -> Result<Exit, Failure> {
 }
 
 fn tell(report: &Report, key: &VerifyingKey, own: bool) -> io::Result<()> {
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     writeln!(to, "the log {} is whole: {} entries, root {}", report.origin, report.entries, report.root)?;
     writeln!(to, "its checkpoint over {} entries is signed by {key}", report.signed.size)?;
     if report.entries > report.signed.size {

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::hostile;
+use crate::print;
 use crate::report;
 use crate::watch::Watch;
 
@@ -33,9 +34,9 @@ pub(crate) struct Arguments {
     keep: Option<PathBuf>,
 }
 
-const PATIENTS: &str = include_str!("../../../examples/biopsy/patients.csv");
-const MODEL: &[u8] = include_bytes!("../../../examples/biopsy/model.onnx");
-const TASK: &str = include_str!("../../../examples/biopsy/task.toml");
+const PATIENTS: &str = include_str!("../demo/patients.csv");
+const MODEL: &[u8] = include_bytes!("../demo/model.onnx");
+const TASK: &str = include_str!("../demo/task.toml");
 
 /// What the hostile runner does beyond its attempts to get out, and what is expected to stop it.
 const WALLS: &[(&str, &str, &str)] = &[
@@ -120,20 +121,23 @@ impl Demo<'_> {
 
     /// One step: lines for people, one object for programs.
     fn say(&self, step: &str, title: &str, lines: &[String], data: Value) -> Result<(), Failure> {
-        let mut to = io::stdout().lock();
         if self.app.json {
+            let mut to = io::stdout().lock();
             let mut object = json!({ "step": step });
             if let (Some(object), Value::Object(data)) = (object.as_object_mut(), data) {
                 object.extend(data);
             }
             writeln!(to, "{object}")?;
+            to.flush()?;
         } else {
-            writeln!(to, "\n{title}")?;
+            let mut to = print::out();
+            writeln!(to)?;
+            to.heading(title)?;
             for line in lines {
                 writeln!(to, "   {line}")?;
             }
+            to.flush()?;
         }
-        to.flush()?;
         Ok(())
     }
 
@@ -145,9 +149,10 @@ impl Demo<'_> {
 
     fn introduce(&self) -> Result<(), Failure> {
         let lines = [
-            "A hospital lets a foreign model read its biopsy measurements: nothing may leave but one score".to_owned(),
-            "per patient, sealed to the reader. Data: Wisconsin Diagnostic Breast Cancer, 569 patients with".to_owned(),
-            "30 measurements each (W. Wolberg and others 1995, UCI, CC BY 4.0). Model: 100 boosted trees.".to_owned(),
+            "A hospital lets a foreign model read its biopsy measurements.".to_owned(),
+            "Nothing may leave but one score per patient, sealed to the reader.".to_owned(),
+            "Data: Wisconsin Diagnostic Breast Cancer, 569 patients, 30 measurements each".to_owned(),
+            "(W. Wolberg and others 1995, UCI, CC BY 4.0). Model: 100 boosted trees.".to_owned(),
         ];
         self.write("patients.csv", PATIENTS.as_bytes())?;
         self.write("task.toml", TASK.as_bytes())?;
@@ -259,8 +264,9 @@ impl Demo<'_> {
         let mut lines = Vec::new();
         for stopped in &self.done {
             let mark = if stopped.held { "stopped" } else { "NOT STOPPED" };
-            lines.push(format!("{:<58} {mark}: {}", stopped.attempt, stopped.ended_with));
-            lines.push(format!("{:<58} by {}", "", stopped.stopped_by));
+            lines.push(format!("{mark}  {}", stopped.attempt));
+            let how = format!("{}, by {}", stopped.ended_with, stopped.stopped_by);
+            lines.push(format!("{:<width$}  {how}", "", width = mark.len()));
         }
         self.say("hostile", "7. Once more, with a hostile runner", &lines, json!({ "attempts": self.done }))?;
         Ok(std::mem::take(&mut self.done))

@@ -3,13 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use comfy_table::Table;
 use hotcell_isolate::{Host, HostControl};
 use hotcell_types::{Enforcement, Exit};
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::print;
+use crate::print::{self, Table};
 
 /// Tell which controls this host can enforce, and how to get the others.
 ///
@@ -23,8 +22,8 @@ pub(crate) fn run(_: &Arguments, app: &App) -> Result<Exit, Failure> {
     let controls = host.report();
     match (app.json, io::stdout().is_terminal()) {
         (true, _) => print::json(&controls)?,
-        (false, true) => writeln!(io::stdout().lock(), "{}\n{}", table(&controls), summary(&controls))?,
-        (false, false) => lines(&controls, &mut io::stdout().lock())?,
+        (false, true) => writeln!(print::out(), "{}\n{}", table(&controls), summary(&controls))?,
+        (false, false) => lines(&controls, &mut print::out())?,
     }
     let whole = controls.iter().all(|control| control.enforcement == Enforcement::Full);
     Ok(if whole { Exit::Yes } else { Exit::No })

@@ -2,14 +2,16 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hotcell_types::{Exit, Explain};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
 use serde_json::{Value, json};
 
-use crate::print::plain;
+use crate::explain;
+use crate::look::{self, Language};
+use crate::print::{self, plain};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -87,16 +89,29 @@ pub(crate) fn error_json(error: &dyn Explain) -> Value {
 
 /// An error as people read it: code, what, why, what to do.
 fn as_text(error: &dyn Explain) -> String {
-    let is_terminal = io::stderr().is_terminal();
-    let theme = match (is_terminal, std::env::var_os("NO_COLOR").is_none()) {
-        (true, true) => GraphicalTheme::unicode(),
-        (true, false) => GraphicalTheme::unicode_nocolor(),
+    let (look, language) = (look::stderr(), look::language());
+    let theme = match (look.is_terminal || look.colour, look.unicode) {
         (false, _) => GraphicalTheme::none(),
+        (true, unicode) => GraphicalTheme {
+            characters: if unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() },
+            styles: if look.colour { ThemeStyles::ansi() } else { ThemeStyles::none() },
+        },
     };
-    let handler = GraphicalReportHandler::new_themed(theme).with_wrap_lines(is_terminal).with_cause_chain();
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_wrap_lines(look.is_terminal)
+        .with_width(usize::from(look.width))
+        .with_cause_chain();
+    let handler = match language {
+        // Names of rules and files stay whole.
+        Language::English => handler
+            .with_word_separator(textwrap::WordSeparator::AsciiSpace)
+            .with_word_splitter(textwrap::WordSplitter::NoHyphenation),
+        Language::Chinese => handler,
+    };
     let mut text = String::new();
-    match handler.render_report(&mut text, &Shown::new(error)) {
-        Ok(()) => text,
+    let shown = Shown::new(error, &|text| print::shown(&plain(text), look, language)).in_language_of_code(language);
+    match handler.render_report(&mut text, &shown) {
+        Ok(()) => text.replacen("help: ", &print::shown("help: ", look, language), 1),
         Err(fmt::Error) => format!("{}: {}\n  help: {}\n", error.code(), error, error.remedy()),
     }
 }
@@ -174,6 +189,7 @@ macro_rules! explained {
 
 explained!(
     CliError,
+    crate::defect::Defect,
     crate::new_file::NewFileError,
     crate::open::SealedModel,
     hotcell_audit::LogError,
@@ -209,14 +225,27 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(error: &dyn Explain) -> Self {
-        let cause = error.source().map(Self::cause);
-        Self { message: plain(&error.to_string()), cause, code: Some(error.code()), help: Some(plain(&error.remedy())) }
+    fn new(error: &dyn Explain, say: &dyn Fn(&str) -> String) -> Self {
+        let cause = error.source().map(|cause| Self::cause(cause, say));
+        let help = Some(say(&error.remedy()));
+        Self { message: say(&error.to_string()), cause, code: Some(error.code()), help }
     }
 
-    fn cause(error: &(dyn Error + 'static)) -> Box<Self> {
-        let cause = error.source().map(Self::cause);
-        Box::new(Self { message: plain(&error.to_string()), cause, code: None, help: None })
+    /// What the phrase book does not have is told in the words of the code's page, with the original beside it.
+    fn in_language_of_code(mut self, language: Language) -> Self {
+        let page = self.code.and_then(explain::in_chinese).filter(|_| language == Language::Chinese);
+        if let Some([title, _, remedy]) = page {
+            if !is_chinese(&self.message) {
+                self.message = format!("{title}（{}）", self.message);
+            }
+            self.help = self.help.map(|help| if is_chinese(&help) { help } else { format!("{remedy}（{help}）") });
+        }
+        self
+    }
+
+    fn cause(error: &(dyn Error + 'static), say: &dyn Fn(&str) -> String) -> Box<Self> {
+        let cause = error.source().map(|cause| Self::cause(cause, say));
+        Box::new(Self { message: say(&error.to_string()), cause, code: None, help: None })
     }
 }
 
@@ -240,6 +269,10 @@ impl Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help.as_ref().map(|help| Box::new(help) as _)
     }
+}
+
+fn is_chinese(text: &str) -> bool {
+    text.chars().any(|letter| ('\u{4e00}'..='\u{9fff}').contains(&letter))
 }
 
 /// As if SIGPIPE had ended us. Not 0: a check whose answer nobody read did not say yes.

@@ -2,13 +2,18 @@
 
 mod app;
 mod audit;
+mod bar;
+mod completions;
 mod date;
+mod defect;
 mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod help;
 mod hostile;
 mod keygen;
+mod look;
 mod new_file;
 mod open;
 mod policy;
@@ -24,6 +29,7 @@ mod source;
 mod tasks;
 mod terminal;
 mod watch;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,9 +75,11 @@ enum Command {
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
     Explain(explain::Arguments),
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
+    defect::tell_instead_of_panicking();
     let mut words = std::env::args_os();
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
@@ -80,8 +88,9 @@ fn main() -> ExitCode {
         return hostile::main(words.next());
     }
     let shell = run::start_shell();
-    let arguments = Arguments::parse();
+    let arguments: Arguments = help::parse();
     let json = arguments.json;
+    defect::tell_as_json(json);
     match run(arguments, shell) {
         Ok(status) => status.into(),
         Err(failure) => {
@@ -114,6 +123,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),
+        Command::Completions(arguments) => completions::run(&arguments),
     };
     exit.map(Exit::status)
 }
@@ -136,7 +146,8 @@ impl Command {
             | Self::Open(_)
             | Self::Policy(_)
             | Self::Receipt(_)
-            | Self::Explain(_) => false,
+            | Self::Explain(_)
+            | Self::Completions(_) => false,
         }
     }
 }

@@ -100,7 +100,7 @@ fn as_json(checked: &Checked<'_>) -> serde_json::Value {
 }
 
 fn tell(checked: &Checked<'_>) -> Result<(), Failure> {
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     let file = checked.file.display().to_string();
     let file = plain_line(&file);
     match &checked.content {
@@ -133,10 +133,10 @@ fn explain(name: &str, limits: &[String], app: &App) -> Result<Exit, Failure> {
             for row in &rows {
                 table.add_row([&plain(&row.key), &plain(&row.value), &plain(&row.origin), &plain(&bound(row))]);
             }
-            writeln!(io::stdout().lock(), "profile {}\n{table}", plain_line(profile.name()))?;
+            writeln!(print::out(), "profile {}\n{table}", plain_line(profile.name()))?;
         }
         (false, false) => {
-            let mut to = io::stdout().lock();
+            let mut to = print::out();
             writeln!(to, "profile {}", plain_line(profile.name()))?;
             for row in &rows {
                 let bound = if row.bound.is_some() { format!("; {}", bound(row)) } else { String::new() };

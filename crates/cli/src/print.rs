@@ -1,9 +1,156 @@
 //! What goes to standard output.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, StderrLock, StdoutLock, Write};
 
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{ContentArrangement, LineStyle, TableStyle};
 use serde::Serialize;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
+use unicode_width::UnicodeWidthStr;
+
+use crate::look::{self, Language, Look};
+use crate::words;
+
+/// Standard output for what people read: in their language, with signs that their terminal has.
+pub(crate) fn out() -> Edge<StdoutLock<'static>> {
+    Edge::new(io::stdout().lock(), look::stdout(), look::language())
+}
+
+/// Standard error for what people read.
+pub(crate) fn err() -> Edge<StderrLock<'static>> {
+    Edge::new(io::stderr().lock(), look::stderr(), look::language())
+}
+
+/// Where texts leave us: whole lines are put into the reader's language and signs, and on a terminal into its width.
+///
+/// What is not ours (a workload's output, JSON) does not pass through here.
+pub(crate) struct Edge<W: Write> {
+    to: W,
+    look: Look,
+    language: Language,
+    /// The beginning of a line that has no end yet.
+    begun: Vec<u8>,
+}
+
+impl<W: Write> Edge<W> {
+    fn new(to: W, look: Look, language: Language) -> Self {
+        Self { to, look, language, begun: Vec::new() }
+    }
+
+    /// Whether lines go through as they are.
+    fn is_plain(&self) -> bool {
+        let is_bare = !self.look.is_terminal && !self.look.colour;
+        self.look.unicode && self.language == Language::English && is_bare
+    }
+
+    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        let Ok(line) = std::str::from_utf8(line) else { return self.to.write_all(line) };
+        let mut text = shown(line, self.look, self.language);
+        if self.look.is_terminal {
+            text = wrapped(&text, usize::from(self.look.width), self.language);
+        }
+        if self.look.colour {
+            text = painted(&text);
+        }
+        self.to.write_all(text.as_bytes())
+    }
+
+    /// A heading on a line of its own.
+    pub(crate) fn heading(&mut self, text: &str) -> io::Result<()> {
+        let text = shown(text, self.look, self.language);
+        let text =
+            if self.look.is_terminal { wrapped(&text, usize::from(self.look.width), self.language) } else { text };
+        match self.look.colour {
+            true => writeln!(self.to, "{BOLD}{text}{PLAIN}"),
+            false => writeln!(self.to, "{text}"),
+        }
+    }
+}
+
+impl<W: Write> Write for Edge<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_plain() {
+            return self.to.write(bytes);
+        }
+        self.begun.extend_from_slice(bytes);
+        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+            let rest = self.begun.split_off(end + 1);
+            let line = std::mem::replace(&mut self.begun, rest);
+            self.line(&line)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let begun = std::mem::take(&mut self.begun);
+        self.line(&begun)?;
+        self.to.flush()
+    }
+}
+
+/// A text in the reader's language and signs.
+pub(crate) fn shown(text: &str, look: Look, language: Language) -> String {
+    let text = match language {
+        Language::Chinese => words::lines(text),
+        Language::English => text.to_owned(),
+    };
+    if look.unicode { text } else { look::ascii(&text) }
+}
+
+/// A line whose verdict, a column of its own, is coloured: of the sixteen colours, which the terminal's owner has
+/// chosen for light or dark.
+fn painted(line: &str) -> String {
+    for (words, colour) in [(GOOD, GREEN), (BAD, RED)] {
+        for word in words {
+            let place = line.match_indices(word).find(|(at, _)| {
+                let (before, after) = (&line[..*at], &line[at + word.len()..]);
+                let begins = before.trim_start().is_empty() || before.ends_with("  ");
+                begins && (after.starts_with("  ") || after.trim_end().is_empty())
+            });
+            if let Some((at, _)) = place {
+                let (before, after) = (&line[..at], &line[at + word.len()..]);
+                return format!("{before}{colour}{word}{PLAIN}{after}");
+            }
+        }
+    }
+    line.to_owned()
+}
+
+const GOOD: &[&str] = &["stands", "立住", "stopped", "已阻止", "full", "完整", "held", "挡住"];
+const BAD: &[&str] = &["DOWN", "倒塌", "NOT STOPPED", "未能阻止", "absent", "缺失", "partial", "部分", "NOT HELD"];
+const BOLD: &str = "\x1b[1m";
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[1;31m";
+const PLAIN: &str = "\x1b[0m";
+
+/// A line in the width of a terminal: it goes on below its last column. What is to be copied, a command, stays whole.
+fn wrapped(line: &str, width: usize, language: Language) -> String {
+    let text = line.trim_start_matches(' ');
+    if line.width() <= width || text.starts_with("hotcell ") {
+        return line.to_owned();
+    }
+    let column = line.trim_end().rfind("  ").and_then(|gap| line.get(..gap + 2)).map_or(0, UnicodeWidthStr::width);
+    let column = if column <= line.len() - text.len() || column > width * 2 / 3 {
+        line.len() - text.len() + HANGING
+    } else {
+        column
+    };
+    let indent = " ".repeat(column);
+    let separator = match language {
+        Language::English => WordSeparator::AsciiSpace,
+        Language::Chinese => WordSeparator::UnicodeBreakProperties,
+    };
+    let options = Options::new(width)
+        .subsequent_indent(&indent)
+        .word_separator(separator)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit)
+        .break_words(false);
+    textwrap::fill(line, options)
+}
+
+/// How far a line that has no columns goes on to the right of its beginning.
+const HANGING: usize = 2;
 
 /// Prints one JSON value.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
@@ -12,15 +159,34 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     writeln!(out)
 }
 
-/// A table for a terminal.
+/// A table for a terminal; its cells are told in the reader's language.
+pub(crate) struct Table {
+    table: comfy_table::Table,
+    look: Look,
+    language: Language,
+}
+
+/// A table with this header, and no lines but one under it.
 pub(crate) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(LINE_UNDER_HEADER).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.to_vec());
-    if table.width().is_none_or(|width| width < LEAST_WIDTH) {
-        table.set_width(LEAST_WIDTH);
+    let (look, language) = (look::stdout(), look::language());
+    let line = if look.unicode { '─' } else { '-' };
+    let style = TableStyle::new().header_separator(LineStyle::none().fill(line).junction(line));
+    let mut table = comfy_table::Table::new();
+    table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic).set_width(look.width);
+    table.set_header(header.iter().map(|cell| shown(cell, look, language)));
+    Table { table, look, language }
+}
+
+impl Table {
+    pub(crate) fn add_row<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        self.table.add_row(cells.into_iter().map(|cell| shown(cell.as_ref(), self.look, self.language)));
     }
-    table
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.table.fmt(f)
+    }
 }
 
 /// A text of others for a terminal: control characters, but line ends, are written as escapes.
@@ -46,12 +212,6 @@ fn is_bidirectional(character: char) -> bool {
     matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// No lines but one under the header.
-const LINE_UNDER_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-
-/// Some terminals say that they have no width; and in less than this no table can be read.
-const LEAST_WIDTH: u16 = 60;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +228,61 @@ mod tests {
             assert_eq!(plain(text), shown);
         }
         assert_eq!(plain_line("one\ntwo"), "one\\ntwo");
+    }
+
+    #[test]
+    fn a_long_line_goes_on_below_its_last_column() {
+        let wrap = |line: &str| wrapped(line, 40, Language::English);
+        for (line, expected) in [
+            ("short", "short"),
+            (
+                "control   is missing, and this is how it can be had\n",
+                "control   is missing, and this is how it\n          can be had\n",
+            ),
+            (
+                "a sentence without columns, which is longer than a line",
+                "a sentence without columns, which is\n  longer than a line",
+            ),
+            (
+                "   hotcell run --code . --input data=./csv --output ./out -- python3 job.py",
+                "   hotcell run --code . --input data=./csv --output ./out -- python3 job.py",
+            ),
+            (
+                "key age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z it is",
+                "key\n  age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z\n  it is",
+            ),
+        ] {
+            assert_eq!(wrap(line), expected);
+        }
+        let chinese = wrapped("控制项    这台主机缺少所需的内核功能，请按下面的办法启用它。", 40, Language::Chinese);
+        assert!(chinese.lines().count() == 2 && chinese.lines().all(|line| line.width() <= 40), "{chinese}");
+    }
+
+    #[test]
+    fn a_verdict_in_a_column_of_its_own_is_coloured_and_no_other_word() {
+        for (line, expected) in [
+            ("seccomp  stands  x", "seccomp  \x1b[32mstands\x1b[0m  x"),
+            ("seccomp  DOWN    x", "seccomp  \x1b[1;31mDOWN\x1b[0m    x"),
+            ("   NOT STOPPED  x", "   \x1b[1;31mNOT STOPPED\x1b[0m  x"),
+            ("it stands here", "it stands here"),
+            ("a full disk", "a full disk"),
+            ("", ""),
+        ] {
+            assert_eq!(painted(line), expected);
+        }
+    }
+
+    #[test]
+    fn lines_pass_whole_however_they_are_written_and_what_is_not_text_passes_as_it_is() {
+        let look = Look { is_terminal: false, moves: false, colour: false, unicode: false, width: 80 };
+        for language in [Language::English, Language::Chinese] {
+            let mut edge = Edge::new(Vec::new(), look, language);
+            edge.write_all("a → ".as_bytes()).unwrap();
+            assert_eq!(edge.to, b"");
+            edge.write_all(b"b\nc").unwrap();
+            edge.write_all(b"\xff\xfe\nd").unwrap();
+            edge.flush().unwrap();
+            assert_eq!(edge.to, [&b"a -> b\n"[..], b"c\xff\xfe\nd"].concat());
+        }
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn tell(verified: &Verified, trusted: bool, html: Option<&Path>, app:
     if app.json {
         return Ok(print::json(&as_json(verified, trusted))?);
     }
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     receipt_text::write(&verified.body, &mut to)?;
     let signer = if trusted { "the trusted key" } else { "unknown signer" };
     writeln!(to)?;

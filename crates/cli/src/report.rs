@@ -62,7 +62,7 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>, verbose: bool) -> i
             _ => io::stderr().lock().write_all(stream.text.as_bytes())?,
         }
     }
-    let mut to = io::stderr().lock();
+    let mut to = print::err();
     let body = &done.body;
     if verbose {
         for record in &body.outputs {
@@ -194,7 +194,7 @@ pub(crate) fn dry(dry: &DryRun, json: bool) -> io::Result<()> {
     if json {
         return print::json(dry);
     }
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     let command =
         if dry.workload.command.is_empty() { dry.workload.kind.clone() } else { dry.workload.command.join(" ") };
     writeln!(to, "{} would run: {command}", dry.principal)?;

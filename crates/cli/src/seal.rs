@@ -1,6 +1,6 @@
 //! `hotcell seal`: encrypt a file, or a model under the vendor's terms.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -117,7 +117,7 @@ fn age_file(arguments: &Arguments, path: &Path, recipients: &[PublicKey], app: &
         }))?,
         false => {
             let output = arguments.output.display();
-            writeln!(io::stdout().lock(), "{output}: {bytes} bytes sealed to {}", people(recipients))?;
+            writeln!(print::out(), "{output}: {bytes} bytes sealed to {}", people(recipients))?;
         }
     }
     Ok(Exit::Yes)
@@ -155,7 +155,7 @@ fn package(arguments: &Arguments, id: &str, path: &Path, recipients: &[PublicKey
         }))?,
         false => {
             let output = arguments.output.display();
-            let mut to = io::stdout().lock();
+            let mut to = print::out();
             writeln!(to, "{output}: model {id} version {version}, sealed to {}", people(recipients))?;
             writeln!(to, "package {}, signed by {}", report.digest, vendor.verifying())?;
         }

@@ -1,11 +1,12 @@
 //! What a command reads: a file or standard input, with a bar where it takes long.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
+use crate::bar;
 use crate::failure::Failure;
 
 /// A file that is read, or standard input.
@@ -30,7 +31,8 @@ impl Source {
         }
         let bytes = there.is_file().then_some(there.len());
         let is_long = bytes.is_some_and(|bytes| bytes > LONG_BYTES);
-        let bar = (is_long && !json && io::stderr().is_terminal()).then(|| bar(bytes.unwrap_or_default(), doing));
+        let wants_bar = is_long && !json;
+        let bar = wants_bar.then(|| bar::bar(bytes.unwrap_or_default(), doing, bar::BYTES)).flatten();
         Ok(Self { from: Box::new(file), bytes, bar })
     }
 
@@ -56,12 +58,6 @@ impl Drop for Source {
             bar.finish_and_clear();
         }
     }
-}
-
-fn bar(bytes: u64, doing: &'static str) -> ProgressBar {
-    let form = "{msg} {bar:40} {percent}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  (still {eta})";
-    let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr()).with_style(style).with_message(doing)
 }
 
 /// From here on a bar is worth its while.

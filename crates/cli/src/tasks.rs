@@ -78,7 +78,7 @@ pub(crate) fn ps(arguments: &Ps, app: &App) -> Result<Exit, Failure> {
         print::json(&lines)?;
         return Ok(Exit::Yes);
     }
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     for line in lines {
         writeln!(to, "{}  {}  {:<28}  {}", line.task, line.submitted, line.state, line.what.escape_debug())?;
     }
@@ -151,7 +151,7 @@ pub(crate) fn show(arguments: &Show, app: &App) -> Result<Exit, Failure> {
         (receipt, None) => {
             if let Some(verified) = receipt {
                 receipt::tell(verified, true, None, app)?;
-                writeln!(io::stdout().lock())?;
+                writeln!(print::out())?;
             }
             tell_events(&events)?;
             Ok(Exit::Yes)
@@ -173,7 +173,7 @@ fn events_of(task: TaskId, app: &App) -> Result<Vec<Event>, Failure> {
 
 /// The way of a task, a line for each event: how long after the first, what, and what is known of it.
 fn tell_events(events: &[Event]) -> io::Result<()> {
-    let mut to = io::stdout().lock();
+    let mut to = print::out();
     let Timestamp(first) = events.first().map_or(Timestamp(0), |event| event.time);
     for event in events {
         let kind = serde_json::to_value(event.kind).ok();
@@ -207,7 +207,7 @@ pub(crate) fn cancel(arguments: &Cancel, app: &App) -> Result<Exit, Failure> {
     let state = ended(app)?.remove(&task).map(|line| line.state).unwrap_or_default();
     match app.json {
         true => print::json(&serde_json::json!({ "task": task, "state": state }))?,
-        false => writeln!(io::stdout().lock(), "{task}: {state}")?,
+        false => writeln!(print::out(), "{task}: {state}")?,
     }
     Ok(Exit::Yes)
 }

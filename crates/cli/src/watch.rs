@@ -7,8 +7,9 @@ use std::time::Duration;
 use hotcell_inspect::Neutralizer;
 use hotcell_task::{Observer, Step};
 use hotcell_types::TaskId;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use crate::bar;
 use crate::terminal::Session;
 
 /// Looks on for the command line.
@@ -44,9 +45,7 @@ impl Watch {
 
     /// Ends the bar, gives the terminal back, and shows what is left of the streams.
     pub(crate) fn finish(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.end_bar();
         self.session = None;
         let mut rest = Vec::new();
         if let Some(neutralizer) = self.stdout.neutralizer.take() {
@@ -60,20 +59,23 @@ impl Watch {
         }
     }
 
+    fn end_bar(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
     /// What passed live, for `--json`: standard output and standard error.
     pub(crate) fn live(&self) -> [String; 2] {
         [&self.stdout, &self.stderr].map(|stream| String::from_utf8_lossy(&stream.kept).into_owned())
     }
 
-    fn bar(&mut self, total: u64, unit: &str) -> Option<&ProgressBar> {
-        if self.json || !io::stderr().is_terminal() {
-            return None;
+    /// The bar, if one is shown.
+    fn bar(&mut self, total: u64, of: &str, done: &str) -> Option<&ProgressBar> {
+        if self.bar.is_none() && !self.json {
+            self.bar = bar::bar(total, of, done);
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            let form = format!("{unit} {{bar:40}} {{percent}}%  {{pos}}/{{len}}  {{elapsed}} (still {{eta}})");
-            let style = ProgressStyle::with_template(&form).unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(total).with_style(style)
-        });
+        let bar = self.bar.as_ref()?;
         bar.set_length(total);
         Some(bar)
     }
@@ -81,20 +83,22 @@ impl Watch {
 
 impl Observer for Watch {
     fn step(&mut self, _task: TaskId, step: Step) {
-        let ends = matches!(step, Step::Run | Step::Inspect);
-        if let Some(bar) = self.bar.take_if(|_| ends) {
-            bar.finish_and_clear();
+        if matches!(step, Step::Run | Step::Inspect) {
+            self.end_bar();
         }
     }
 
     fn opening(&mut self, bytes: u64, total: u64) {
-        if let Some(bar) = self.bar(total, "opening the model") {
+        if let Some(bar) = self.bar(total, "opening the model", bar::BYTES) {
             bar.set_position(bytes);
+        }
+        if bytes >= total {
+            self.end_bar();
         }
     }
 
     fn progress(&mut self, rows: u64, total: u64) {
-        if let Some(bar) = self.bar(total, "scoring rows") {
+        if let Some(bar) = self.bar(total, "scoring rows", bar::COUNT) {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar.set_position(rows);
         }

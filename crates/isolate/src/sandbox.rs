@@ -343,7 +343,9 @@ impl Building {
         match received.message {
             Message::Handed { step } if step == self.claim.output_step => self.outputs = received.fd.take(),
             Message::Handed { step } if step == self.claim.scratch_step => self.scratch = received.fd.take(),
-            Message::Handed { step } if Some(step) == self.claim.terminal_step => self.terminal.extend(received.fd.take()),
+            Message::Handed { step } if Some(step) == self.claim.terminal_step => {
+                self.terminal.extend(received.fd.take())
+            }
             Message::Handed { step } if Some(step) == self.claim.model_step => {
                 self.model_sink = received.fd.take().map(File::from);
             }

@@ -18,14 +18,14 @@ use crate::cedar::{NameError, type_name};
 
 /// The Cedar files of the default policy, by name.
 pub const DEFAULT_POLICY: &[(&str, &str)] = &[
-    ("run.cedar", include_str!("../../../policies/default/run.cedar")),
-    ("use-model.cedar", include_str!("../../../policies/default/use-model.cedar")),
-    ("stream-live.cedar", include_str!("../../../policies/default/stream-live.cedar")),
-    ("release.cedar", include_str!("../../../policies/default/release.cedar")),
+    ("run.cedar", include_str!("../policies/default/run.cedar")),
+    ("use-model.cedar", include_str!("../policies/default/use-model.cedar")),
+    ("stream-live.cedar", include_str!("../policies/default/stream-live.cedar")),
+    ("release.cedar", include_str!("../policies/default/release.cedar")),
 ];
 
 /// The Cedar schema that every rule is checked against.
-pub const SCHEMA: &str = include_str!("../../../policies/hotcell.cedarschema");
+pub const SCHEMA: &str = include_str!("../policies/hotcell.cedarschema");
 
 /// One rule of the default policy.
 #[derive(Debug, PartialEq)]

@@ -77,6 +77,11 @@ fn a_reader_that_left_ends_a_command_quietly() {
         &["policy", "explain"],
         &["--json", "policy", "explain"],
         &["explain", "CRY-044"],
+        &["explain", "--all"],
+        &["demo"],
+        &["run", "--dry-run", "--", "true"],
+        &["completions", "bash"],
+        &["completions", "man"],
         &["keygen", "--output", "k"],
     ] {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests that cannot go on fail")]
 
 mod audit;
+mod chinese;
 mod crash;
 mod demo;
 mod doctor;
@@ -16,5 +17,6 @@ mod readme;
 mod receipt;
 mod run;
 mod seal;
+mod sight;
 mod streams;
 mod terminal;

@@ -27,3 +27,26 @@ fn every_example_of_the_readme_runs() {
     assert_eq!(fs::read_to_string(place.path("counted/lines")).unwrap().trim(), "570");
     assert_eq!(fs::read_to_string(place.path("scores.csv")).unwrap().lines().count(), 570);
 }
+
+#[test]
+fn the_chinese_readme_shows_the_same_commands_and_links() {
+    let read = |name: &str| fs::read_to_string(workspace().join(name)).unwrap();
+    let (english, chinese) = (read("README.md"), read("README.zh-CN.md"));
+    let blocks = |text: &str| text.split("```").skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(blocks(&chinese), blocks(&english));
+    let headings = |text: &str| text.lines().filter(|line| line.starts_with("## ")).count();
+    assert_eq!(headings(&chinese), headings(&english));
+    let links = |text: &str| {
+        let mut links: Vec<_> =
+            text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()).collect();
+        links.retain(|link| !link.starts_with("README"));
+        links.sort();
+        links
+    };
+    // The picture is of the demo in each language.
+    let pictures = |links: Vec<String>| links.iter().map(|link| link.replace(".zh-CN.svg", ".svg")).collect::<Vec<_>>();
+    assert_eq!(pictures(links(&chinese)), links(&english));
+    for link in links(&english).into_iter().chain(links(&chinese)) {
+        assert!(workspace().join(&link).exists(), "{link} is not there");
+    }
+}
