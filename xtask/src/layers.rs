@@ -11,7 +11,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["hotcell-types", "hotcell-sys"]),
     ("launcher", &["hotcell-launcher"]),
     ("proofs", &["hotcell-policy", "hotcell-crypto"]),
-    ("engines", &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit"]),
+    // A proof too; it holds blobs against digests, which crypto makes.
+    ("images", &["hotcell-oci"]),
+    (
+        "engines",
+        &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"],
+    ),
     ("spine", &["hotcell-task"]),
     ("edge", &["hotcell"]),
 ];
@@ -27,7 +32,7 @@ const USED_BY: &[(&str, &[&str])] = &[
     // The launcher is started by its engine and carried by the binary; nobody else knows its plan.
     ("hotcell-launcher", &["hotcell-isolate", "hotcell"]),
     // System calls that change a process are for those who contain one.
-    ("hotcell-sys", &["hotcell-launcher", "hotcell-isolate", "hotcell"]),
+    ("hotcell-sys", &["hotcell-launcher", "hotcell-isolate", "hotcell-selftest", "hotcell"]),
 ];
 
 /// Foreign crates that only the named crates may depend on directly (tests apart).
@@ -45,6 +50,7 @@ const FOREIGN_USED_BY: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["hotcell-crypto"]),
     ("hpke", &["hotcell-crypto"]),
     ("rten", &["hotcell-models"]),
+    ("ureq", &["hotcell-oci"]),
     ("libc", &["hotcell-sys"]),
 ];
 
@@ -187,7 +193,12 @@ mod tests {
             ("hotcell-isolate", "hotcell-task", build, "engines may not depend on spine"),
             ("hotcell-crypto", "hotcell-policy", None, "proofs may not depend on proofs"),
             ("hotcell-vault", "hotcell-launcher", None, "only hotcell-isolate, hotcell may"),
-            ("hotcell-inspect", "hotcell-sys", None, "only hotcell-launcher, hotcell-isolate, hotcell may"),
+            (
+                "hotcell-inspect",
+                "hotcell-sys",
+                None,
+                "only hotcell-launcher, hotcell-isolate, hotcell-selftest, hotcell may",
+            ),
             ("hotcell-audit", "hotcell-testkit", None, "only a dev-dependency may name it"),
             ("hotcell-audit", "xtask", dev, "nothing depends on a tool"),
             ("hotcell-policy", "clap", None, "hotcell-policy -> clap: only hotcell may"),

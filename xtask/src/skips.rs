@@ -51,6 +51,18 @@ const IMPOSSIBLE: &[Impossible] = &[
         possible: || fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok_and(|list| list.contains("memory")),
     },
     Impossible {
+        reason: "root may not raise limits here",
+        possible: || {
+            let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+            mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 24 & 1 == 1)
+        },
+    },
+    Impossible {
+        reason: "there is one processor only",
+        possible: || std::thread::available_parallelism().is_ok_and(|count| count.get() > 1),
+    },
+    Impossible {
         reason: "needs cgroup v1 with the memory controller",
         possible: || Path::new("/sys/fs/cgroup/memory/cgroup.procs").exists(),
     },

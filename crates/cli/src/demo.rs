@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::hostile;
 use crate::print;
 use crate::report;
+use crate::temporary::Temporary;
 use crate::watch::Watch;
 
 /// Show the whole way of a task on bundled real data: 569 biopsies, a sealed model, and a hostile runner.
@@ -51,9 +52,10 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<Exit, Failure> {
     let begin = Instant::now();
     let temporary = match &arguments.keep {
         Some(_) => None,
-        None => Some(Temporary::new()?),
+        // Keys for one demo, which open nothing else.
+        None => Some(Temporary::new("demo")?),
     };
-    let place = arguments.keep.clone().or(temporary.as_ref().map(|made| made.0.clone())).unwrap_or_default();
+    let place = arguments.keep.clone().or(temporary.as_ref().map(|made| made.path().to_owned())).unwrap_or_default();
     if arguments.keep.is_some() {
         make_empty(&place)?;
     }
@@ -63,26 +65,6 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<Exit, Failure> {
     let honest = demo.honest()?;
     let stopped = demo.hostile()?;
     demo.conclude(&honest, &stopped, begin)
-}
-
-/// A folder that is gone when the demo is.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new() -> Result<Self, Failure> {
-        let name = format!("hotcell-demo-{:016x}", u64::from_le_bytes(hotcell_crypto::random()));
-        let path = std::env::temp_dir().join(name);
-        // Fails when it exists: nobody can have put anything there.
-        fs::DirBuilder::new().mode(0o700).create(&path).map_err(|source| Failure::file("make", &path, source))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Keys for one demo, which open nothing else.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn make_empty(place: &Path) -> Result<(), Failure> {

@@ -12,6 +12,8 @@ mod explain;
 mod failure;
 mod help;
 mod hostile;
+mod image;
+mod image_settings;
 mod keygen;
 mod look;
 mod new_file;
@@ -24,9 +26,12 @@ mod receipt_text;
 mod report;
 mod run;
 mod runner;
+mod scratch;
 mod seal;
+mod selftest;
 mod source;
 mod tasks;
+mod temporary;
 mod terminal;
 mod watch;
 mod words;
@@ -68,6 +73,8 @@ enum Command {
     Logs(tasks::Logs),
     Cancel(tasks::Cancel),
     Doctor(doctor::Arguments),
+    Selftest(selftest::Arguments),
+    Image(image::Arguments),
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
     Open(open::Arguments),
@@ -84,8 +91,14 @@ fn main() -> ExitCode {
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
     }
+    if scratch::is_server(std::env::args_os().next().as_deref()) {
+        return scratch::main(words);
+    }
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
+    }
+    if selftest::is_attacker(std::env::args_os().next().as_deref()) {
+        return hotcell_selftest::inside::main(words);
     }
     let shell = run::start_shell();
     let arguments: Arguments = help::parse();
@@ -116,6 +129,8 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Cancel(arguments) => tasks::cancel(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
+        Command::Selftest(arguments) => selftest::run(&arguments, &app),
+        Command::Image(arguments) => image::run(&arguments, &app),
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
@@ -138,7 +153,14 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) | Self::Cancel(_) => true,
+            Self::Audit(_)
+            | Self::Image(_)
+            | Self::Run(_)
+            | Self::Ps(_)
+            | Self::Show(_)
+            | Self::Logs(_)
+            | Self::Cancel(_)
+            | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

@@ -40,6 +40,7 @@ pub(crate) fn value(done: &TaskReport) -> Value {
         "exit_status": done.status,
         "problem": done.problem,
         "profile": body.policy.profile,
+        "image": body.image,
         "outputs": body.outputs,
         "rewritten": notes,
         "streams": body.streams,
@@ -122,8 +123,9 @@ fn closing(done: &TaskReport) -> String {
 
 /// A limit that was met, with what raises it.
 fn met(limit: &LimitRecord) -> String {
-    let used = limit.used.as_deref().unwrap_or(&limit.limit);
-    let LimitRecord { name, limit: most, .. } = limit;
+    let most = bare(&limit.limit);
+    let used = limit.used.as_deref().unwrap_or(most);
+    let name = &limit.name;
     let ample = ample(most).unwrap_or_else(|| "VALUE".to_owned());
     format!("{name}: {used} of {most}; more by --limit {name}={ample}")
 }
@@ -140,10 +142,15 @@ fn ample(most: &str) -> Option<String> {
 /// Whether scratch was all but full at the end, which programs seldom tell well.
 fn is_near(limit: &LimitRecord) -> bool {
     let bytes = |text: &str| text.split(" at ").next().and_then(size);
-    match (limit.name.as_str(), limit.used.as_deref().and_then(bytes), size(&limit.limit)) {
+    match (limit.name.as_str(), limit.used.as_deref().and_then(bytes), size(bare(&limit.limit))) {
         ("scratch", Some(used), Some(most)) => used >= most * 0.99,
         _ => false,
     }
+}
+
+/// A limit without what is said of how it is kept: `256 MiB` of `256 MiB, in memory`.
+fn bare(limit: &str) -> &str {
+    limit.split(',').next().unwrap_or(limit)
 }
 
 /// A size as records have it: `22.5 KiB`.
@@ -200,6 +207,10 @@ pub(crate) fn dry(dry: &DryRun, json: bool) -> io::Result<()> {
     writeln!(to, "{} would run: {command}", dry.principal)?;
     writeln!(to, "allowed by: {}", dry.rules.join(", "))?;
     let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    match &dry.image {
+        Some(image) => writeln!(to, "image: {} ({}), in place of the host's system", image.name, image.digest)?,
+        None => writeln!(to, "image: none, the host's system as `mounts.system_view` says")?,
+    }
     writeln!(to, "model: {}", dry.model.as_deref().unwrap_or("none"))?;
     writeln!(to, "inputs: {}", list(&dry.inputs))?;
     writeln!(to, "declared outputs: {}", list(&dry.outputs))?;

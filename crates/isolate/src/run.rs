@@ -10,6 +10,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::error::IsolateError;
 use crate::sandbox::{Live, Parts, Writable};
+use crate::scratch::{ScratchKind, ScratchReport, Server};
 use crate::streams::{Carried, Streams};
 use crate::usage::Usage;
 use crate::watch;
@@ -55,6 +56,8 @@ pub enum Cause {
     WallLimit,
     /// It wanted more memory than it may have.
     MemoryLimit,
+    /// The server of its encrypted scratch ended, and with it the scratch.
+    ScratchLost,
     /// The task was cancelled.
     Cancelled,
     /// It could not be executed: the error number.
@@ -84,6 +87,7 @@ pub struct Ended {
     /// Bytes it wrote to standard error.
     pub stderr_bytes: u64,
     usage: Usage,
+    scratch: Option<ScratchReport>,
 }
 
 impl Running {
@@ -96,7 +100,7 @@ impl Running {
     /// # Errors
     /// When the host's own calls fail; the sandbox is killed then.
     pub fn wait(self, io: &mut Io<'_>) -> Result<Ended, IsolateError> {
-        let Self { parts, writable, streams, started } = self;
+        let Self { mut parts, writable, streams, started } = self;
         let deadline = started + parts.limits.wall();
         let memory_limit = parts.limits.memory().bytes();
         let (stdout, stderr, follower) = match streams {
@@ -134,6 +138,8 @@ impl Running {
                 ended = Some((Exit::Signal(9), Cause::Cancelled));
             } else if ready.control {
                 ended = Some(hear(&parts)?);
+            } else if ready.scratch {
+                ended = Some((Exit::Signal(9), Cause::ScratchLost));
             } else if parts.memory_watched {
                 let resident = watch::resident_bytes(parts.live.pid);
                 watched_peak = watched_peak.max(resident);
@@ -143,6 +149,11 @@ impl Running {
             }
         }
         let (exit, mut cause) = ended.unwrap_or((Exit::Signal(9), Cause::WallLimit));
+        parts.live.kill();
+        // What is under way in scratch ends with its server, and nothing of it need be written any more.
+        if let Some(server) = &parts.scratch.server {
+            server.tell_to_end();
+        }
         parts.live.kill_all()?;
         // Every writer is dead: what is still on its way is all there will be.
         drop(follower);
@@ -155,7 +166,8 @@ impl Running {
         }
         let usage = Usage::of(&parts, &writable, started.elapsed(), (watched_peak > 0).then_some(watched_peak));
         let [stdout_bytes, stderr_bytes] = carried.map(|stream| stream.bytes);
-        Ok(Ended { exit, cause, stdout_bytes, stderr_bytes, usage, parts, writable })
+        let scratch = parts.scratch.server.take().map(Server::finish);
+        Ok(Ended { exit, cause, stdout_bytes, stderr_bytes, usage, scratch, parts, writable })
     }
 }
 
@@ -171,8 +183,14 @@ fn wait_for(
     // A descriptor that need not be looked at is replaced by the control socket without events.
     let nothing = (control, PollFlags::empty());
     let wanted = [0, 1].map(|at| carried[at].wanted(pending[at]));
-    let looked_at =
-        [Some((control, PollFlags::IN)), wanted[0], wanted[1], cancel.map(|cancel| (cancel, PollFlags::IN))];
+    let scratch = parts.scratch.server.as_ref().map(Server::control);
+    let looked_at = [
+        Some((control, PollFlags::IN)),
+        wanted[0],
+        wanted[1],
+        cancel.map(|cancel| (cancel, PollFlags::IN)),
+        scratch.map(|server| (server, PollFlags::IN)),
+    ];
     let mut fds = looked_at.map(|wanted| {
         let (fd, events) = wanted.unwrap_or(nothing);
         PollFd::from_borrowed_fd(fd, events)
@@ -183,11 +201,12 @@ fn wait_for(
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(IsolateError::Host { what: "waiting for the workload", source: error.into() }),
     }
-    let [control, stdout, stderr, cancelled] = fds.map(|fd| !fd.revents().is_empty());
+    let [control, stdout, stderr, cancelled, lost] = fds.map(|fd| !fd.revents().is_empty());
     Ok(Ready {
         control,
         streams: [stdout && wanted[0].is_some(), stderr && wanted[1].is_some()],
         cancel: cancelled && cancel.is_some(),
+        scratch: lost && scratch.is_some(),
     })
 }
 
@@ -210,6 +229,7 @@ struct Ready {
     control: bool,
     streams: [bool; 2],
     cancel: bool,
+    scratch: bool,
 }
 
 /// A raw wait status (wait(2)): the low seven bits are a signal, else the next byte is the status.
@@ -228,7 +248,17 @@ impl Ended {
 
     /// The limits, how they were enforced, and how much was used.
     pub fn limits(&self) -> Vec<LimitRecord> {
-        self.usage.records(&self.parts, self.cause)
+        self.usage.records(&self.parts, self.cause, self.scratch)
+    }
+
+    /// Where scratch lived.
+    pub fn scratch_kind(&self) -> ScratchKind {
+        self.parts.scratch.kind
+    }
+
+    /// What the server of an encrypted scratch told at its end.
+    pub fn scratch_report(&self) -> Option<ScratchReport> {
+        self.scratch
     }
 
     /// Removes what is left: the control groups, the output and scratch memory, the id.
@@ -240,7 +270,7 @@ impl Ended {
         let mut destroyed = vec![
             Destroyed { what: "processes".into(), how: "killed with the process namespace and reaped".into() },
             Destroyed { what: "mounts".into(), how: "gone with the mount namespace".into() },
-            Destroyed { what: "scratch".into(), how: "memory freed, not key-wiped".into() },
+            Destroyed { what: "scratch".into(), how: how_scratch_ended(self.scratch).into() },
         ];
         drop(self.writable);
         destroyed.push(Destroyed { what: "output".into(), how: "memory freed, not key-wiped".into() });
@@ -255,10 +285,24 @@ impl Ended {
     }
 }
 
+fn how_scratch_ended(report: Option<ScratchReport>) -> &'static str {
+    match report {
+        None => "memory freed, not key-wiped",
+        Some(ScratchReport { wiped: true, .. }) => "key wiped, encrypted file freed",
+        Some(_) => "server killed, its key gone with its memory, encrypted file freed",
+    }
+}
+
 impl Live {
+    /// Kills the first process, with which the kernel kills all others.
+    fn kill(&self) {
+        // Where it is gone there is nothing to kill.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
     /// Kills the first process, with which the kernel kills all others, and waits until it is gone.
     pub(crate) fn kill_all(&self) -> Result<(), IsolateError> {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        self.kill();
         loop {
             match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(_) | Err(rustix::io::Errno::CHILD) => return Ok(()),

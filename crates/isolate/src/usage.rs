@@ -7,6 +7,7 @@ use hotcell_types::{ByteSize, Enforcement, LimitRecord, Wall};
 
 use crate::run::Cause;
 use crate::sandbox::{Parts, Writable, pids_of_group};
+use crate::scratch::ScratchReport;
 
 /// What was used, as far as somebody counted it.
 #[derive(Debug)]
@@ -32,12 +33,12 @@ impl Usage {
             pids_peak: group.and_then(|group| group.pids_peak()).map(|count| count.saturating_sub(others)),
             pids_refused: group.map_or(0, |group| group.pids_refused()),
             cpu: group.and_then(|group| group.cpu_time()),
-            scratch: used_bytes(&writable.scratch),
+            scratch: writable.scratch.as_ref().and_then(used_bytes),
         }
     }
 
     /// The limits with what was used of them.
-    pub(crate) fn records(&self, parts: &Parts, cause: Cause) -> Vec<LimitRecord> {
+    pub(crate) fn records(&self, parts: &Parts, cause: Cause, report: Option<ScratchReport>) -> Vec<LimitRecord> {
         let limits = &parts.limits;
         let record = |name: &str, wall: Wall, limit: String, used: Option<String>, reached: bool| LimitRecord {
             name: name.to_owned(),
@@ -52,7 +53,16 @@ impl Usage {
         };
         let size = |bytes: u64| ByteSize(bytes).to_string();
         let processors = format!("{} processors", limits.cpu_millis() as f64 / 1000.0);
-        let scratch = self.scratch.map(|bytes| format!("{} at the end", size(bytes)));
+        // The server of an encrypted one knows the most that was there; of one in memory the end is seen.
+        let scratch = match report {
+            Some(report) => Some(size(report.peak_bytes)),
+            None => self.scratch.map(|bytes| format!("{} at the end", size(bytes))),
+        };
+        let caveat = match report {
+            Some(report) if report.names_swappable => ", names of files not kept out of the host's swap",
+            _ => "",
+        };
+        let room = format!("{}, {}{caveat}", limits.scratch(), parts.scratch.kind.label());
         let out_of_memory = cause == Cause::MemoryLimit;
         vec![
             record(
@@ -77,7 +87,7 @@ impl Usage {
                 Some(format!("{} s", seconds(self.elapsed))),
                 cause == Cause::WallLimit,
             ),
-            record("scratch", Wall::StorageLimit, limits.scratch().to_string(), scratch, self.scratch_is_full(limits)),
+            record("scratch", Wall::StorageLimit, room, scratch, self.scratch_is_full(limits)),
         ]
     }
 

@@ -205,6 +205,13 @@ steps! {
         /// 0 for a folder, 1 for a new file.
         create: u64
     } = 18,
+    /// A FUSE file system, whose device is handed to the host: it does not answer before the host has a server for it.
+    Fuse {
+        /// Where.
+        path: &'a CStr,
+        /// Mount attributes.
+        attributes: u64
+    } = 33,
     /// Makes the mount at a path, and it alone, read-only and more.
     Restrict {
         /// Where.
@@ -253,14 +260,14 @@ steps! {
     Terminals {
         /// Where.
         path: &'a CStr
-    } = 32,
+    } = 34,
     /// Opens a new terminal, and hands its controlling end to the host and then the other one.
     Terminal {
         /// The multiplexer.
         multiplexer: &'a CStr,
         /// The first terminal.
         terminal: &'a CStr
-    } = 33,
+    } = 35,
 
     // The workload's process, in order.
 

@@ -49,6 +49,7 @@ impl Profile {
         rows.push(choice("mounts.scratch_exec", &self.scratch_exec, &self.scratch_exec_allowed));
         rows.push(choice("network.loopback", &self.loopback, &self.loopback_allowed));
         rows.push(plain("memory.write_xor_execute", &self.write_xor_execute));
+        rows.push(plain("scratch.kind", &self.scratch));
         rows.push(set("system_calls.groups", &self.groups));
         rows.push(set("system_calls.allow", &self.allow));
         rows.push(set("system_calls.deny", &self.deny));

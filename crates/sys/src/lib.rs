@@ -11,9 +11,11 @@ mod entry;
 mod errno;
 mod number;
 
+pub mod attempt;
 pub mod file;
 pub mod landlock;
 pub mod limit;
+pub mod memory;
 pub mod mount;
 pub mod process;
 pub mod seccomp;

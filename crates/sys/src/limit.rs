@@ -19,6 +19,10 @@ pub const AS: u32 = 9;
 pub const FSIZE: u32 = 1;
 /// Bytes in POSIX message queues.
 pub const MSGQUEUE: u32 = 12;
+/// How far a priority may be raised.
+pub const NICE: u32 = 13;
+/// The highest priority in real time.
+pub const RTPRIO: u32 = 14;
 
 /// Sets soft and hard limit of this process.
 pub fn set(resource: u32, value: u64) -> Result<()> {

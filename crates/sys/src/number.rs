@@ -20,6 +20,24 @@ macro_rules! numbers {
     };
 }
 
+/// Calls that AArch64 lacks: a number that no call has.
+macro_rules! numbers_of_x86_64 {
+    ($($name:ident = $x86_64:literal,)*) => {
+        $(
+            #[cfg(target_arch = "x86_64")]
+            pub(crate) const $name: usize = $x86_64;
+            #[cfg(not(target_arch = "x86_64"))]
+            pub(crate) const $name: usize = usize::MAX;
+        )*
+    };
+}
+
+numbers_of_x86_64! {
+    fork = 57,
+    vfork = 58,
+    arch_prctl = 158,
+}
+
 numbers! {
     read(SYS_read) = 0 | 63,
     write(SYS_write) = 1 | 64,
@@ -27,13 +45,17 @@ numbers! {
     fstat(SYS_fstat) = 5 | 80,
     mmap(SYS_mmap) = 9 | 222,
     munmap(SYS_munmap) = 11 | 215,
+    brk(SYS_brk) = 12 | 214,
+    rt_sigaction(SYS_rt_sigaction) = 13 | 134,
     rt_sigprocmask(SYS_rt_sigprocmask) = 14 | 135,
+    rt_sigreturn(SYS_rt_sigreturn) = 15 | 139,
     ioctl(SYS_ioctl) = 16 | 29,
     getpid(SYS_getpid) = 39 | 172,
     socket(SYS_socket) = 41 | 198,
     connect(SYS_connect) = 42 | 203,
     sendmsg(SYS_sendmsg) = 46 | 211,
     recvmsg(SYS_recvmsg) = 47 | 212,
+    clone(SYS_clone) = 56 | 220,
     execve(SYS_execve) = 59 | 221,
     wait4(SYS_wait4) = 61 | 260,
     kill(SYS_kill) = 62 | 129,
@@ -51,6 +73,8 @@ numbers! {
     setresgid(SYS_setresgid) = 119 | 149,
     capset(SYS_capset) = 126 | 91,
     statfs(SYS_statfs) = 137 | 43,
+    mlock(SYS_mlock) = 149 | 228,
+    mlockall(SYS_mlockall) = 151 | 230,
     pivot_root(SYS_pivot_root) = 155 | 41,
     prctl(SYS_prctl) = 157 | 167,
     mount(SYS_mount) = 165 | 40,
@@ -60,6 +84,8 @@ numbers! {
     getdents64(SYS_getdents64) = 217 | 61,
     exit_group(SYS_exit_group) = 231 | 94,
     keyctl(SYS_keyctl) = 250 | 219,
+    set_robust_list(SYS_set_robust_list) = 273 | 99,
+    rseq(SYS_rseq) = 334 | 293,
     openat(SYS_openat) = 257 | 56,
     mkdirat(SYS_mkdirat) = 258 | 34,
     unlinkat(SYS_unlinkat) = 263 | 35,

@@ -62,6 +62,8 @@ pub enum EventKind {
     TaskFailed,
     /// A task that an earlier Hotcell left in the middle was found and cleaned up.
     TaskInterrupted,
+    /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
+    SelftestEnded,
 }
 
 impl Event {

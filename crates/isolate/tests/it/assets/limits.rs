@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use hotcell_isolate::cgroup::GroupLimits;
 use hotcell_isolate::{Cause, Exit, Host};
-use hotcell_testkit::{require_program, require_root, skip};
-use hotcell_types::Wall::Capabilities;
+use hotcell_testkit::{require_ordinary_user, require_program, require_root, skip};
+use hotcell_types::Wall::{Capabilities, Seccomp};
 
 use super::{EAGAIN, EFBIG, ENOMEM, ENOSPC, EPERM, Scene, whole};
 use crate::harness::Ran;
@@ -215,4 +215,60 @@ seen = attempt(write)";
     let copy = ["dd", "if=/dev/zero", "of=/scratch/one", "bs=1M", "count=8"];
     let ran = Scene::limited("file_size=4MiB").run(&copy, &[]);
     assert_eq!(ran.exit, Exit::Signal(25), "SIGXFSZ: {}", ran.stderr);
+}
+
+#[test]
+fn page_tables_count_as_memory() {
+    require_program!("python3");
+    // 160 MiB of page tables: of each 2 MiB one page is read, which holds nothing and counts for nothing.
+    let spread = |stay: u32| {
+        format!(
+            "import mmap, time\npieces = 40_000\nMAP_NORESERVE = 0x4000\n\
+             area = mmap.mmap(-1, pieces << 21, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, prot=mmap.PROT_READ)\n\
+             seen = sum(area[piece << 21] for piece in range(pieces))\ntime.sleep({stay})"
+        )
+    };
+    assert_eq!(Scene::limited("memory=1GiB").seen(&spread(0), &[]), 0);
+    let ran = run("memory=64MiB", &spread(60));
+    assert_eq!((ran.exit, ran.cause), (Exit::Signal(9), Cause::MemoryLimit), "{} {}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn processors_are_not_added_where_affinity_limits_them() {
+    require_ordinary_user!();
+    require_program!("python3");
+    let host = Host::look().unwrap();
+    if host.cgroups.has_cpu() {
+        skip!("processors are limited by a control group here");
+    }
+    if host.processors < 2 {
+        skip!("there is one processor only");
+    }
+    let all = "seen = attempt(lambda: os.sched_setaffinity(0, range(1024)))";
+    let one = Scene::limited("cpu=1");
+    assert_eq!(one.seen("seen = len(os.sched_getaffinity(0))", &[]), 1);
+    assert_eq!(one.seen(all, &[]), EPERM);
+    assert_eq!(one.seen(all, &[Seccomp]), 0, "without the filter it would be lifted");
+    assert_eq!(Scene::new().seen(all, &[]), 0, "where nothing is limited, programs bind their threads");
+}
+
+#[test]
+fn no_priority_is_raised_whatever_the_caller_may() {
+    require_root!();
+    require_program!("python3");
+    require_program!("setpriv");
+    for (resource, value) in [(hotcell_sys::limit::NICE, 40), (hotcell_sys::limit::RTPRIO, 50)] {
+        if hotcell_sys::limit::set(resource, value).is_err() {
+            skip!("root may not raise limits here");
+        }
+    }
+    for attack in [
+        "seen = attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))",
+        "seen = attempt(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)))",
+    ] {
+        assert!(Scene::new().seen(attack, &[]) < 0, "{attack}");
+        let user = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "python3", "-c"];
+        let outside = Command::new("setpriv").args(user).arg(whole(attack)).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&outside.stdout), "seen 0\n", "outside it is allowed: {attack}");
+    }
 }
