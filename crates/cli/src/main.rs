@@ -22,6 +22,7 @@ mod open;
 mod policy;
 mod print;
 mod receipt;
+mod receipt_page;
 mod receipt_text;
 mod report;
 mod run;
@@ -32,6 +33,7 @@ mod selftest;
 mod source;
 mod tasks;
 mod temporary;
+mod terminal;
 mod watch;
 mod words;
 
@@ -71,6 +73,7 @@ enum Command {
     Ps(tasks::Ps),
     Show(tasks::Show),
     Logs(tasks::Logs),
+    Cancel(tasks::Cancel),
     Doctor(doctor::Arguments),
     Selftest(selftest::Arguments),
     Image(image::Arguments),
@@ -127,6 +130,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Ps(arguments) => tasks::ps(&arguments, &app),
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
+        Command::Cancel(arguments) => tasks::cancel(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Selftest(arguments) => selftest::run(&arguments, &app),
         Command::Image(arguments) => image::run(&arguments, &app),
@@ -159,6 +163,7 @@ impl Command {
             | Self::Ps(_)
             | Self::Show(_)
             | Self::Logs(_)
+            | Self::Cancel(_)
             | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)

@@ -221,6 +221,22 @@ impl Group {
         self.folders.iter().find_map(|folder| read(folder, "pids.max"))
     }
 
+    /// The most processes and threads there were at once, where the kernel keeps count (Linux 6.10).
+    pub fn pids_peak(&self) -> Option<u64> {
+        self.folders.iter().find_map(|folder| read(folder, "pids.peak"))
+    }
+
+    /// Processor time that was used, where a group counts it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        let of_version_2 = |folder: &PathBuf| {
+            let text = fs::read_to_string(folder.join("cpu.stat")).ok()?;
+            let micros = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()?;
+            Some(std::time::Duration::from_micros(micros))
+        };
+        let of_version_1 = |folder: &PathBuf| read(folder, "cpuacct.usage").map(std::time::Duration::from_nanos);
+        self.folders.iter().find_map(|folder| of_version_2(folder).or_else(|| of_version_1(folder)))
+    }
+
     /// How often a process was refused for it.
     pub fn pids_refused(&self) -> u64 {
         self.folders

@@ -135,6 +135,8 @@ enum Action {
     Allow,
     Refuse(Errno),
     Check(Check),
+    /// A socket: of this machine's path sockets any, of IPv4 and IPv6 plain TCP and UDP.
+    Socket,
 }
 
 /// A look at one argument's low 32 bits.
@@ -201,12 +203,11 @@ const PRCTL_OPTIONS: &[u32] = &[
 /// The argument rules. The flags of `open` and the like need none: what they could reach is not there.
 fn action_of(name: &str, rules: &FilterRules<'_>) -> Action {
     const UNIX: &[u32] = &[1];
-    const UNIX_AND_INET: &[u32] = &[1, 2, 10];
     match name {
         "clone" => Check::only(0, NAMESPACE_FLAGS, &[0]),
         "ioctl" => Check::except(1, WHOLE, FORBIDDEN_IOCTLS),
         "prctl" => Check::only(0, WHOLE, PRCTL_OPTIONS),
-        "socket" if rules.inet => Check::only(0, WHOLE, UNIX_AND_INET),
+        "socket" if rules.inet => Action::Socket,
         "socket" | "socketpair" => Check::only(0, WHOLE, UNIX),
         // Asking, the default, and without randomisation of addresses (debuggers, some compilers).
         "personality" => Check::only(0, WHOLE, &[0xffff_ffff, 0, 0x0004_0000]),
@@ -307,13 +308,25 @@ impl Assembler {
         match action {
             Action::Allow => self.allow,
             Action::Refuse(errno) => self.refuse(*errno),
-            Action::Check(check) => self.check(check),
+            Action::Check(check) => {
+                let refuse = self.refuse(Errno::EPERM);
+                let (matched, otherwise) = if check.on_match { (self.allow, refuse) } else { (refuse, self.allow) };
+                self.check(check, matched, otherwise)
+            }
+            Action::Socket => {
+                // Raw sockets, MPTCP, SCTP and their like stay out: parts of the kernel that nobody here needs.
+                let refuse = self.refuse(Errno::EPERM);
+                let look = |argument, mask, values| Check { argument, mask, values, on_match: true };
+                let protocol = self.check(&look(2, WHOLE, &[0, 6, 17]), self.allow, refuse);
+                let kind = self.check(&look(1, 0xf, &[1, 2]), protocol, refuse);
+                let inet = self.check(&look(0, WHOLE, &[2, 10]), kind, refuse);
+                self.check(&look(0, WHOLE, &[1]), self.allow, inet)
+            }
         }
     }
 
-    fn check(&mut self, check: &Check) -> usize {
-        let refuse = self.refuse(Errno::EPERM);
-        let (matched, mut otherwise) = if check.on_match { (self.allow, refuse) } else { (refuse, self.allow) };
+    /// The code that looks at an argument and goes to one of two places; gives its entry.
+    fn check(&mut self, check: &Check, matched: usize, mut otherwise: usize) -> usize {
         for value in check.values.iter().rev() {
             self.branch(JUMP_EQUAL, *value, matched, otherwise);
             otherwise = self.here();

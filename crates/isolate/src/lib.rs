@@ -27,6 +27,8 @@ mod sandbox;
 mod scratch;
 pub mod serve;
 mod shell;
+mod streams;
+mod usage;
 mod watch;
 
 pub use error::IsolateError;

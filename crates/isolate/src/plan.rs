@@ -55,10 +55,14 @@ pub(crate) struct Claim {
     pub(crate) preflight: Preflight,
     /// Number of the step that hands over the output folder.
     pub(crate) output_step: u64,
+    /// Number of the step that hands over scratch, whose use is read at the end.
+    pub(crate) scratch_step: Option<u64>,
     /// Number of the step that hands over the device of an encrypted scratch.
     pub(crate) fuse_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
+    /// Number of the step that hands over both ends of the terminal.
+    pub(crate) terminal_step: Option<u64>,
 }
 
 /// Where a claim's plan finds what comes along with it.
@@ -173,20 +177,28 @@ impl Plan {
         if copies.is_some() {
             plan.push(Step::Detach { path: COPIES });
         }
+        let terminal_step = spec.terminal.then(|| number + plan.terminal());
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
+        let on_scratch = if profile.scratch_exec() { writable & !mount::ATTR_NOEXEC } else { writable };
         let inodes = c_text(&INODES.to_string())?;
         let mut fuse_step = None;
         match along.scratch {
             ScratchKind::Memory => {
                 let size = c_text(&profile.limits().scratch().bytes().to_string())?;
-                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: writable });
+                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: on_scratch });
             }
             ScratchKind::Encrypted => {
                 fuse_step = Some(number + plan.count);
-                plan.push(Step::Fuse { path: c"scratch", attributes: writable });
+                plan.push(Step::Fuse { path: c"scratch", attributes: on_scratch });
             }
         }
         plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
+        let mut scratch_step = None;
+        if fuse_step.is_none() {
+            // The server of an encrypted one counts by itself.
+            scratch_step = Some(number + plan.count);
+            plan.push(Step::Hand { path: c"scratch", create: 0 });
+        }
         let output = c_text(&profile.limits().output().bytes().to_string())?;
         plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable });
         let output_step = number + plan.count;
@@ -199,6 +211,9 @@ impl Plan {
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
         plan.push(Step::Pivot {});
+        if profile.loopback() && up(Wall::NetworkNamespace) {
+            plan.push(Step::Loopback {});
+        }
         plan.limits(profile, host, &up);
         if model_step.is_some() {
             // The host fills the model meanwhile.
@@ -218,6 +233,9 @@ impl Plan {
             plan.push(Step::CgroupNamespace {});
         }
         plan.push(Step::Streams {});
+        if spec.terminal {
+            plan.push(Step::Session { terminal: TERMINAL });
+        }
         if up(Wall::Descriptors) {
             plan.push(Step::CloseOthers {});
         }
@@ -228,6 +246,9 @@ impl Plan {
         if up(Wall::NoNewPrivs) {
             plan.push(Step::NoNewPrivileges {});
         }
+        if profile.loopback() {
+            plan.push(Step::LookAround { host: crate::preflight::own_namespace("/proc/self/ns/net").unsigned_abs() });
+        }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
             plan.landlock(profile, spec, along.mounts, host.landlock_abi)?;
         }
@@ -237,12 +258,14 @@ impl Plan {
                 // Else the limit would be the workload's own to lift.
                 allowed.retain(|call| *call != "sched_setaffinity");
             }
-            let rules = FilterRules {
-                allowed: &allowed,
-                inet: profile.loopback(),
-                write_xor_execute: profile.write_xor_execute(),
-            };
-            plan.push(Step::Seccomp { program: Filter::compile(&rules)?.bytes() });
+            let rules = FilterRules { allowed: &allowed, inet: false, write_xor_execute: profile.write_xor_execute() };
+            let closed = Filter::compile(&rules)?;
+            if profile.loopback() {
+                let open = Filter::compile(&FilterRules { inet: true, ..rules })?;
+                plan.push(Step::Seccomp { program: open.bytes(), in_company: closed.bytes() });
+            } else {
+                plan.push(Step::Seccomp { program: closed.bytes(), in_company: &[] });
+            }
         }
         let preflight = Preflight::of(profile, spec, host, along.mounts.image_folder())?;
         for probe in preflight.probes() {
@@ -250,7 +273,7 @@ impl Plan {
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, fuse_step, model_step })
+        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
@@ -323,6 +346,20 @@ impl Plan {
         }
     }
 
+    /// Terminals of the sandbox's own, of which the first is opened for the workload; gives the number of the step that
+    /// hands it over.
+    fn terminal(&mut self) -> u64 {
+        self.push(Step::Dir { path: c"dev/pts", mode: 0o755 });
+        self.push(Step::Terminals { path: c"dev/pts" });
+        self.push(Step::Link { target: c"pts/ptmx", path: c"dev/ptmx" });
+        self.push(Step::File { path: c"dev/tty", mode: 0o666, content: b"" });
+        let attributes = mount::ATTR_NOSUID | mount::ATTR_NOEXEC;
+        self.push(Step::Bind { source: c"/dev/tty", path: c"dev/tty", attributes, device: 0, inode: 0 });
+        let step = self.count;
+        self.push(Step::Terminal { multiplexer: c"dev/pts/ptmx", terminal: c"dev/pts/0" });
+        step
+    }
+
     /// Folders, and the few files of `/etc` that every program expects, made from nothing.
     fn skeleton(&mut self, is_fresh: bool) {
         for path in [c"input", c"model", c"output", c"scratch", c"proc", c"var"] {
@@ -337,7 +374,9 @@ impl Plan {
         for (path, content) in [
             (c"etc/passwd", format!("root:x:0:0:root:/:/bin/false\nworkload:x:{id}:{id}:workload:/scratch:/bin/sh\n")),
             (c"etc/group", format!("root:x:0:\nworkload:x:{id}:\n")),
-            (c"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+            (c"etc/hosts", "127.0.0.1 localhost hotcell\n::1 localhost\n".to_owned()),
+            // Else the C library takes the first line of a name for all: `localhost` has two.
+            (c"etc/host.conf", "multi on\n".to_owned()),
             (c"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
             (c"etc/hostname", "hotcell\n".to_owned()),
         ] {
@@ -375,7 +414,13 @@ impl Plan {
         use landlock::{FILE_RIGHTS, READ, READ_EXECUTE, READ_WRITE, fs};
         let handled = Handled::of_abi(abi.min(landlock::WHOLE_ABI));
         let net = if profile.loopback() { 0 } else { handled.net };
-        self.push(Step::Landlock { fs: handled.fs, net, scoped: handled.scoped, abi: abi.into() });
+        self.push(Step::Landlock {
+            fs: handled.fs,
+            net,
+            net_in_company: handled.net,
+            scoped: handled.scoped,
+            abi: abi.into(),
+        });
         let mut allow = |path: &str, rights: u64, is_dir: bool| -> Result<(), IsolateError> {
             let rights = rights & handled.fs & if is_dir { u64::MAX } else { FILE_RIGHTS };
             self.push(Step::LandlockAllow { path: &c_text(path)?, rights });
@@ -388,6 +433,11 @@ impl Plan {
         for (_, path) in DEVICES {
             allow(&format!("/{}", path.to_string_lossy()), fs::READ_FILE | fs::WRITE_FILE, false)?;
         }
+        if spec.terminal {
+            let rights = fs::READ_FILE | fs::WRITE_FILE | fs::IOCTL_DEV;
+            allow("/dev/tty", rights, false)?;
+            allow("/dev/pts", rights | fs::READ_DIR, true)?;
+        }
         for mount in &mounts.all {
             let rights = if mount.executes { READ_EXECUTE } else { READ };
             allow(&format!("/{}", mount.at), rights, mount.is_dir)?;
@@ -395,10 +445,10 @@ impl Plan {
         if matches!(spec.model, Some(ModelMount::Opened { .. })) {
             allow("/model", READ, true)?;
         }
-        for path in ["/scratch", "/output"] {
-            // With the NoExec wall down, Landlock's own denial of execution stays.
-            allow(path, READ_WRITE, true)?;
-        }
+        // With the NoExec wall down, Landlock's own denial of execution stays.
+        allow("/output", READ_WRITE, true)?;
+        let execute = if profile.scratch_exec() { fs::EXECUTE } else { 0 };
+        allow("/scratch", READ_WRITE | execute, true)?;
         for path in spec.view(profile).paths() {
             let rights = handled.fs & if path.starts_with("/etc/") { READ } else { READ_EXECUTE };
             self.push(Step::LandlockAllowShown { path: &c_text(path)?, folder: rights, file: rights & FILE_RIGHTS });
@@ -446,6 +496,8 @@ impl Plan {
     }
 }
 
+/// The terminal that controls a workload that asked for one.
+const TERMINAL: &CStr = c"/dev/pts/0";
 /// Whether the limit on processors is kept by affinity, for want of a control group.
 fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
     !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000

@@ -112,7 +112,8 @@ impl Preflight {
         if matches!(spec.model, Some(ModelMount::Opened { .. })) {
             add(Wall::ReadOnly, Probe::Touch, c"/model".into(), 0, Fails(Errno::EROFS));
         }
-        add(Wall::NoExec, Probe::MapExecutable, c"/scratch/.mapped".into(), 0, Fails(Errno::EPERM));
+        let written = if profile.scratch_exec() { c"/output/.mapped" } else { c"/scratch/.mapped" };
+        add(Wall::NoExec, Probe::MapExecutable, written.into(), 0, Fails(Errno::EPERM));
         add(Wall::NoExec, Probe::ExecuteFile, c"/output/.executed".into(), 0, Fails(Errno::EACCES));
         for set in [c"CapInh:", c"CapPrm:", c"CapEff:", c"CapBnd:", c"CapAmb:"] {
             add(Wall::Capabilities, Probe::Status, set.into(), 0, Is(0));
@@ -240,7 +241,7 @@ fn interfaces_of(pid: i32) -> Option<i64> {
 }
 
 /// The number of a namespace of this process; 0 where the kernel has none of that kind.
-fn own_namespace(path: &str) -> i64 {
+pub(crate) fn own_namespace(path: &str) -> i64 {
     let link = std::fs::read_link(path).unwrap_or_default();
     let text = link.to_string_lossy();
     text.split(['[', ']']).nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)

@@ -51,7 +51,7 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
         overlay.set_limit(limit)?;
         spec.overlays.push((overlay, Origin::Flag(format!("--limit {limit}"))));
     }
-    let mut watch = Watch::new(app.json);
+    let mut watch = Watch::new(app.json, None);
     let mut context = Context {
         state: &app.state,
         version: crate::VERSION,
@@ -59,6 +59,7 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
         principal: crate::run::principal(),
         engine: &Engine::default(),
         cancel: None,
+        onwards: [None, None],
         observer: &mut watch,
         shell: None,
     };

@@ -186,8 +186,33 @@ fn arguments_are_compared_in_32_bits() {
 #[test]
 fn inet_sockets_and_executable_memory_are_a_choice() {
     let open = Filter::compile(&FilterRules { inet: true, ..RULES }).unwrap();
-    assert_eq!(call(&open, "socket", [2, 1, 0, 0, 0, 0]), ALLOW);
-    assert_eq!(call(&open, "socket", [17, 3, 0, 0, 0, 0]), PERM);
+    let cloexec_nonblock = 0o2000000 | 0o4000;
+    for (family, kind, protocol, passes) in [
+        (1, 1, 0, true),
+        (1, 5, 0, true),
+        (2, 1, 0, true),
+        (2, 2, 0, true),
+        (2, 1, 6, true),
+        (10, 2, 17, true),
+        (10, 1 | cloexec_nonblock, 6, true),
+        (2, 3, 0, false),
+        (2, 3 | cloexec_nonblock, 1, false),
+        (2, 3, 255, false),
+        (2, 1, 262, false),
+        (2, 1, 132, false),
+        (2, 2, 1, false),
+        (10, 2, 136, false),
+        (2, 5, 0, false),
+        (2, 6, 33, false),
+        (16, 3, 0, false),
+        (17, 3, 0, false),
+        (40, 1, 0, false),
+    ] {
+        for high in [0, 0xdead_beef_0000_0000] {
+            let answer = call(&open, "socket", [family | high, kind | high, protocol | high, 0, 0, 0]);
+            assert_eq!(answer == ALLOW, passes, "socket({family}, {kind:#x}, {protocol})");
+        }
+    }
     assert_eq!(call(&open, "mmap", [0, 0, 7, 0, 0, 0]), ALLOW);
     let strict = Filter::compile(&FilterRules { write_xor_execute: true, ..RULES }).unwrap();
     assert_eq!(call(&strict, "mmap", [0, 0, 7, 0, 0, 0]), PERM);

@@ -98,7 +98,7 @@ fn try_wall(wall: Wall, rights: Rights) -> Result<(), Errno> {
                 let rules = FilterRules { allowed: AFTER_THE_FILTER, inet: false, write_xor_execute: false };
                 // The names are ours, and a filter that is empty is refused by the kernel.
                 let filter = Filter::compile(&rules).map(|filter| filter.bytes().to_vec()).unwrap_or_default();
-                plan.push(Step::Seccomp { program: &filter });
+                plan.push(Step::Seccomp { program: &filter, in_company: &[] });
             });
         }),
         Wall::Landlock => with(locking, &|plan| {
@@ -107,7 +107,7 @@ fn try_wall(wall: Wall, rights: Rights) -> Result<(), Errno> {
                 let handled = Handled::of_abi(abi.min(crate::landlock::WHOLE_ABI));
                 plan.push(Step::NoNewPrivileges {});
                 let (net, scoped) = (handled.net, handled.scoped);
-                plan.push(Step::Landlock { fs: handled.fs, net, scoped, abi: abi.into() });
+                plan.push(Step::Landlock { fs: handled.fs, net, net_in_company: net, scoped, abi: abi.into() });
                 plan.push(Step::LandlockEnforce {});
             });
         }),

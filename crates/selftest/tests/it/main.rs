@@ -58,6 +58,7 @@ impl Scene {
             inputs: vec![Input { name: "facts".into(), path: facts }],
             model: None,
             stdin: None,
+            terminal: false,
             state: self.state.path().to_owned(),
             seed: seed(),
             image: None,
@@ -66,7 +67,12 @@ impl Scene {
         let grant = grant(task, off);
         let running = Sandbox::build(&grant, spec, None).unwrap().lock(&grant).unwrap().start().unwrap();
         let mut told = Vec::new();
-        let io = &mut Io { stdout: &mut |_| {}, stderr: &mut |bytes| told.extend_from_slice(bytes), cancel: None };
+        let io = &mut Io {
+            stdout: &mut |_| {},
+            stderr: &mut |bytes| told.extend_from_slice(bytes),
+            onwards: [None, None],
+            cancel: None,
+        };
         let ended = running.wait(io).unwrap();
         let report = read_at(ended.outputs(), Path::new(REPORT));
         ended.destroy().unwrap();
