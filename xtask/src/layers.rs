@@ -11,6 +11,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["hotcell-types", "hotcell-sys"]),
     ("launcher", &["hotcell-launcher"]),
     ("proofs", &["hotcell-policy", "hotcell-crypto"]),
+    // A proof too; it holds blobs against digests, which crypto makes.
+    ("images", &["hotcell-oci"]),
     (
         "engines",
         &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"],
@@ -48,6 +50,7 @@ const FOREIGN_USED_BY: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["hotcell-crypto"]),
     ("hpke", &["hotcell-crypto"]),
     ("rten", &["hotcell-models"]),
+    ("ureq", &["hotcell-oci"]),
     ("libc", &["hotcell-sys"]),
 ];
 

@@ -43,7 +43,7 @@ const RECIPES: &[Recipe] = &[
     Recipe { name: "ci", what: "what CI runs: `test` where a skip is a failure", run: test::ci },
     Recipe {
         name: "bench",
-        what: "`start`, `overhead` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",
+        what: "`start`, `overhead`, `scratch` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",
         run: bench::run,
     },
     Recipe {

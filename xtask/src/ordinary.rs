@@ -14,17 +14,26 @@ const ID: u32 = 65534;
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
 /// Shows the checkout below a folder that the ordinary user cannot enter: in a mount namespace of
-/// its own, an empty folder covers that one and holds the checkout at its usual place.
+/// its own, an empty folder covers that one and holds the checkout at its usual place. And the device of FUSE is open
+/// to everybody there, as udev makes it on most hosts.
 const REVEAL: &str = r#"
 set -e
-checkout=$1 closed=$2
-shift 2
-carried=$(mktemp -d)
-mount --rbind "$checkout" "$carried"
-mount -t tmpfs -o mode=0755 tmpfs "$closed"
-mkdir -p "$checkout"
-mount --move "$carried" "$checkout"
-rmdir "$carried"
+home=$1 checkout=$2 closed=$3
+shift 3
+if [ -n "$closed" ]; then
+    carried=$(mktemp -d)
+    mount --rbind "$checkout" "$carried"
+    mount -t tmpfs -o mode=0755 tmpfs "$closed"
+    mkdir -p "$checkout"
+    mount --move "$carried" "$checkout"
+    rmdir "$carried"
+fi
+if [ -c /dev/fuse ]; then
+    mkdir -p "$home/device"
+    mount -t tmpfs -o mode=0755 tmpfs "$home/device"
+    mknod -m 0666 "$home/device/fuse" c 10 229
+    mount --bind "$home/device/fuse" /dev/fuse
+fi
 exec "$@"
 "#;
 
@@ -54,15 +63,10 @@ impl Ordinary {
 
     /// A command that will run as the user, with an environment made from nothing.
     pub(crate) fn command(&self, program: &Path) -> Command {
-        let mut command = match &self.closed {
-            Some(closed) => {
-                let mut command = Command::new("unshare");
-                command.args(["--mount", "--propagation", "private", "sh", "-c", REVEAL, "sh"]);
-                command.arg(&self.checkout).arg(closed).arg("setpriv");
-                command
-            }
-            None => Command::new("setpriv"),
-        };
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", REVEAL, "sh"]);
+        let closed = self.closed.as_deref().unwrap_or(Path::new(""));
+        command.arg(&self.home).arg(&self.checkout).arg(closed).arg("setpriv");
         command.args([&format!("--reuid={ID}"), &format!("--regid={ID}"), "--clear-groups", "--inh-caps=-all", "--"]);
         command.arg(program);
         command.env_clear().env("PATH", PATH).env("HOME", &self.home).env("USER", "nobody").env("LANG", "C.UTF-8");

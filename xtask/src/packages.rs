@@ -9,6 +9,7 @@ use crate::command::{Result, is_root, title};
 pub(crate) type Package = (&'static str, &'static str);
 
 /// What tests use: `age` opens what we sealed, `strace` and `python3` are workloads,
+/// `docker-registry`, `skopeo`, `umoci` and `buildah` are a real registry, its clients and a builder, `busybox` is what images hold,
 /// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings.
 pub(crate) const TESTS: &[Package] = &[
     ("age", "age"),
@@ -18,6 +19,12 @@ pub(crate) const TESTS: &[Package] = &[
     ("capsh", "libcap2-bin"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("buildah", "buildah"),
+    ("busybox", "busybox-static"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("minisign", "minisign"),
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
@@ -27,6 +34,10 @@ pub(crate) const TESTS: &[Package] = &[
 /// The peers of `bench start`.
 pub(crate) const PEERS: &[Package] =
     &[("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc"), ("firejail", "firejail")];
+
+/// The peer of `bench scratch`, and what its work runs on.
+pub(crate) const SCRATCH: &[Package] =
+    &[("gocryptfs", "gocryptfs"), ("fusermount3", "fuse3"), ("python3", "python3-minimal")];
 
 /// The peers of `bench seal`.
 pub(crate) const SEALERS: &[Package] = &[("age", "age")];

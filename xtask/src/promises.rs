@@ -20,6 +20,7 @@ pub(crate) fn check(args: &[String]) -> Result {
     }
     let mut tests = BTreeSet::new();
     collect(&root().join("crates"), &mut tests)?;
+    collect(&root().join("xtask/src"), &mut tests)?;
     let missing: Vec<&str> = cited.iter().filter(|name| !tests.contains(*name)).map(String::as_str).collect();
     if missing.is_empty() {
         return Ok(());

@@ -14,7 +14,8 @@ use crate::skips::{self, Skip};
 
 /// The packages whose tests run once more as an ordinary user when we are root: what they do
 /// depends on who does it.
-const BOTH_USERS: &[&str] = &["hotcell-inspect", "hotcell-isolate", "hotcell-task", "hotcell-selftest", "hotcell"];
+const BOTH_USERS: &[&str] =
+    &["hotcell-inspect", "hotcell-oci", "hotcell-isolate", "hotcell-task", "hotcell-selftest", "hotcell"];
 
 /// What the user asked for.
 struct Wishes {

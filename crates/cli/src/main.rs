@@ -12,6 +12,8 @@ mod explain;
 mod failure;
 mod help;
 mod hostile;
+mod image;
+mod image_settings;
 mod keygen;
 mod look;
 mod new_file;
@@ -23,6 +25,7 @@ mod receipt_text;
 mod report;
 mod run;
 mod runner;
+mod scratch;
 mod seal;
 mod selftest;
 mod source;
@@ -68,6 +71,7 @@ enum Command {
     Logs(tasks::Logs),
     Doctor(doctor::Arguments),
     Selftest(selftest::Arguments),
+    Image(image::Arguments),
     Keygen(keygen::Arguments),
     Seal(seal::Arguments),
     Open(open::Arguments),
@@ -83,6 +87,9 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os();
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);
+    }
+    if scratch::is_server(std::env::args_os().next().as_deref()) {
+        return scratch::main(words);
     }
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
@@ -119,6 +126,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Selftest(arguments) => selftest::run(&arguments, &app),
+        Command::Image(arguments) => image::run(&arguments, &app),
         Command::Keygen(arguments) => keygen::run(&arguments, &app),
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
@@ -141,7 +149,13 @@ impl Command {
     /// Whether it reads or writes the state folder; the others work without one.
     fn uses_state(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Run(_) | Self::Ps(_) | Self::Show(_) | Self::Logs(_) | Self::Selftest(_) => true,
+            Self::Audit(_)
+            | Self::Image(_)
+            | Self::Run(_)
+            | Self::Ps(_)
+            | Self::Show(_)
+            | Self::Logs(_)
+            | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use hotcell_types::{Enforcement, ModelRecord, Observation, OutputRecord, ReceiptBody, Timestamp};
+use hotcell_types::{Enforcement, ImageRecord, ModelRecord, Observation, OutputRecord, ReceiptBody, Timestamp};
 
 use crate::print::plain_line;
 
@@ -29,6 +29,14 @@ pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
     let digest = body.workload.digest.map(|digest| format!(" ({digest})")).unwrap_or_default();
     let command = body.workload.command.join(" ");
     lines.add("workload", format!("{}{digest}", or(&command, &body.workload.kind)))?;
+    if let Some(record) = &body.image {
+        let left_out = match record.left_out {
+            0 => String::new(),
+            count => format!(", {count} devices and pipes left out"),
+        };
+        let ImageRecord { name, digest, config, user, .. } = record;
+        lines.add("image", format!("{name} ({digest}), config {config}, made for user {user}{left_out}"))?;
+    }
     if let Some(record) = &body.model {
         lines.add("model", model(record))?;
     }

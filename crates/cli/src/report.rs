@@ -39,6 +39,7 @@ pub(crate) fn value(done: &TaskReport) -> Value {
         "exit_status": done.status,
         "problem": done.problem,
         "profile": body.policy.profile,
+        "image": body.image,
         "outputs": body.outputs,
         "rewritten": notes,
         "streams": body.streams,
@@ -136,6 +137,10 @@ pub(crate) fn dry(dry: &DryRun, json: bool) -> io::Result<()> {
     writeln!(to, "{} would run: {command}", dry.principal)?;
     writeln!(to, "allowed by: {}", dry.rules.join(", "))?;
     let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    match &dry.image {
+        Some(image) => writeln!(to, "image: {} ({}), in place of the host's system", image.name, image.digest)?,
+        None => writeln!(to, "image: none, the host's system as `mounts.system_view` says")?,
+    }
     writeln!(to, "model: {}", dry.model.as_deref().unwrap_or("none"))?;
     writeln!(to, "inputs: {}", list(&dry.inputs))?;
     writeln!(to, "declared outputs: {}", list(&dry.outputs))?;

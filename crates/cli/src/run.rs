@@ -13,7 +13,9 @@ use clap::Args;
 use hotcell_crypto::keyfile;
 use hotcell_isolate::Shell;
 use hotcell_policy::{Engine, Origin, Overlay};
-use hotcell_task::{Context, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, run_task};
+use hotcell_task::{
+    Context, ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, run_task,
+};
 use hotcell_types::{Exit, Wall};
 
 use crate::app::App;
@@ -44,6 +46,10 @@ pub(crate) struct Arguments {
     /// File or folder to show at /input/NAME.
     #[arg(long = "input", value_name = "NAME=PATH", value_parser = pair)]
     inputs: Vec<(String, String)>,
+    /// Image whose files are seen in place of the host's /usr: REGISTRY/NAME@sha256:DIGEST, or the path of an OCI layout
+    /// folder or of a tar, beginning with `./` or `/`. Without a command, its entry point is run (docs/images.md).
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Model to show at /model: an ONNX file, or a sealed package, which is opened inside only.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -161,6 +167,7 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
             let folder = path.parent().unwrap_or(path.as_ref());
             parse_task_file(&text, &path.to_string_lossy(), folder)?
         }
+        None if arguments.image.is_some() => TaskSpec::new(Work::Command(Vec::new())),
         None if arguments.command.is_empty() && arguments.model.is_none() => {
             return Err(Failure::usage(
                 "there is nothing to run",
@@ -177,6 +184,9 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
         let mut overlay = Overlay::default();
         overlay.set_limit(limit)?;
         spec.overlays.push((overlay, Origin::Flag(format!("--limit {limit}"))));
+    }
+    if let Some(name) = arguments.image.or_else(|| spec.image.take().map(|image| image.name)) {
+        spec.image = Some(ImageSpec { name, settings: crate::image_settings::read()? });
     }
     if let Some(path) = arguments.model {
         spec.model = Some(ModelSpec { path, key: None, trust: Vec::new() });

@@ -77,6 +77,15 @@ impl Observer for Watch {
         }
     }
 
+    fn fetching(&mut self, bytes: u64, total: u64) {
+        if let Some(bar) = self.bar(total, "fetching the image", bar::BYTES) {
+            bar.set_position(bytes);
+        }
+        if bytes >= total {
+            self.end_bar();
+        }
+    }
+
     fn opening(&mut self, bytes: u64, total: u64) {
         if let Some(bar) = self.bar(total, "opening the model", bar::BYTES) {
             bar.set_position(bytes);

@@ -65,6 +65,14 @@ pub enum IsolateError {
         /// What it did.
         what: &'static str,
     },
+    /// Scratch cannot be had as the profile demands it.
+    #[error("scratch cannot be had here: {why}")]
+    Scratch {
+        /// Why.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A system call of the host's side failed.
     #[error("{what} failed")]
     Host {
@@ -92,6 +100,7 @@ impl Explain for IsolateError {
             Self::Step { .. } => "ISO-012",
             Self::Launcher { .. } => "ISO-013",
             Self::Host { .. } => "ISO-014",
+            Self::Scratch { .. } => "ISO-015",
         }
     }
 
@@ -108,6 +117,7 @@ impl Explain for IsolateError {
                 format!("run `hotcell doctor` to see what the host lacks; or give up by name: {}", flags.join(" "))
             }
             Self::Step { .. } => "run `hotcell doctor` to see what the host lacks".into(),
+            Self::Scratch { remedy, .. } => remedy.clone(),
             Self::Launcher { .. } => "run it again; if it stays so, report it with this code".into(),
             Self::Host { .. } => {
                 "look at the cause; free descriptors, processes, memory or disk where one is short".into()
@@ -117,7 +127,7 @@ impl Explain for IsolateError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::HostLacks { .. } | Self::WallsDown { .. } => Exit::HostLacks,
+            Self::HostLacks { .. } | Self::WallsDown { .. } | Self::Scratch { .. } => Exit::HostLacks,
             Self::UnknownCall { .. } | Self::Source { .. } | Self::Unrepresentable { .. } => Exit::Usage,
             Self::Step { errno, .. } if matches!(*errno, Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => {
                 Exit::HostLacks

@@ -72,6 +72,15 @@ impl Host {
             .collect()
     }
 
+    /// Whether a sandbox could mount FUSE, which an encrypted scratch needs.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fuse(&self) -> Result<(), String> {
+        let rights = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+        rustix::fs::access("/dev/fuse", rights).map_err(|error| format!("/dev/fuse cannot be opened ({error})"))
+    }
+
     /// How far Landlock can be enforced here.
     pub fn landlock(&self) -> Enforcement {
         let handled = landlock::Handled::of_abi(self.landlock_abi);

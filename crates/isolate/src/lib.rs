@@ -15,19 +15,23 @@ mod error;
 pub mod filter;
 pub mod host;
 pub mod ids;
+mod image;
 pub mod landlock;
 mod mounts;
 mod plan;
 mod preflight;
 mod run;
 mod sandbox;
+mod scratch;
+pub mod serve;
 mod shell;
 mod watch;
 
 pub use error::IsolateError;
 pub use host::{Host, HostControl};
 pub use run::{Cause, Ended, Exit, Io, Running};
-pub use sandbox::{Building, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};
 pub use shell::Shell;
 
 /// The launcher, as built by this crate's build script.

@@ -15,6 +15,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use crate::control::Control;
 use crate::error::IsolateError;
 use crate::host::Host;
+use crate::image::{self, Links};
 use crate::plan::{DATA, FIRST_PLACE, Plan, RUNNER, SHOW, c_os, c_text};
 use crate::sandbox::{ModelMount, Program, Spec};
 
@@ -22,6 +23,8 @@ use crate::sandbox::{ModelMount, Program, Spec};
 #[derive(Debug)]
 pub(crate) struct Mounts {
     pub(crate) all: Vec<Mount>,
+    /// Links of an image's root.
+    pub(crate) links: Links,
     /// As root: the mounts themselves, in the order of `all`, to come along with the plan.
     trees: Vec<OwnedFd>,
 }
@@ -42,6 +45,10 @@ pub(crate) struct Mount {
     pub(crate) at: String,
     /// Whether programs in it can be executed.
     pub(crate) executes: bool,
+    /// Whether it is an entry of an image's root.
+    is_of_image: bool,
+    /// Whether the shell has its mount point already.
+    is_there: bool,
     /// Place of the mount among what comes along with the plan; none where the sandbox mounts it itself.
     place: Option<u64>,
 }
@@ -53,7 +60,10 @@ impl Mounts {
     /// # Errors
     /// When one is not there, or is neither a file nor a folder.
     pub(crate) fn open(spec: &Spec, profile: &Profile, host: &Host, outer: u32) -> Result<Self, IsolateError> {
-        let mut all = Vec::new();
+        let (mut all, links) = match &spec.image {
+            Some(image) => image::look(image, spec)?,
+            None => Default::default(),
+        };
         for input in &spec.inputs {
             all.push(Mount::look(&input.path, "an input", format!("input/{}", input.name), false)?);
         }
@@ -67,11 +77,16 @@ impl Mounts {
         if let Program::Runner { .. } = &spec.program {
             all.push(Mount::look(&host.executable, "the runner", RUNNER.trim_start_matches('/').into(), true)?);
         }
-        let mut mounts = Self { all, trees: Vec::new() };
+        let mut mounts = Self { all, links, trees: Vec::new() };
         if host.is_root {
             mounts.open_trees(outer)?;
         }
         Ok(mounts)
+    }
+
+    /// A folder of the image, to look whether it can be written to.
+    pub(crate) fn image_folder(&self) -> Option<&str> {
+        self.all.iter().find(|mount| mount.is_of_image && mount.is_dir).map(|mount| mount.at.as_str())
     }
 
     /// What comes along with the plan, from [`FIRST_PLACE`] on.
@@ -81,7 +96,7 @@ impl Mounts {
 
     fn open_trees(&mut self, outer: u32) -> Result<(), IsolateError> {
         if let Some(extra) = self.all.get(MAX_MOUNTS) {
-            let why = format!("more than {MAX_MOUNTS} inputs, put some into one folder");
+            let why = format!("more than {MAX_MOUNTS} mounts: put some inputs into one folder");
             return Err(extra.error(std::io::Error::other(why)));
         }
         let to_map: Vec<&Mount> =
@@ -134,8 +149,15 @@ impl Mount {
             is_dir: found.is_dir(),
             at,
             executes,
+            is_of_image: false,
+            is_there: false,
             place: None,
         })
+    }
+
+    /// An entry of an image's root. Everyone may read it, though not everyone may enter the folders above it.
+    pub(crate) fn of_image(path: &Path, at: String, is_there: bool) -> Result<Self, IsolateError> {
+        Ok(Self { is_readable: true, is_of_image: true, is_there, ..Self::look(path, "an image", at, true)? })
     }
 
     fn clone_tree(&self) -> Result<OwnedFd, IsolateError> {
@@ -162,7 +184,9 @@ impl Mount {
     pub(crate) fn attach(&self, plan: &mut Plan, read_only: bool) -> Result<(), IsolateError> {
         let attributes = if self.executes { SHOW } else { DATA };
         let attributes = if read_only { attributes } else { attributes & !mount::ATTR_RDONLY };
-        plan.mount_point(&self.at, self.is_dir)?;
+        if !self.is_there {
+            plan.mount_point(&self.at, self.is_dir)?;
+        }
         let path = c_text(&self.at)?;
         match self.place {
             Some(place) => plan.push(Step::Attach { place, path: &path, attributes }),

@@ -17,6 +17,7 @@ use crate::landlock::{self, Handled};
 use crate::mounts::{Mount, Mounts};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Omitted, Program, Spec};
+use crate::scratch::{INODES, ScratchKind};
 
 /// Mount attributes of everything that only shows.
 pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
@@ -24,8 +25,6 @@ pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::AT
 pub(crate) const DATA: u64 = SHOW | mount::ATTR_NOEXEC;
 /// Mount attributes of what can be written to.
 const WRITABLE: u64 = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
-/// Inodes of scratch and of output; a named number, so that a flood of empty files ends.
-const INODES: &CStr = c"65536";
 /// The root file system holds folders, links and a few small files.
 const ROOT_BYTES: &CStr = c"1m";
 /// The file that mounts show and access modes allow, but no Landlock rule: the preflight's canary.
@@ -54,6 +53,8 @@ pub(crate) struct Claim {
     pub(crate) preflight: Preflight,
     /// Number of the step that hands over the output folder.
     pub(crate) output_step: u64,
+    /// Number of the step that hands over the device of an encrypted scratch.
+    pub(crate) fuse_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
 }
@@ -66,6 +67,8 @@ pub(crate) struct Along<'a> {
     pub(crate) joined: Range<u64>,
     /// Place of a version 2 control group.
     pub(crate) cgroup: Option<u64>,
+    /// Where scratch lives.
+    pub(crate) scratch: ScratchKind,
 }
 
 /// Place of the first descriptor that a claim brings behind its plan and the three streams.
@@ -152,15 +155,26 @@ impl Plan {
         }
 
         // The file system.
+        along.mounts.links.make(&mut plan)?;
         for mount in &along.mounts.all {
             mount.attach(&mut plan, up(Wall::ReadOnly))?;
         }
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
-        let scratch = c_text(&profile.limits().scratch().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"scratch", size: &scratch, inodes: INODES, attributes: writable });
+        let inodes = c_text(&INODES.to_string())?;
+        let mut fuse_step = None;
+        match along.scratch {
+            ScratchKind::Memory => {
+                let size = c_text(&profile.limits().scratch().bytes().to_string())?;
+                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: writable });
+            }
+            ScratchKind::Encrypted => {
+                fuse_step = Some(number + plan.count);
+                plan.push(Step::Fuse { path: c"scratch", attributes: writable });
+            }
+        }
         plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
         let output = c_text(&profile.limits().output().bytes().to_string())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: INODES, attributes: writable });
+        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable });
         let output_step = number + plan.count;
         plan.push(Step::Hand { path: c"output", create: 0 });
         let mut model_step = None;
@@ -193,8 +207,7 @@ impl Plan {
         if up(Wall::Descriptors) {
             plan.push(Step::CloseOthers {});
         }
-        let has_code = spec.code.is_some();
-        plan.push(Step::WorkingDir { path: if has_code { c"/code" } else { c"/scratch" } });
+        plan.push(Step::WorkingDir { path: &working_dir(spec)? });
         if up(Wall::Capabilities) {
             plan.push(Step::DropCapabilities {});
         }
@@ -217,13 +230,13 @@ impl Plan {
             };
             plan.push(Step::Seccomp { program: Filter::compile(&rules)?.bytes() });
         }
-        let preflight = Preflight::of(profile, spec, host)?;
+        let preflight = Preflight::of(profile, spec, host, along.mounts.image_folder())?;
         for probe in preflight.probes() {
             plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, model_step })
+        Ok(Claim { plan, preflight, output_step, fuse_step, model_step })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
@@ -372,7 +385,7 @@ impl Plan {
             // With the NoExec wall down, Landlock's own denial of execution stays.
             allow(path, READ_WRITE, true)?;
         }
-        for path in profile.system_view().paths() {
+        for path in spec.view(profile).paths() {
             let rights = handled.fs & if path.starts_with("/etc/") { READ } else { READ_EXECUTE };
             self.push(Step::LandlockAllowShown { path: &c_text(path)?, folder: rights, file: rights & FILE_RIGHTS });
         }
@@ -422,6 +435,15 @@ impl Plan {
 /// Whether the limit on processors is kept by affinity, for want of a control group.
 fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
     !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000
+}
+
+/// Where the workload starts: in its code, or where its image says, or where it may write.
+fn working_dir(spec: &Spec) -> Result<CString, IsolateError> {
+    match (&spec.code, &spec.image) {
+        (Some(_), _) => Ok(c"/code".to_owned()),
+        (None, Some(image)) => c_text(image.working_dir.as_deref().unwrap_or("/")),
+        (None, None) => Ok(c"/scratch".to_owned()),
+    }
 }
 
 /// The device nodes that every program expects.

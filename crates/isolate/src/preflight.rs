@@ -62,7 +62,12 @@ pub(crate) struct Preflight {
 const TIOCSTI_WITH_HIGH_BITS: u64 = 0xffff_ffff_0000_5412;
 
 impl Preflight {
-    pub(crate) fn of(profile: &Profile, spec: &Spec, host: &Host) -> Result<Self, IsolateError> {
+    pub(crate) fn of(
+        profile: &Profile,
+        spec: &Spec,
+        host: &Host,
+        image_folder: Option<&str>,
+    ) -> Result<Self, IsolateError> {
         use Expected::{AtMost, Fails, Is, IsNot};
         let mut preflight = Self::default();
         let mut add = |wall: Wall, kind: Probe, text: CString, number: u64, expected: Expected| {
@@ -97,6 +102,9 @@ impl Preflight {
         add(Wall::ReadOnly, Probe::MakeDir, c"/.made".into(), 0, Fails(Errno::EROFS));
         for input in &spec.inputs {
             add(Wall::ReadOnly, Probe::Touch, c_text(&format!("/input/{}", input.name))?, 0, Fails(Errno::EROFS));
+        }
+        if let Some(folder) = image_folder {
+            add(Wall::ReadOnly, Probe::Touch, c_text(&format!("/{folder}"))?, 0, Fails(Errno::EROFS));
         }
         if spec.code.is_some() {
             add(Wall::ReadOnly, Probe::Touch, c"/code".into(), 0, Fails(Errno::EROFS));

@@ -10,6 +10,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::error::IsolateError;
 use crate::sandbox::{Live, Parts};
+use crate::scratch::{ScratchKind, ScratchReport, Server};
 use crate::watch;
 
 /// Where the workload's output goes, and what can end it early.
@@ -50,6 +51,8 @@ pub enum Cause {
     WallLimit,
     /// It wanted more memory than it may have.
     MemoryLimit,
+    /// The server of its encrypted scratch ended, and with it the scratch.
+    ScratchLost,
     /// The task was cancelled.
     Cancelled,
     /// It could not be executed: the error number.
@@ -82,6 +85,7 @@ pub struct Ended {
     elapsed: Duration,
     memory_peak: Option<u64>,
     pids_refused: u64,
+    scratch: Option<ScratchReport>,
 }
 
 /// Bytes read from a stream at once.
@@ -96,7 +100,7 @@ impl Running {
     ///
     /// # Errors
     /// When the host's own calls fail; the sandbox is killed then.
-    pub fn wait(self, io: &mut Io<'_>) -> Result<Ended, IsolateError> {
+    pub fn wait(mut self, io: &mut Io<'_>) -> Result<Ended, IsolateError> {
         let deadline = self.started + self.parts.limits.wall();
         let memory_limit = self.parts.limits.memory().bytes();
         let mut state = Carried { stdout_open: true, stderr_open: true, stdout_bytes: 0, stderr_bytes: 0 };
@@ -124,6 +128,8 @@ impl Running {
                 ended = Some((Exit::Signal(9), Cause::Cancelled));
             } else if ready.control {
                 ended = Some(self.hear()?);
+            } else if ready.scratch {
+                ended = Some((Exit::Signal(9), Cause::ScratchLost));
             } else if self.parts.memory_watched {
                 let resident = watch::resident_bytes(self.parts.live.pid);
                 watched_peak = watched_peak.max(resident);
@@ -133,6 +139,11 @@ impl Running {
             }
         }
         let (exit, mut cause) = ended.unwrap_or((Exit::Signal(9), Cause::WallLimit));
+        self.parts.live.kill();
+        // What is under way in scratch ends with its server, and nothing of it need be written any more.
+        if let Some(server) = &self.parts.scratch.server {
+            server.tell_to_end();
+        }
         self.parts.live.kill_all()?;
         // Every writer is dead: what is still in the pipes is all there will be.
         while state.stdout_open {
@@ -155,6 +166,7 @@ impl Running {
             elapsed: self.started.elapsed(),
             memory_peak,
             pids_refused,
+            scratch: self.parts.scratch.server.take().map(Server::finish),
             parts: self.parts,
             outputs: self.outputs,
         })
@@ -163,6 +175,7 @@ impl Running {
     fn poll(&self, state: &Carried, cancel: Option<BorrowedFd<'_>>, pause: Duration) -> Result<Ready, IsolateError> {
         let control = self.parts.live.control.as_fd();
         let open = |is_open: bool| if is_open { PollFlags::IN } else { PollFlags::empty() };
+        let scratch = self.parts.scratch.server.as_ref().map(Server::control);
         // A descriptor that need not be looked at is replaced by the control socket without events.
         let stdout = if state.stdout_open { self.stdout.as_fd() } else { control };
         let stderr = if state.stderr_open { self.stderr.as_fd() } else { control };
@@ -171,6 +184,7 @@ impl Running {
             PollFd::from_borrowed_fd(stdout, open(state.stdout_open)),
             PollFd::from_borrowed_fd(stderr, open(state.stderr_open)),
             PollFd::from_borrowed_fd(cancel.unwrap_or(control), open(cancel.is_some())),
+            PollFd::from_borrowed_fd(scratch.unwrap_or(control), open(scratch.is_some())),
         ];
         let timeout = Timespec {
             tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
@@ -180,12 +194,13 @@ impl Running {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(IsolateError::Host { what: "waiting for the workload", source: error.into() }),
         }
-        let [control, stdout, stderr, cancelled] = fds.map(|fd| !fd.revents().is_empty());
+        let [control, stdout, stderr, cancelled, lost] = fds.map(|fd| !fd.revents().is_empty());
         Ok(Ready {
             control,
             stdout: stdout && state.stdout_open,
             stderr: stderr && state.stderr_open,
             cancel: cancelled && cancel.is_some(),
+            scratch: lost && scratch.is_some(),
         })
     }
 
@@ -210,6 +225,7 @@ struct Ready {
     stdout: bool,
     stderr: bool,
     cancel: bool,
+    scratch: bool,
 }
 
 struct Carried {
@@ -304,8 +320,31 @@ impl Ended {
                 Some(format!("{:?}", self.elapsed)),
                 self.cause == Cause::WallLimit,
             ),
-            record("scratch", Wall::StorageLimit, limits.scratch().to_string(), None, false),
+            record(
+                "scratch",
+                Wall::StorageLimit,
+                format!("{}, {}{}", limits.scratch(), self.parts.scratch.kind.label(), self.names_caveat()),
+                self.scratch.map(|report| size(report.peak_bytes)),
+                false,
+            ),
         ]
+    }
+
+    fn names_caveat(&self) -> &'static str {
+        match self.scratch {
+            Some(report) if report.names_swappable => ", names of files not kept out of the host's swap",
+            _ => "",
+        }
+    }
+
+    /// Where scratch lived.
+    pub fn scratch_kind(&self) -> ScratchKind {
+        self.parts.scratch.kind
+    }
+
+    /// What the server of an encrypted scratch told at its end.
+    pub fn scratch_report(&self) -> Option<ScratchReport> {
+        self.scratch
     }
 
     /// Removes what is left: the control groups, the output and scratch memory, the id.
@@ -317,7 +356,7 @@ impl Ended {
         let mut destroyed = vec![
             Destroyed { what: "processes".into(), how: "killed with the process namespace and reaped".into() },
             Destroyed { what: "mounts".into(), how: "gone with the mount namespace".into() },
-            Destroyed { what: "scratch".into(), how: "memory freed, not key-wiped".into() },
+            Destroyed { what: "scratch".into(), how: how_scratch_ended(self.scratch).into() },
         ];
         drop(self.outputs);
         destroyed.push(Destroyed { what: "output".into(), how: "memory freed, not key-wiped".into() });
@@ -332,10 +371,24 @@ impl Ended {
     }
 }
 
+fn how_scratch_ended(report: Option<ScratchReport>) -> &'static str {
+    match report {
+        None => "memory freed, not key-wiped",
+        Some(ScratchReport { wiped: true, .. }) => "key wiped, encrypted file freed",
+        Some(_) => "server killed, its key gone with its memory, encrypted file freed",
+    }
+}
+
 impl Live {
+    /// Kills the first process, with which the kernel kills all others.
+    fn kill(&self) {
+        // Where it is gone there is nothing to kill.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
     /// Kills the first process, with which the kernel kills all others, and waits until it is gone.
     pub(crate) fn kill_all(&self) -> Result<(), IsolateError> {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        self.kill();
         loop {
             match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(_) | Err(rustix::io::Errno::CHILD) => return Ok(()),

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use hotcell_launcher::message::Message;
-use hotcell_policy::{Demand, GrantUse, LimitKey};
+use hotcell_policy::{Demand, GrantUse, LimitKey, Profile, SystemView};
 use hotcell_types::{Enforcement, Observation, TaskId, Wall};
 
 use crate::cgroup::{Group, GroupLimits, group_name};
@@ -17,6 +17,7 @@ use crate::ids::OuterId;
 use crate::mounts::Mounts;
 use crate::plan::{Along, Claim, Plan};
 use crate::run::Running;
+use crate::scratch::{ScratchKind, Server};
 use crate::shell::{Claimed, Shell};
 
 /// What is to be contained.
@@ -30,6 +31,8 @@ pub struct Spec {
     pub environment: Vec<(OsString, OsString)>,
     /// Folder shown at `/code`, which is then the working directory.
     pub code: Option<PathBuf>,
+    /// What is shown in place of the host's `/usr` and its like.
+    pub image: Option<Image>,
     /// What is shown under `/input`.
     pub inputs: Vec<Input>,
     /// What is shown under `/model`.
@@ -48,6 +51,11 @@ pub struct Spec {
 impl Spec {
     pub(crate) fn omits(&self, wall: Wall) -> bool {
         self.omitted.holds(wall)
+    }
+
+    /// What is seen of the host's system: nothing where an image takes its place.
+    pub(crate) fn view<'a>(&self, profile: &'a Profile) -> &'a SystemView {
+        if self.image.is_some() { &SystemView::None } else { profile.system_view() }
     }
 }
 
@@ -69,6 +77,15 @@ impl Omitted {
         std::hint::black_box("HOTCELL-DANGEROUS-WITHOUT-WALLS");
         Self(walls.to_vec())
     }
+}
+
+/// An image that was unpacked: the sandbox's system.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The folder with its files.
+    pub root: PathBuf,
+    /// Where the workload starts, absolute and inside, unless there is code.
+    pub working_dir: Option<String>,
 }
 
 /// One input.
@@ -117,6 +134,7 @@ pub struct Sandbox;
 #[derive(Debug)]
 pub struct Building {
     parts: Parts,
+    is_scratch_served: bool,
     outputs: Option<OwnedFd>,
     /// Whether it waits for the host's word, because there is a model to be filled.
     is_waiting: bool,
@@ -150,12 +168,20 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) live: Live,
+    pub(crate) scratch: Scratch,
     pub(crate) group: Option<Group>,
     pub(crate) outer: Option<OuterId>,
     pub(crate) host: Host,
     pub(crate) limits: hotcell_policy::Limits,
     pub(crate) memory_watched: bool,
     pub(crate) names: StepNames,
+}
+
+/// Where scratch lives, and its server where it has one.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) kind: ScratchKind,
+    pub(crate) server: Option<Server>,
 }
 
 /// Names of all steps, for errors: the shell's plan and the claim's.
@@ -186,6 +212,12 @@ impl StepNames {
 pub(crate) fn step_error(step: Option<String>, errno: i64) -> IsolateError {
     let errno = hotcell_sys::Errno(i32::try_from(errno).unwrap_or(0));
     let step = step.unwrap_or_else(|| "an unknown step".to_owned());
+    if step.starts_with("Fuse") {
+        return IsolateError::Scratch {
+            why: format!("mounting the encrypted volume failed ({errno})"),
+            remedy: crate::scratch::FUSE_REMEDY.into(),
+        };
+    }
     if step.starts_with("Namespaces") || step.starts_with("IdMount") && errno == hotcell_sys::Errno::EPERM {
         return IsolateError::HostLacks {
             wall: Wall::UserNamespace,
@@ -209,7 +241,7 @@ impl Sandbox {
     pub fn build(grant: &GrantUse, mut spec: Spec, shell: Option<Shell>) -> Result<Building, IsolateError> {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
-        let view = grant.profile().system_view();
+        let view = spec.view(grant.profile());
         let shell = match shell.filter(|shell| shell.fits(view, &spec.omitted)) {
             Some(shell) => shell,
             None => Shell::with(view, &spec.omitted, &spec.state, spec.seed)?,
@@ -233,6 +265,12 @@ impl Sandbox {
                 .map_err(|source| IsolateError::Host { what: "opening /dev/null", source })?
                 .into(),
         };
+        let kind = crate::scratch::choose(grant.profile(), &host)?;
+        // It comes up while the sandbox is built.
+        let server = match kind {
+            ScratchKind::Memory => None,
+            ScratchKind::Encrypted => Some(Server::start(&host, &spec.state, limits.scratch())?),
+        };
         // In the order of their places: the streams, the mounts, the groups.
         let mut along = vec![stdin.as_fd(), stdout_writer.as_fd(), stderr_writer.as_fd()];
         along.extend(mounts.trees());
@@ -243,14 +281,29 @@ impl Sandbox {
             mounts: &mounts,
             joined: first_group..first_group + joined.len() as u64,
             cgroup: v2.is_some().then_some(first_group + joined.len() as u64),
+            scratch: kind,
         };
         let mut claim = Plan::claim(grant, &spec, &host, &places, shell.steps())?;
         let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along)?;
         let memory_watched = !host.cgroups.has_memory();
         let names = StepNames { shell: plan, claim: std::mem::take(&mut claim.plan) };
-        let parts = Parts { live, group, outer, host, limits, memory_watched, names };
+        let scratch = Scratch { kind, server };
+        let parts = Parts { live, scratch, group, outer, host, limits, memory_watched, names };
         let is_waiting = claim.model_step.is_some();
-        let mut building = Building { parts, outputs: None, is_waiting, model_sink: None, stdout, stderr, claim };
+        let mut building = Building {
+            parts,
+            is_scratch_served: false,
+            outputs: None,
+            is_waiting,
+            model_sink: None,
+            stdout,
+            stderr,
+            claim,
+        };
+        // The sandbox can do nothing in its scratch before the server has it.
+        while kind == ScratchKind::Encrypted && !building.is_scratch_served {
+            building.hear()?;
+        }
         while is_waiting && !matches!(building.hear()?.message, Message::Waiting) {}
         Ok(building)
     }
@@ -260,6 +313,11 @@ impl Building {
     /// The file to write the opened model to, once. It must be closed before [`lock`](Self::lock).
     pub fn model_sink(&mut self) -> Option<File> {
         self.model_sink.take()
+    }
+
+    /// Where scratch lives.
+    pub fn scratch(&self) -> ScratchKind {
+        self.parts.scratch.kind
     }
 
     /// The control groups, which stay when this process is killed.
@@ -316,6 +374,13 @@ impl Building {
         let mut received = self.parts.live.control.receive()?;
         match received.message {
             Message::Handed { step } if step == self.claim.output_step => self.outputs = received.fd.take(),
+            Message::Handed { step } if Some(step) == self.claim.fuse_step => {
+                if let (Some(server), Some(device)) = (&mut self.parts.scratch.server, received.fd.take()) {
+                    server.hand(device)?;
+                    server.await_ready()?;
+                    self.is_scratch_served = true;
+                }
+            }
             Message::Handed { step } if Some(step) == self.claim.model_step => {
                 self.model_sink = received.fd.take().map(File::from);
             }

@@ -7,7 +7,7 @@ use hotcell_sys::{Errno, Fd, Result, file, limit, mount};
 
 use crate::enter::Context;
 use crate::message::Message;
-use crate::plan::Step;
+use crate::plan::{INNER_ID, Step};
 
 /// A mount of `source`, unattached, on which one owner appears as another. Outside, as root.
 pub(crate) fn id_mount(source: &CStr, user: (u64, u64), group: (u64, u64)) -> Result<Fd> {
@@ -38,6 +38,13 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         }
         Step::Tmpfs { path, size, inodes, attributes } => {
             mount::attach(tmpfs(size, inodes, c"1777", attributes)?, path)
+        }
+        Step::Fuse { path, attributes } => {
+            let device = context.fuse?;
+            mount::attach(fuse(device, attributes)?, path)?;
+            context.say(Message::Handed { step: context.step_number() }, &[device]);
+            file::close(device);
+            Ok(())
         }
         Step::Bind { source, path, attributes, device, inode } => {
             let tree = mount::clone_tree(source)?;
@@ -135,6 +142,27 @@ fn tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attributes: u64) -> Result<Fd>
     mount::fs_set(fs, c"size", size)?;
     mount::fs_set(fs, c"nr_inodes", inodes)?;
     mount::fs_set(fs, c"mode", mode)?;
+    mount::fs_create(fs)?;
+    let tree = mount::fs_mount(fs, attributes)?;
+    file::close(fs);
+    Ok(tree)
+}
+
+/// For the sandbox's own user only, with the kernel's own check of access modes.
+fn fuse(device: Fd, attributes: u64) -> Result<Fd> {
+    let number = |number: u64| {
+        let mut text = Text::new();
+        text.push_number(number);
+        text
+    };
+    let id = number(INNER_ID.into());
+    let fs = mount::fs_open(c"fuse")?;
+    mount::fs_set(fs, c"source", c"scratch")?;
+    mount::fs_set(fs, c"fd", number(device.0 as u64).as_c_str()?)?;
+    mount::fs_set(fs, c"rootmode", c"41777")?;
+    mount::fs_set(fs, c"user_id", id.as_c_str()?)?;
+    mount::fs_set(fs, c"group_id", id.as_c_str()?)?;
+    mount::fs_flag(fs, c"default_permissions")?;
     mount::fs_create(fs)?;
     let tree = mount::fs_mount(fs, attributes)?;
     file::close(fs);

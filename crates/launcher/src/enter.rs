@@ -32,13 +32,16 @@ pub(crate) struct Context<'a> {
     number: u64,
     /// The control socket, under its present number.
     pub(crate) control: Fd,
+    /// The FUSE device, where it could be opened.
+    pub(crate) fuse: Result<Fd>,
 }
 
 /// The program: standard input is the control socket.
 pub fn main() -> ! {
     let mut fds = [Fd(-1); socket::MAX_FDS];
     let Ok((steps, fd_count)) = receive_plan(CONTROL, &mut fds) else { process::exit(125) };
-    let mut context = Context { fds, fd_count, steps, number: 0, control: CONTROL };
+    let fuse = Err(Errno::ENODEV);
+    let mut context = Context { fds, fd_count, steps, number: 0, control: CONTROL, fuse };
     match outside(&mut context) {
         Ok(()) => process::exit(0),
         Err(error) => context.fail(error),
@@ -160,6 +163,9 @@ fn first_process(
 ) -> Result<core::convert::Infallible> {
     process::new_session()?;
     if has_user_namespace {
+        // Only who opened it in the user namespace may mount it there, and on some hosts it is for root alone, whose
+        // id this process still has. What came of it is told by the step that needs it.
+        context.fuse = file::open_at(Fd::CWD, c"/dev/fuse", file::O_RDWR | file::O_CLOEXEC, 0);
         if privileged {
             process::drop_groups()?;
         }

@@ -205,6 +205,13 @@ steps! {
         /// 0 for a folder, 1 for a new file.
         create: u64
     } = 18,
+    /// A FUSE file system, whose device is handed to the host: it does not answer before the host has a server for it.
+    Fuse {
+        /// Where.
+        path: &'a CStr,
+        /// Mount attributes.
+        attributes: u64
+    } = 33,
     /// Makes the mount at a path, and it alone, read-only and more.
     Restrict {
         /// Where.

@@ -24,6 +24,7 @@ fn main() {
             isolation: "process".to_owned(),
             runner: Runner::Command,
             best_effort: Default::default(),
+            image: None,
             model: None,
             inputs_owned: true,
             recipients: Vec::new(),

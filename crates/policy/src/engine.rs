@@ -232,6 +232,7 @@ fn run_question(request: &Request, words: String) -> Result<Question, NameError>
         ("runner", text(request.runner.label())),
         ("bestEffort", texts(request.best_effort.iter().map(|wall| wall.label()))),
         ("sealedModel", flag(sealed(request))),
+        ("image", image(request)),
     ];
     Ok(Question { action: "run", words, principal, resource: task, entities, context })
 }
@@ -250,6 +251,7 @@ fn model_question(request: &Request, facts: &ModelFacts, words: String) -> Resul
         ("withinTime", flag(facts.within_time)),
         ("custodyMet", flag(facts.custody_met)),
         ("isolationMet", flag(facts.isolation_met)),
+        ("image", image(request)),
     ];
     Ok(Question { action: "useModel", words, principal, resource: model, entities, context })
 }
@@ -288,6 +290,11 @@ fn release_question(request: &Request, item: &ReleaseItem, words: String) -> Res
         ("recipients", texts(request.recipients.iter().map(String::as_str))),
     ];
     Ok(Question { action: "release", words, principal, resource: output, entities, context })
+}
+
+/// The digest of the image, or nothing where the workload sees the host's own system.
+fn image(request: &Request) -> RestrictedExpr {
+    text(&request.image.map(|digest| digest.to_string()).unwrap_or_default())
 }
 
 fn sealed(request: &Request) -> bool {

@@ -53,6 +53,7 @@ impl Profile {
             ..plain("network.loopback", &self.loopback)
         });
         rows.push(plain("memory.write_xor_execute", &self.write_xor_execute));
+        rows.push(plain("scratch.kind", &self.scratch));
         rows.push(set("system_calls.groups", &self.groups));
         rows.push(set("system_calls.allow", &self.allow));
         rows.push(set("system_calls.deny", &self.deny));

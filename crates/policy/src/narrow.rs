@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use crate::Origin;
 use crate::error::{ProfileError, Widening};
 use crate::limit::{Limit, LimitKey};
 use crate::overlay::{LimitSetting, Overlay};
 use crate::profile::{Profile, Setting, check_allow, check_deny, check_view, parse_limit};
+use crate::{Origin, ScratchRule};
 
 impl Profile {
     /// Lays `overlay` over the profile.
@@ -33,6 +33,10 @@ impl Profile {
         self.narrow_network(overlay, origin)?;
         if let Some(asked) = overlay.memory.write_xor_execute {
             tighten("memory.write_xor_execute", &mut self.write_xor_execute, asked, origin, |new, old| new >= old)?;
+        }
+        if let Some(asked) = overlay.scratch.kind {
+            let chosen = |new: &ScratchRule, old: &ScratchRule| new == old || *old == ScratchRule::Auto;
+            tighten("scratch.kind", &mut self.scratch, asked, origin, chosen)?;
         }
         self.narrow_calls(overlay, origin)?;
         if let Some(asked) = overlay.inspection.streams {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::ProfileError;
 use crate::limit::{Demand, LimitKey};
-use crate::{CallGroup, OutputRule, SignatureRule, StreamRule};
+use crate::{CallGroup, OutputRule, ScratchRule, SignatureRule, StreamRule};
 
 /// Settings that one layer makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Overlay {
     pub network: NetworkSettings,
     /// `[memory]`.
     pub memory: MemorySettings,
+    /// `[scratch]`.
+    pub scratch: ScratchSettings,
     /// `[system_calls]`.
     pub system_calls: CallSettings,
     /// `[inspection]`.
@@ -83,6 +85,14 @@ pub struct NetworkSettings {
 pub struct MemorySettings {
     /// Whether memory that was writable can never become executable.
     pub write_xor_execute: Option<bool>,
+}
+
+/// The sandbox's own volume; its size is a limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScratchSettings {
+    /// Where it lives.
+    pub kind: Option<ScratchRule>,
 }
 
 /// Which system calls pass.

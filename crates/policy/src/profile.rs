@@ -10,10 +10,10 @@ use crate::error::ProfileError;
 use crate::limit::{Limit, LimitKey, Limits};
 use crate::overlay::{
     CallSettings, InspectionSettings, LimitSetting, MemorySettings, ModelSettings, MountSettings, NetworkSettings,
-    Overlay, RawSystemView, WallSettings, parse_toml,
+    Overlay, RawSystemView, ScratchSettings, WallSettings, parse_toml,
 };
 use crate::system_view::{SystemView, check_path};
-use crate::{Origin, OutputRule, SignatureRule, StreamRule};
+use crate::{Origin, OutputRule, ScratchRule, SignatureRule, StreamRule};
 
 /// The shape of a sandbox: checked, complete, and with the origin of each value.
 ///
@@ -30,6 +30,7 @@ pub struct Profile {
     pub(crate) loopback: Setting<bool>,
     pub(crate) loopback_allowed: Setting<bool>,
     pub(crate) write_xor_execute: Setting<bool>,
+    pub(crate) scratch: Setting<ScratchRule>,
     pub(crate) groups: Setting<BTreeSet<CallGroup>>,
     pub(crate) allow: Setting<BTreeSet<&'static str>>,
     pub(crate) deny: Setting<BTreeSet<&'static str>>,
@@ -80,6 +81,7 @@ impl Profile {
             mounts: file.mounts,
             network: file.network,
             memory: file.memory,
+            scratch: file.scratch,
             system_calls: file.system_calls,
             inspection: file.inspection,
             model: file.model,
@@ -116,6 +118,11 @@ impl Profile {
     /// Whether memory that was writable can never become executable.
     pub fn write_xor_execute(&self) -> bool {
         self.write_xor_execute.value
+    }
+
+    /// Where scratch lives.
+    pub fn scratch(&self) -> ScratchRule {
+        self.scratch.value
     }
 
     /// The names of the system calls that pass, sorted: the groups and `allow`, without `deny`.
@@ -165,6 +172,8 @@ struct ProfileFile {
     #[serde(default)]
     memory: MemorySettings,
     #[serde(default)]
+    scratch: ScratchSettings,
+    #[serde(default)]
     system_calls: CallSettings,
     #[serde(default)]
     inspection: InspectionSettings,
@@ -191,6 +200,7 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         loopback: present(overlay.network.loopback, "network.loopback", origin)?,
         loopback_allowed: present(overlay.network.loopback_allowed, "network.loopback_allowed", origin)?,
         write_xor_execute: present(overlay.memory.write_xor_execute, "memory.write_xor_execute", origin)?,
+        scratch: present(overlay.scratch.kind, "scratch.kind", origin)?,
         groups: from(groups.into_iter().collect(), origin),
         allow: from(check_allow(&allow, origin)?, origin),
         deny: from(check_deny(&deny, origin)?, origin),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hotcell_types::{Bits, GrantId, TaskId, Timestamp, Wall};
+use hotcell_types::{Bits, Digest, GrantId, TaskId, Timestamp, Wall};
 
 use crate::Profile;
 
@@ -40,6 +40,8 @@ pub struct Request {
     pub runner: Runner,
     /// Walls that the user gave up by name.
     pub best_effort: BTreeSet<Wall>,
+    /// Digest of the manifest of the image that the workload would run in.
+    pub image: Option<Digest>,
     /// The model that the task would read.
     pub model: Option<ModelFacts>,
     /// Whether every input belongs to the principal.

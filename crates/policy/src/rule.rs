@@ -36,6 +36,18 @@ pub enum SignatureRule {
     Trusted,
 }
 
+/// Where scratch lives. `auto` chooses between the other two; neither is wider than the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScratchRule {
+    /// In memory where nothing could write it to a disk in plain and it is small, else encrypted.
+    Auto,
+    /// In memory; refused where the host could swap it out in plain.
+    Memory,
+    /// On an encrypted volume.
+    Encrypted,
+}
+
 macro_rules! words {
     ($type:ident: $($variant:ident = $word:literal),*) => {
         impl fmt::Display for $type {
@@ -48,4 +60,5 @@ macro_rules! words {
 
 words!(StreamRule: Live = "live", Inspect = "inspect");
 words!(OutputRule: Any = "any", Declared = "declared");
+words!(ScratchRule: Auto = "auto", Memory = "memory", Encrypted = "encrypted");
 words!(SignatureRule: None = "none", Valid = "valid", Trusted = "trusted");

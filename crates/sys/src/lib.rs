@@ -15,6 +15,7 @@ pub mod attempt;
 pub mod file;
 pub mod landlock;
 pub mod limit;
+pub mod memory;
 pub mod mount;
 pub mod process;
 pub mod seccomp;

@@ -53,6 +53,13 @@ pub fn fs_set(fs: Fd, key: &CStr, value: &CStr) -> Result<()> {
     unsafe { syscall!(fsconfig, fs.0, SET_STRING, key.as_ptr(), value.as_ptr(), 0) }.map(drop)
 }
 
+/// Sets a parameter without a value.
+pub fn fs_flag(fs: Fd, key: &CStr) -> Result<()> {
+    const SET_FLAG: u32 = 0;
+    // SAFETY: `key` is a live NUL-terminated string; the command takes no value.
+    unsafe { syscall!(fsconfig, fs.0, SET_FLAG, key.as_ptr(), 0, 0) }.map(drop)
+}
+
 /// Makes the file system from what was set.
 pub fn fs_create(fs: Fd) -> Result<()> {
     const CREATE: u32 = 6;

@@ -73,6 +73,8 @@ numbers! {
     setresgid(SYS_setresgid) = 119 | 149,
     capset(SYS_capset) = 126 | 91,
     statfs(SYS_statfs) = 137 | 43,
+    mlock(SYS_mlock) = 149 | 228,
+    mlockall(SYS_mlockall) = 151 | 230,
     pivot_root(SYS_pivot_root) = 155 | 41,
     prctl(SYS_prctl) = 157 | 167,
     mount(SYS_mount) = 165 | 40,

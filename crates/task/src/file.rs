@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hotcell_crypto::keyfile;
 use hotcell_inspect::OutputSchema;
@@ -9,7 +10,7 @@ use hotcell_policy::{MAX_FILE_BYTES, Origin, Overlay};
 use serde::Deserialize;
 
 use crate::TaskError;
-use crate::spec::{ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
+use crate::spec::{ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +19,7 @@ struct TaskFile {
     runner: Option<RunnerSpec>,
     profile: Option<String>,
     narrow: Option<Overlay>,
+    image: Option<String>,
     model: Option<ModelTable>,
     #[serde(default)]
     inputs: BTreeMap<String, PathBuf>,
@@ -57,6 +59,8 @@ pub fn parse_task_file(text: &str, path: &str, folder: &Path) -> Result<TaskSpec
     let file: TaskFile = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
     let work = match (file.command, file.runner) {
         (Some(command), None) => Work::Command(command.into_iter().map(Into::into).collect()),
+        // The image says what it runs.
+        (None, None) if file.image.is_some() => Work::Command(Vec::new()),
         (None, Some(runner)) => Work::Runner(runner),
         _ => return Err(wrong("exactly one of `command` and `[runner]` is needed".to_owned())),
     };
@@ -66,6 +70,10 @@ pub fn parse_task_file(text: &str, path: &str, folder: &Path) -> Result<TaskSpec
         false => profile,
     });
     spec.overlays.extend(file.narrow.map(|overlay| (overlay, Origin::Task(path.to_owned()))));
+    if let (Some(_), Work::Runner(_)) = (&file.image, &spec.work) {
+        return Err(wrong("`image` and `[runner]` exclude each other: the built-in runner needs no image".to_owned()));
+    }
+    spec.image = file.image.map(|name| ImageSpec { name: image_name(name, folder), settings: Arc::default() });
     if let Some(model) = file.model {
         let key = model.key.map(|key| keyfile::read_encryption(&folder.join(key)).map_err(TaskError::part));
         let trust = model.trust.iter().map(|text| keyfile::read_verifying(&key_text(text, folder)));
@@ -85,6 +93,16 @@ pub fn parse_task_file(text: &str, path: &str, folder: &Path) -> Result<TaskSpec
     spec.receipt = file.receipt.map(|path| folder.join(path));
     spec.outputs = file.output;
     Ok(spec)
+}
+
+/// A path among the names of images is relative to the task file.
+fn image_name(name: String, folder: &Path) -> String {
+    let is_relative = matches!(name.as_str(), "." | "..") || name.starts_with("./") || name.starts_with("../");
+    if !is_relative {
+        return name;
+    }
+    let path = folder.join(&name).to_string_lossy().into_owned();
+    if path.starts_with(['/', '.']) { path } else { format!("./{path}") }
 }
 
 /// A key stands for itself; anything else is a path beside the task file.

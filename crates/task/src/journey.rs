@@ -16,6 +16,7 @@ use hotcell_types::{
 };
 
 use crate::TaskError;
+use crate::image::ReadyImage;
 use crate::inputs::{digest_model, read_keys};
 use crate::judge::Left;
 use crate::keys::open_log;
@@ -164,6 +165,8 @@ struct Ready {
     inputs: Vec<InputRecord>,
     keys: InputKeys,
     model: Option<ModelRecord>,
+    /// Held until the end, so that nobody removes it meanwhile.
+    image: Option<ReadyImage>,
 }
 
 impl Journey<'_, '_> {
@@ -175,7 +178,7 @@ impl Journey<'_, '_> {
             release::make_output_folder(output)?;
         }
         let salt: [u8; 32] = hotcell_crypto::random();
-        let Ready { prepared, inputs, keys, model } = self.prepare(&grant, &salt)?;
+        let Ready { prepared, inputs, keys, model, image } = self.prepare(&grant, &salt)?;
         let walls = prepared.observations().to_vec();
         self.context.observer.observed(&walls);
 
@@ -191,6 +194,7 @@ impl Journey<'_, '_> {
 
         self.step(Step::Destroy);
         let limits = left.ended.limits();
+        let scratch = left.ended.scratch_kind();
         let destroyed = left.ended.destroy().map_err(TaskError::part)?;
 
         self.step(Step::Receipt);
@@ -211,6 +215,7 @@ impl Journey<'_, '_> {
             walls,
             limits,
             workload: self.workload.clone(),
+            image: image.as_ref().map(ReadyImage::record),
             model,
             inputs,
             outputs: judged.outputs,
@@ -218,6 +223,7 @@ impl Journey<'_, '_> {
             stream_capacity: judged.verdicts.iter().map(|verdict| verdict.capacity).sum::<Bits>(),
             refusals: judged.refusals,
             destroyed,
+            scratch,
         };
         let (body, bytes) = receipt::issue(self.log, &grant, account, now, &events)?;
         let streams = self.keep(&folder, &bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
@@ -246,20 +252,28 @@ impl Journey<'_, '_> {
     /// Reads what is to be known of the inputs; then builds and locks the sandbox.
     fn prepare(&mut self, grant: &GrantUse, salt: &[u8; 32]) -> Result<Ready, TaskError> {
         let model = self.submitted.model.take();
+        let image = self.fetch_image()?;
         let inputs = &self.submitted.inputs;
         let records = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
         let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs)).transpose()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
-        let spec = self.sandbox_spec(model.as_ref())?;
+        let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let (prepared, record) = self.build(grant, spec, model)?;
         let model = record
             .map(|(record, digest)| ModelRecord { digest: digest.or(model_digest).unwrap_or(record.digest), ..record });
-        Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model })
+        Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model, image })
+    }
+
+    /// Brings the image's layers, now that policy has allowed the task.
+    fn fetch_image(&mut self) -> Result<Option<ReadyImage>, TaskError> {
+        let Some(image) = self.submitted.image.take() else { return Ok(None) };
+        image.fetch(self.context.state, self.context.observer, self.context.cancel).map(Some)
     }
 
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
         let mut building = Sandbox::build(grant, spec, self.context.shell.take()).map_err(TaskError::part)?;
+        let scratch = building.scratch().label();
         self.marker.note(building.group_folders(), self.staging())?;
         let record = match model {
             Some(model) => Some(self.open_model(&mut building, model)?),
@@ -276,6 +290,7 @@ impl Journey<'_, '_> {
         let seen = self
             .event(EventKind::PreflightObserved)
             .with("observations", prepared.observations().len())
+            .with("scratch", scratch)
             .with("down", down.collect::<Vec<_>>());
         self.log.append(&[seen], Durability::Lazy).map_err(TaskError::part)?;
         Ok((prepared, record))
@@ -300,20 +315,23 @@ impl Journey<'_, '_> {
         self.submitted.spec.output.as_deref().map(|output| release::staging_of(output, self.submitted.task))
     }
 
-    fn sandbox_spec(&mut self, model: Option<&Model>) -> Result<Spec, TaskError> {
+    fn sandbox_spec(&mut self, model: Option<&Model>, image: Option<&ReadyImage>) -> Result<Spec, TaskError> {
         let program = match &self.submitted.work {
             Work::Command(command) => Program::Command(command.clone()),
             Work::Runner(runner) => Program::Runner { arguments: self.submitted.runner_args(runner)?.to_args() },
         };
+        let mut environment = image.map(ReadyImage::environment).transpose()?.unwrap_or_default();
+        environment.append(&mut self.submitted.spec.env);
         let inputs = self.submitted.inputs.iter();
         Ok(Spec {
             task: self.submitted.task,
             program,
-            environment: std::mem::take(&mut self.submitted.spec.env),
+            environment,
             code: self.submitted.spec.code.clone(),
             inputs: inputs
                 .map(|input| hotcell_isolate::Input { name: input.name.clone(), path: input.path.clone() })
                 .collect(),
+            image: image.map(ReadyImage::mount),
             model: model.map(Model::mount),
             stdin: self.submitted.spec.stdin.take(),
             state: self.context.state.to_owned(),
@@ -396,12 +414,16 @@ impl Journey<'_, '_> {
 
 fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &Context<'_>) -> Event {
     let inputs: Vec<_> = submitted.inputs.iter().map(|input| input.name.as_str()).collect();
-    Event::of_task(submitted.now, submitted.task, EventKind::TaskSubmitted)
+    let event = Event::of_task(submitted.now, submitted.task, EventKind::TaskSubmitted)
         .with("principal", context.principal.as_str())
         .with("purpose", submitted.spec.purpose.as_str())
         .with("workload", workload.command.first().unwrap_or(&workload.kind).as_str())
         .with("profile", submitted.profile.name())
-        .with("inputs", inputs)
+        .with("inputs", inputs);
+    match &submitted.image {
+        Some(image) => event.with("image", image.digest().to_string()),
+        None => event,
+    }
 }
 
 fn rule_ids(denial: &Denial) -> Vec<String> {

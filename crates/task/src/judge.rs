@@ -156,6 +156,17 @@ impl Journey<'_, '_> {
         let problem = |code: &str, what: String, remedy: String| Some(Problem { code: code.to_owned(), what, remedy });
         let ended = &left.ended;
         let limits = grant.profile().limits();
+        if let Some(report) = ended.scratch_report().filter(|report| report.tampered > 0) {
+            return (
+                Outcome::IntegrityFailure,
+                Exit::Integrity.status(),
+                problem(
+                    "TSK-015",
+                    format!("{} blocks of the encrypted scratch were changed on the disk", report.tampered),
+                    "see who else writes to the disk of the state folder; run it again".to_owned(),
+                ),
+            );
+        }
         match ended.cause {
             Cause::Itself if ended.exit == WorkloadExit::Code(0) => (Outcome::Released, 0, None),
             Cause::Itself => {
@@ -186,6 +197,15 @@ impl Journey<'_, '_> {
                 Outcome::Cancelled,
                 CANCELLED_STATUS,
                 problem("TSK-012", "the task was cancelled".to_owned(), "run it again".to_owned()),
+            ),
+            Cause::ScratchLost => (
+                Outcome::Failed,
+                Exit::Failed.status(),
+                problem(
+                    "TSK-014",
+                    "the server of the encrypted scratch ended early, and the scratch with it".to_owned(),
+                    "run it again; see whether the host is short of memory".to_owned(),
+                ),
             ),
             Cause::NotExecuted(errno) => {
                 let exit = if errno == 2 { Exit::NotFound } else { Exit::NotExecutable };
@@ -230,6 +250,7 @@ fn cause_text(cause: Cause) -> String {
         Cause::Itself => "by itself".to_owned(),
         Cause::WallLimit => "time limit".to_owned(),
         Cause::MemoryLimit => "memory limit".to_owned(),
+        Cause::ScratchLost => "scratch lost".to_owned(),
         Cause::Cancelled => "cancelled".to_owned(),
         Cause::NotExecuted(errno) => format!("not executed, errno {errno}"),
     }

@@ -11,6 +11,7 @@
 
 mod error;
 mod file;
+mod image;
 mod inputs;
 mod journey;
 mod judge;
@@ -27,10 +28,11 @@ mod submit;
 
 pub use error::TaskError;
 pub use file::parse_task_file;
+pub use image::image_store;
 pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
 pub use keys::{open_log, read_or_create_signing_key};
 pub use observe::{Observer, ProgressFilter, Silent, Step};
 pub use running::{RunningTask, running_tasks};
-pub use spec::{ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
+pub use spec::{ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
 pub use store::{TaskFolder, read_receipt};
-pub use submit::{DryRun, dry_run};
+pub use submit::{DryImage, DryRun, dry_run};

@@ -51,6 +51,8 @@ pub trait Observer {
     fn granted(&mut self, _grant: &Grant) {}
     /// The preflight saw this.
     fn observed(&mut self, _observations: &[Observation]) {}
+    /// The image's layers are being fetched: bytes so far, and all.
+    fn fetching(&mut self, _bytes: u64, _total: u64) {}
     /// The model is being opened: bytes so far, and all.
     fn opening(&mut self, _bytes: u64, _total: u64) {}
     /// The runner scores: rows so far, and all.

@@ -1,10 +1,11 @@
 //! The receipt of a task, put together from what each step left.
 
 use hotcell_audit::{Log, receipt};
+use hotcell_isolate::ScratchKind;
 use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA};
 use hotcell_types::{
-    Bits, Destroyed, Digest, Event, InputRecord, LimitRecord, ModelRecord, Observation, Outcome, OutputRecord,
-    PolicyRecord, ReceiptBody, Refusal, StreamRecord, Timestamp, WorkloadRecord,
+    Bits, Destroyed, Digest, Event, ImageRecord, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
+    OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord, Timestamp, WorkloadRecord,
 };
 
 use crate::TaskError;
@@ -21,6 +22,7 @@ pub(crate) struct Account {
     pub(crate) walls: Vec<Observation>,
     pub(crate) limits: Vec<LimitRecord>,
     pub(crate) workload: WorkloadRecord,
+    pub(crate) image: Option<ImageRecord>,
     pub(crate) model: Option<ModelRecord>,
     pub(crate) inputs: Vec<InputRecord>,
     pub(crate) outputs: Vec<OutputRecord>,
@@ -28,6 +30,7 @@ pub(crate) struct Account {
     pub(crate) stream_capacity: Bits,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) destroyed: Vec<Destroyed>,
+    pub(crate) scratch: ScratchKind,
 }
 
 /// What the receipt says of the decision.
@@ -62,11 +65,12 @@ pub(crate) fn issue(
         purpose: grant.purpose().to_owned(),
         policy: account.policy,
         isolation: grant.isolation().to_owned(),
-        caveats: caveats(grant),
+        caveats: caveats(grant, account.scratch),
         walls: account.walls,
         best_effort: grant.best_effort().iter().map(|wall| wall.label().to_owned()).collect(),
         limits: account.limits,
         workload: account.workload,
+        image: account.image,
         model: account.model,
         inputs: account.inputs,
         outputs: account.outputs,
@@ -89,7 +93,7 @@ fn policy_digest() -> Digest {
 }
 
 /// What the isolation level does not give here.
-fn caveats(grant: &GrantUse) -> Vec<String> {
+fn caveats(grant: &GrantUse, scratch: ScratchKind) -> Vec<String> {
     let mut caveats = vec!["root on the host can see and change everything".to_owned()];
     if !rustix::process::geteuid().is_root() {
         caveats.push("the sandbox has, outside, the id of the user who ran it".to_owned());
@@ -97,6 +101,12 @@ fn caveats(grant: &GrantUse) -> Vec<String> {
     if grant.sealed_model() {
         caveats.push("the model is not protected from the user who ran it".to_owned());
     }
-    caveats.push("scratch, outputs and an opened model lived in memory that was freed, not key-wiped".to_owned());
+    caveats.push(
+        match scratch {
+            ScratchKind::Memory => "scratch, outputs and an opened model lived in memory that was freed, not key-wiped",
+            ScratchKind::Encrypted => "outputs and an opened model lived in memory that was freed, not key-wiped",
+        }
+        .to_owned(),
+    );
     caveats
 }

@@ -101,6 +101,7 @@ pub fn running_tasks(state: &Path) -> Result<Vec<RunningTask>, TaskError> {
 
 /// Removes what killed tasks left, and records each as interrupted.
 pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskError> {
+    sweep_scratch(state)?;
     each(state, |path, file, is_alive| {
         if is_alive {
             return Ok(());
@@ -126,6 +127,20 @@ pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskE
         }
         fs::remove_file(path).map_err(TaskError::file("remove", path))
     })
+}
+
+/// Removes backing files of encrypted scratch that have a name: those of a Hotcell that was killed between making one
+/// and removing its name, on a file system where there is a between. Nothing is in them.
+fn sweep_scratch(state: &Path) -> Result<(), TaskError> {
+    for entry in fs::read_dir(state.join("scratch")).into_iter().flatten().flatten() {
+        match fs::remove_file(entry.path()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(TaskError::file("remove", &entry.path())(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes a file and locks it. A sweeper that meets it in between may lock and remove it: then once more.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hotcell_crypto::{PublicKey, SecretKey, VerifyingKey};
 use hotcell_inspect::OutputSchema;
+use hotcell_oci::Settings;
 use hotcell_policy::{Origin, Overlay};
 use hotcell_types::Wall;
 
@@ -19,6 +21,8 @@ pub struct TaskSpec {
     pub profile: Option<String>,
     /// What narrows the profile, in order, and who said so.
     pub overlays: Vec<(Overlay, Origin)>,
+    /// The image that the workload runs in, in place of the host's `/usr` and its like.
+    pub image: Option<ImageSpec>,
     /// The model.
     pub model: Option<ModelSpec>,
     /// The inputs.
@@ -83,6 +87,15 @@ pub struct ModelSpec {
     pub trust: Vec<VerifyingKey>,
 }
 
+/// An image.
+#[derive(Debug)]
+pub struct ImageSpec {
+    /// Its name.
+    pub name: String,
+    /// How names are resolved and registries spoken to. The user's own, never a task file's.
+    pub settings: Arc<Settings>,
+}
+
 /// One input.
 #[derive(Debug, Clone)]
 pub struct TaskInput {
@@ -98,6 +111,7 @@ impl TaskSpec {
         Self {
             work,
             profile: None,
+            image: None,
             overlays: Vec::new(),
             model: None,
             inputs: Vec::new(),

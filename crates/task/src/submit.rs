@@ -3,9 +3,10 @@
 use hotcell_inspect::CheckedSchema;
 use hotcell_models::RunnerArgs;
 use hotcell_policy::{CitedRule, Decision, Effective, Principal, Profile, Request, Runner};
-use hotcell_types::{GrantId, TaskId, Timestamp, WorkloadRecord};
+use hotcell_types::{Digest, GrantId, TaskId, Timestamp, WorkloadRecord};
 
 use crate::TaskError;
+use crate::image::Image;
 use crate::inputs::Input;
 use crate::journey::Context;
 use crate::model::Model;
@@ -18,6 +19,7 @@ pub(crate) struct Submitted {
     pub(crate) now: Timestamp,
     pub(crate) work: Work,
     pub(crate) profile: Profile,
+    pub(crate) image: Option<Image>,
     pub(crate) model: Option<Model>,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Option<CheckedSchema>,
@@ -42,6 +44,8 @@ pub struct DryRun {
     pub streams: String,
     /// Why the streams would not pass live.
     pub stream_reasons: Vec<CitedRule>,
+    /// The image it would run in, if any: its name, and the digest of its manifest.
+    pub image: Option<DryImage>,
     /// Id of the model, if any.
     pub model: Option<String>,
     /// Names of the inputs.
@@ -50,13 +54,24 @@ pub struct DryRun {
     pub outputs: Vec<String>,
 }
 
-/// Asks policy, and runs nothing.
+/// The image of a run that was not made.
+#[derive(Debug, serde::Serialize)]
+pub struct DryImage {
+    /// Its name.
+    pub name: String,
+    /// The digest of its manifest.
+    pub digest: Digest,
+}
+
+/// Asks policy, and runs nothing; of an image, manifest and config are read and no layer.
 ///
 /// # Errors
 /// As [`run_task`](crate::run_task) gives them up to policy's decision.
 pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskError> {
     let submitted = submit(spec, context)?;
     let workload = submitted.workload();
+    let image = submitted.image.as_ref();
+    let image = image.map(|image| DryImage { name: image.name().to_owned(), digest: image.digest() });
     let model = submitted.model.as_ref().map(|model| model.facts().id);
     let inputs = submitted.inputs.iter().map(|input| input.name.clone()).collect();
     let outputs = submitted.outputs.iter().flat_map(|schema| schema.files()).map(|file| file.name().to_owned());
@@ -73,6 +88,7 @@ pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskErro
         rules: grant.rules().to_vec(),
         streams: grant.streams().to_string(),
         stream_reasons: grant.stream_reasons().to_vec(),
+        image,
         model,
         inputs,
         outputs,
@@ -82,7 +98,13 @@ pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskErro
 /// Checks a task as far as it goes without asking policy.
 pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submitted, TaskError> {
     let now = context.clock.now();
-    let work = std::mem::replace(&mut spec.work, Work::Command(Vec::new()));
+    let mut work = std::mem::replace(&mut spec.work, Work::Command(Vec::new()));
+    let image = spec.image.take().map(|image| Image::look(image, &work, context.state)).transpose()?;
+    if let (Work::Command(command), Some(image)) = (&mut work, &image)
+        && command.is_empty()
+    {
+        *command = image.command()?;
+    }
     if matches!(&work, Work::Command(command) if command.is_empty()) {
         return Err(TaskError::Spec {
             what: "there is nothing to run".to_owned(),
@@ -108,6 +130,7 @@ pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submit
         now,
         work,
         profile,
+        image,
         model,
         inputs,
         outputs,
@@ -163,6 +186,7 @@ impl Submitted {
                 Work::Command(_) => Runner::Command,
             },
             best_effort: self.spec.best_effort.clone(),
+            image: self.image.as_ref().map(Image::digest),
             model: self.model.as_ref().map(Model::facts),
             inputs_owned: self.inputs.iter().all(|input| input.owned),
             recipients: self.spec.recipients.iter().map(ToString::to_string).collect(),

@@ -20,8 +20,8 @@ pub use explain::Explain;
 pub use id::{GrantId, ParseIdError, TaskId};
 pub use outcome::{Exit, Outcome};
 pub use record::{
-    Destroyed, InputRecord, LimitRecord, ModelRecord, OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord,
-    WorkloadRecord,
+    Destroyed, ImageRecord, InputRecord, LimitRecord, ModelRecord, OutputRecord, PolicyRecord, ReceiptBody, Refusal,
+    StreamRecord, WorkloadRecord,
 };
 pub use size::{ByteSize, ParseSizeError, parse_duration};
 pub use time::{Clock, Timestamp};

@@ -40,6 +40,9 @@ pub struct ReceiptBody {
     pub limits: Vec<LimitRecord>,
     /// What was executed.
     pub workload: WorkloadRecord,
+    /// The image that it ran in; without one it saw the host's system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRecord>,
     /// The model, if any.
     pub model: Option<ModelRecord>,
     /// The inputs.
@@ -82,6 +85,22 @@ pub struct WorkloadRecord {
     pub command: Vec<String>,
     /// Digest of the executed file, where it is one file.
     pub digest: Option<Digest>,
+}
+
+/// The image that a workload ran in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRecord {
+    /// The name by which it was asked for.
+    pub name: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Digest of its config.
+    pub config: Digest,
+    /// Who it wants to run as. Inside it had the sandbox's one id, and no rights.
+    pub user: String,
+    /// Devices and pipes in it that were left out.
+    pub left_out: u64,
 }
 
 /// The model that was used.

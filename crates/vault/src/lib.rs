@@ -1,4 +1,4 @@
-//! Sealed packages: a vendor's model, encrypted, signed, opened only under its terms.
+//! Sealed packages: a vendor's model, encrypted, signed, opened only under its terms; and encrypted [`scratch`].
 //!
 //! `docs/formats/sealed-package.md` specifies the format byte by byte and says why it is sound. Reading
 //! goes in three steps, each of which consumes the last: [`Package::read_header`] parses within hard
@@ -12,6 +12,7 @@ mod body;
 mod error;
 mod header;
 mod open;
+pub mod scratch;
 mod seal;
 mod terms;
 

@@ -17,7 +17,7 @@ impl Times {
     pub(super) fn of_commit() -> Result<Self> {
         let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
             Ok(seconds) => seconds,
-            Err(_) => read(Command::new("git").current_dir(root()).args(["log", "-1", "--format=%ct"]))?,
+            Err(_) => read(git().args(["log", "-1", "--format=%ct"]))?,
         };
         let seconds = seconds.trim();
         Ok(Self(seconds.parse().map_err(|_| format!("SOURCE_DATE_EPOCH is `{seconds}`, not a number of seconds"))?))
@@ -43,6 +43,13 @@ impl Times {
         }
         Ok(())
     }
+}
+
+/// Git in the checkout, whoever owns it: we only read.
+pub(super) fn git() -> Command {
+    let mut command = Command::new("git");
+    command.args(["-c", "safe.directory=*"]).current_dir(root());
+    command
 }
 
 /// A folder and all that is in it, deepest first.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::{Release, files};
 use crate::command::{Result, cargo, read, root, title};
@@ -55,7 +54,12 @@ pub(super) fn hollow(vendor: &Path, needed: &BTreeSet<String>) -> Result {
         }
         if let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) {
             package.insert("build".to_owned(), false.into());
+            // Both would name something that is gone.
+            package.remove("links");
+            package.remove("default-run");
         }
+        let library = toml::Table::from_iter([("path".to_owned(), "src/lib.rs".into())]);
+        manifest.insert("lib".to_owned(), library.into());
         let mut sums: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(SUMS))?)?;
         sums["files"] = serde_json::json!({});
         fs::remove_dir_all(&folder)?;
@@ -71,7 +75,7 @@ const SUMS: &str = ".cargo-checksum.json";
 
 /// Every file of ours that the repository holds.
 pub(super) fn own(folder: &Path) -> Result {
-    let listed = read(Command::new("git").current_dir(root()).args(["ls-files", "-z"]))?;
+    let listed = read(files::git().args(["ls-files", "-z"]))?;
     for name in listed.split('\0').filter(|name| !name.is_empty()) {
         let (from, to) = (root().join(name), folder.join(name));
         if let Some(above) = to.parent() {

@@ -32,6 +32,9 @@ fn stripped() -> Result<PathBuf, String> {
             return Err(format!("needs the program `{tool}`"));
         }
     }
+    if !crate::command::root().join(".git").exists() {
+        return Err("needs a checkout of the repository".to_owned());
+    }
     let program = data_dir().join("hotcell-stripped");
     let mut command = Command::new("strip");
     said(command.arg("-o").arg(&program).arg(built));

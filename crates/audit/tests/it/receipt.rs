@@ -42,6 +42,7 @@ pub(crate) fn body(outputs: usize) -> ReceiptBody {
         best_effort: vec![],
         limits: vec![],
         workload: WorkloadRecord { kind: "command".into(), command: vec!["true".into()], digest: None },
+        image: None,
         model: None,
         inputs: vec![],
         outputs: (0..outputs).map(output).collect(),

@@ -65,6 +65,36 @@ fn explanations_errors_and_doctor_speak_chinese() {
 }
 
 #[test]
+fn keys_seals_policies_and_the_log_speak_chinese() {
+    let place = Place::new();
+    place.file("plain", "text");
+    let profile = place.file("own.toml", "name = 3\n").to_string_lossy().into_owned();
+    assert_eq!(said(&place, &["keygen", "--output", "k"]).0, 0);
+    assert_eq!(said(&place, &["run", "--", "true"]).0, 0);
+    for (status, words, expected) in [
+        (0, &["seal", "--recipient", "k.pub", "--output", "s", "plain"][..], "已密封给 1 个接收者"),
+        (0, &["open", "--key", "k", "--output", "o", "s"], "已启封 4 字节"),
+        (2, &["open", "--key", "k", "--output", "o", "s"], "输出已存在"),
+        (0, &["audit", "verify"], "完好"),
+        (0, &["ps", "--all"], "已放行"),
+        (1, &["policy", "check", &profile], "1 处错误"),
+        (3, &["run", "--", "sh", "-c", "exit 3"], "工作负载失败"),
+        (127, &["run", "--", "no-such-program"], "无法执行：没有那个文件或目录"),
+    ] {
+        let (seen, said) = said(&place, words);
+        assert_eq!(seen, status, "{words:?}: {said}");
+        assert!(said.contains(expected), "{words:?}: {said}");
+        let own = said.lines().map(|line| line.split('（').next().unwrap());
+        let english: Vec<_> = own.filter_map(english_in).collect();
+        assert!(english.is_empty(), "{words:?}: {english:?}\n{said}");
+    }
+    // Lists of names, as of walls, are the same in each language.
+    let (status, said) = said(&place, &["policy", "explain"]);
+    assert!(status == 0 && said.contains("（内置配置档 `strict`；最多 64GiB）"), "{said}");
+    assert!(!said.contains("built-in profile"), "{said}");
+}
+
+#[test]
 fn help_and_a_wrong_command_line_speak_chinese() {
     let place = Place::new();
     for words in [&["--help"][..], &["open", "--help"], &["audit", "show", "--help"]] {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hotcell_testkit::require_root;
+use hotcell_testkit::{full_only, require_root};
 
 use crate::hotcell::{Place, text};
 
@@ -84,6 +84,94 @@ fn killed_at_any_point_nothing_lives_on_and_the_log_verifies() {
     assert!(states.iter().all(|state| matches!(*state, "interrupted" | "released")), "{states:?}");
     assert_eq!(groups_of(&tasks_of(&place)), Vec::<PathBuf>::new());
     assert_eq!(fs::read_dir(place.state().join("running")).unwrap().count(), 0);
+}
+
+/// Random enough for moments, and the same for the same seed.
+fn next(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *seed >> 33
+}
+
+/// A Hotcell and all that belongs to it: launcher, first process, workload, server of scratch.
+fn family(of: u32) -> Vec<u32> {
+    let children = |id: u32| {
+        let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+        let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
+    };
+    let mut all = vec![of];
+    let mut at = 0;
+    while let Some(id) = all.get(at).copied() {
+        all.extend(children(id).collect::<Vec<_>>());
+        at += 1;
+    }
+    all
+}
+
+/// Kills one of the family of a task at a random moment, over and over, and looks what is left.
+fn kill_at_random(rounds: u64, seed: u64) {
+    eprintln!("seed {seed}");
+    let place = Place::new();
+    place.file("p.toml", "name = \"encrypted\"\nextends = \"strict\"\n[scratch]\nkind = \"encrypted\"\n");
+    let encrypted = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
+    place.expect(0, &["run", "--", "/bin/true"]);
+    let mounts_before = mounts(&place);
+    let mut random = seed;
+    for round in 0..rounds {
+        let word = format!("struck-{}-{round}", std::process::id());
+        let script =
+            "i=0; while [ $i -lt 50 ]; do echo $i > /scratch/$i; echo $i > /output/$i; i=$((i+1)); done; sleep 0.05";
+        let mut arguments = vec!["run", "--output", "out", "--limit", "wall=60s"];
+        if encrypted && round % 2 == 0 {
+            arguments.extend(["--profile", "p.toml"]);
+        }
+        arguments.extend(["--", "/bin/sh", "-c", script, &word]);
+        let mut child = place.start(&arguments);
+        // Most of a life is its begin and its end: moments are spread over 0 to 250 ms, more of them early.
+        let moment = next(&mut random) % 500;
+        std::thread::sleep(Duration::from_micros(moment * moment));
+        let family = family(child.id());
+        let victim = family[next(&mut random) as usize % family.len()];
+        let _ = Command::new("kill").args(["-9", &victim.to_string()]).stderr(std::process::Stdio::null()).status();
+        // Whoever it was: the task comes to an end, and in less than its time.
+        child.wait().unwrap();
+        wait_until("all processes are dead", || processes_with(&word).is_empty());
+        wait_until("none of its children is left", || family.iter().all(|id| !is_ours(*id, &place)));
+    }
+    place.expect(0, &["run", "--", "/bin/true"]);
+    place.expect(0, &["audit", "verify"]);
+    assert_eq!(place.json(0, &["--json", "ps"]).as_array().unwrap().len(), 0);
+    assert_eq!(groups_of(&tasks_of(&place)), Vec::<PathBuf>::new());
+    assert_eq!(mounts(&place), mounts_before);
+    assert_eq!(fs::read_dir(place.state().join("running")).unwrap().count(), 0);
+    if let Ok(left) = fs::read_dir(place.state().join("scratch")) {
+        assert_eq!(left.count(), 0);
+    }
+    let here: BTreeSet<_> =
+        fs::read_dir(place.path(".")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let known = ["state", "p.toml", "out"].map(str::to_owned);
+    assert!(here.iter().all(|name| known.contains(name)), "{here:?}");
+    let states = place.json(0, &["--json", "ps", "--all"]);
+    let ended = states.as_array().unwrap().iter().all(|line| line["state"] != "running");
+    assert!(ended, "the log tells how each task ended: {states}");
+}
+
+/// Whether a process is a Hotcell that works for this place, or a server of scratch without a parent.
+fn is_ours(id: u32, place: &Place) -> bool {
+    let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let line = text(&line);
+    line.contains(&*place.state().to_string_lossy()) || line.starts_with("hotcell-scratch")
+}
+
+#[test]
+fn struck_at_random_nothing_survives_the_next_start() {
+    kill_at_random(24, u64::from(std::process::id()));
+}
+
+#[test]
+fn struck_two_hundred_times_at_random_nothing_survives_the_next_start() {
+    full_only!();
+    kill_at_random(200, u64::from(std::process::id()) << 20);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn body() -> ReceiptBody {
             command: vec!["python3".into(), "x.py".into()],
             digest: None,
         },
+        image: None,
         model: Some(ModelRecord {
             id: "example/scorer".into(),
             version: Some(3),

@@ -6,6 +6,7 @@
 
 mod execution;
 mod files;
+mod image;
 mod kernel;
 mod limits;
 mod network;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use hotcell_types::{Bits, Exit, Explain, GrantId, TaskId, Timestamp, Wall};
+use hotcell_types::{Bits, Digest, Exit, Explain, GrantId, TaskId, Timestamp, Wall};
 use proptest::prelude::*;
 
 use crate::*;
@@ -17,6 +17,7 @@ fn request(profile: &str) -> Request {
         isolation: "process".to_owned(),
         runner: Runner::Command,
         best_effort: BTreeSet::new(),
+        image: None,
         model: None,
         inputs_owned: true,
         recipients: Vec::new(),
@@ -240,6 +241,26 @@ fn a_layer_can_cap_what_leaves_in_bits() {
         let item = ReleaseItem { name: "x".into(), kind: ItemKind::File, form: Form::Canonical, capacity: Bits(bits) };
         assert_eq!(engine.decide_release(&used, item).is_ok(), allowed, "{bits}");
     }
+}
+
+#[test]
+fn a_rule_by_image_lets_only_the_named_one_run() {
+    let ours = Digest([7; 32]);
+    let rule =
+        format!("forbid (principal, action == Action::\"run\", resource) when {{ context.image != \"{ours}\" }};");
+    let engine = layered(&rule);
+    let of = |image| Request { image, ..request("strict") };
+    assert_eq!(grant(&engine, of(Some(ours))).rules()[0], "owner-runs-own-task");
+    for other in [Some(Digest([8; 32])), None] {
+        let denial = denial(&engine, of(other));
+        assert_eq!(denial.rules().len(), 1, "{denial}");
+        assert_eq!(denial.exit(), Exit::Refused);
+    }
+    let rule = "forbid (principal, action == Action::\"useModel\", resource) when { context.image == \"\" };";
+    let engine = layered(rule);
+    let with_model = |image| Request { model: Some(sealed()), ..of(image) };
+    assert!(matches!(engine.decide(with_model(Some(ours))), Decision::Allow(_)));
+    assert!(matches!(engine.decide(with_model(None)), Decision::Deny(_)), "no image at all is no leave");
 }
 
 #[test]

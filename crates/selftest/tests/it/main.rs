@@ -62,6 +62,7 @@ impl Scene {
             stdin: None,
             state: self.state.path().to_owned(),
             seed: seed(),
+            image: None,
             omitted: Omitted::dangerous_without(off),
         };
         let grant = grant(task, off);
@@ -102,6 +103,7 @@ fn grant(task: TaskId, best_effort: &[Wall]) -> hotcell_policy::GrantUse {
         runner: Runner::Command,
         best_effort: best_effort.iter().copied().collect(),
         model: None,
+        image: None,
         inputs_owned: true,
         recipients: Vec::new(),
         role: None,

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hotcell_testkit::{full_only, have_program, is_root};
+use hotcell_testkit::{full_only, have_program, is_root, skip};
 
 use super::{fresh, outside, said};
+use crate::command::root;
 use crate::dist::{Release, build, files, sources};
 
 /// Makes the bundle and unpacks it, and gives the folder.
@@ -41,6 +42,9 @@ fn cargo(folder: &Path, home: &Path) -> Command {
 
 #[test]
 fn own_sources_are_complete_and_a_link_stays_one() {
+    if !root().join(".git").exists() {
+        skip!("needs a checkout of the repository");
+    }
     let place = fresh("own-sources");
     sources::own(&place).unwrap();
     for name in ["Cargo.lock", "LICENSE", "crates/cli/src/main.rs", ".cargo/config.toml", "xtask/src/dist.rs"] {
@@ -69,7 +73,7 @@ fn a_crate_that_is_not_needed_is_hollow_and_a_needed_one_is_whole() {
     let other = place.join("other-2.0.0");
     assert!(!other.join("lib").exists() && !other.join("odd.rs").exists());
     let manifest = fs::read_to_string(other.join("Cargo.toml")).unwrap();
-    assert!(manifest.contains("[features]") && manifest.contains("build = false") && !manifest.contains("[lib]"));
+    assert!(manifest.contains("[features]") && manifest.contains("build = false") && !manifest.contains("odd.rs"));
     let sums = fs::read_to_string(other.join(".cargo-checksum.json")).unwrap();
     assert_eq!(sums, "{\"files\":{},\"package\":\"11\"}");
     fs::remove_dir_all(place).unwrap();
