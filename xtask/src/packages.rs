@@ -10,7 +10,8 @@ pub(crate) type Package = (&'static str, &'static str);
 
 /// What tests use: `age` opens what we sealed, `strace` and `python3` are workloads,
 /// `docker-registry`, `skopeo`, `umoci` and `buildah` are a real registry, its clients and a builder, `busybox` is what images hold,
-/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings.
+/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `apparmor_parser` reads
+/// the profile that is shipped.
 pub(crate) const TESTS: &[Package] = &[
     ("age", "age"),
     ("strace", "strace"),
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Package] = &[
     ("capsh", "libcap2-bin"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("apparmor_parser", "apparmor"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -30,6 +32,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("git", "git"),
     ("script", "bsdutils"),
 ];
+
+/// What the long tests use besides: they boot other kernels.
+pub(crate) const LONG: &[Package] =
+    &[("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static"), ("strip", "binutils")];
 
 /// The peers of `bench start`.
 pub(crate) const PEERS: &[Package] =

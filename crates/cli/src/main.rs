@@ -14,6 +14,7 @@ mod help;
 mod hostile;
 mod image;
 mod image_settings;
+mod init;
 mod keygen;
 mod look;
 mod new_file;
@@ -66,6 +67,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Run(run::Arguments),
+    Init(init::Arguments),
     Ps(tasks::Ps),
     Show(tasks::Show),
     Logs(tasks::Logs),
@@ -121,6 +123,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
     let exit = match arguments.command {
         Command::Run(arguments) => return run::run(arguments, &app, shell),
         Command::Demo(arguments) => demo::run(arguments, &app),
+        Command::Init(arguments) => init::run(arguments, &app),
         Command::Ps(arguments) => tasks::ps(&arguments, &app),
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
@@ -152,6 +155,7 @@ impl Command {
             Self::Audit(_)
             | Self::Image(_)
             | Self::Run(_)
+            | Self::Init(_)
             | Self::Ps(_)
             | Self::Show(_)
             | Self::Logs(_)

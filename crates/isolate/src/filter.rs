@@ -37,18 +37,25 @@ impl Filter {
     /// # Errors
     /// A name that is no system call here is skipped if another architecture has it, else refused.
     pub fn compile(rules: &FilterRules<'_>) -> Result<Self, IsolateError> {
+        Self::compile_for(&NATIVE, rules)
+    }
+
+    /// Compiles the rules for an architecture.
+    fn compile_for(architecture: &Architecture, rules: &FilterRules<'_>) -> Result<Self, IsolateError> {
         let mut actions: BTreeMap<u32, Action> = BTreeMap::new();
         for name in rules.allowed {
-            match name.parse::<Sysno>() {
-                Ok(call) => actions.insert(call.id() as u32, action_of(name, rules)),
-                Err(_) if OTHER_ARCHITECTURES.contains(name) => continue,
-                Err(_) => return Err(IsolateError::UnknownCall { name: (*name).to_owned() }),
+            match (architecture.number)(name) {
+                Some(number) => actions.insert(number, action_of(name, rules)),
+                None if OTHER_ARCHITECTURES.contains(name) => continue,
+                None => return Err(IsolateError::UnknownCall { name: (*name).to_owned() }),
             };
         }
         // Its flags lie in memory: the C libraries fall back to `clone`, whose flags can be seen.
-        actions.insert(Sysno::clone3.id() as u32, Action::Refuse(Errno::ENOSYS));
-        let highest = Sysno::iter().map(|call| call.id() as u32).max().unwrap_or(0);
-        Ok(Self { bytes: Assembler::assemble(&segments(&actions, highest)) })
+        if let Some(number) = (architecture.number)("clone3") {
+            actions.insert(number, Action::Refuse(Errno::ENOSYS));
+        }
+        let segments = segments(&actions, (architecture.highest)());
+        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments) })
     }
 
     /// The bytes for the kernel.
@@ -61,6 +68,23 @@ impl Filter {
         self.bytes.len() / INSTRUCTION_BYTES
     }
 }
+
+/// Names and numbers of an architecture's calls.
+struct Architecture {
+    /// As the kernel tells a filter (`linux/audit.h`).
+    audit: u32,
+    /// The number of a call.
+    number: fn(&str) -> Option<u32>,
+    /// The highest number that is known.
+    highest: fn() -> u32,
+}
+
+/// This build's.
+const NATIVE: Architecture = Architecture {
+    audit: ARCHITECTURE,
+    number: |name| name.parse::<Sysno>().ok().map(|call| call.id() as u32),
+    highest: || Sysno::iter().map(|call| call.id() as u32).max().unwrap_or(0),
+};
 
 /// Calls that the allow-list names and that x86-64 or AArch64 lacks.
 const OTHER_ARCHITECTURES: &[&str] = &[
@@ -242,7 +266,7 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Assembler {
-    fn assemble(segments: &[(u32, Action)]) -> Vec<u8> {
+    fn assemble(architecture: u32, segments: &[(u32, Action)]) -> Vec<u8> {
         let mut assembler = Self { reversed: Vec::new(), allow: 0, refuse: BTreeMap::new() };
         assembler.push(RETURN, 0, 0, KILL_PROCESS);
         let kill = assembler.here();
@@ -258,7 +282,7 @@ impl Assembler {
         assembler.branch(JUMP_AT_LEAST, X32_BIT, refuse, tree);
         assembler.push(LOAD_WORD, 0, 0, NUMBER_AT);
         let numbers = assembler.here();
-        assembler.branch(JUMP_EQUAL, ARCHITECTURE, numbers, kill);
+        assembler.branch(JUMP_EQUAL, architecture, numbers, kill);
         assembler.push(LOAD_WORD, 0, 0, ARCHITECTURE_AT);
         assembler.bytes()
     }

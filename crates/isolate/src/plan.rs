@@ -33,6 +33,8 @@ pub(crate) const CANARY: &CStr = c"/.hotcell";
 pub(crate) const HOST_NAME: &CStr = c"hotcell";
 /// Where the built-in runner appears.
 pub(crate) const RUNNER: &str = "/hotcell-runner";
+/// Where the copies of inputs are while they are bound to their places, relative to the root.
+pub(crate) const COPIES: &CStr = c".copies";
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
@@ -65,8 +67,6 @@ pub(crate) struct Along<'a> {
     pub(crate) mounts: &'a Mounts,
     /// Places of version 1 control groups' `tasks`.
     pub(crate) joined: Range<u64>,
-    /// Place of a version 2 control group.
-    pub(crate) cgroup: Option<u64>,
     /// Where scratch lives.
     pub(crate) scratch: ScratchKind,
 }
@@ -89,7 +89,7 @@ impl Plan {
         self.count
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: Vec::from(VERSION.to_le_bytes()), count: 0 }
     }
 
@@ -114,9 +114,15 @@ impl Plan {
         plan.push(Step::Namespaces { flags: namespaces(&up) });
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         plan.push(Step::Dir { path: c"etc", mode: 0o755 });
+        // Where the attributes of a tree cannot be set at once, each mount in it gets them by itself.
+        let host_mounts = (!crate::host::has_mount_attributes()).then(crate::host::mounts);
         for path in view.paths() {
-            let at = c_text(path.trim_start_matches('/'))?;
-            plan.push(Step::Show { source: &c_text(path)?, path: &at, attributes: SHOW });
+            let at = path.trim_start_matches('/');
+            plan.push(Step::Show { source: &c_text(path)?, path: &c_text(at)?, attributes: SHOW });
+            let below = host_mounts.as_deref().map(|mounts| mounts_below(mounts, Path::new(path))).unwrap_or_default();
+            for below in below {
+                plan.push(Step::Restrict { path: &c_text(&format!("{at}/{below}"))?, attributes: SHOW });
+            }
         }
         plan.devices();
         plan.skeleton(up(Wall::MountNamespace));
@@ -156,8 +162,16 @@ impl Plan {
 
         // The file system.
         along.mounts.links.make(&mut plan)?;
+        let copies = along.mounts.copies_place();
+        if let Some(place) = copies {
+            plan.push(Step::Dir { path: COPIES, mode: 0o700 });
+            plan.push(Step::Attach { place, path: COPIES, attributes: mount::ATTR_NOSUID });
+        }
         for mount in &along.mounts.all {
             mount.attach(&mut plan, up(Wall::ReadOnly))?;
+        }
+        if copies.is_some() {
+            plan.push(Step::Detach { path: COPIES });
         }
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
         let inodes = c_text(&INODES.to_string())?;
@@ -199,7 +213,7 @@ impl Plan {
         }
 
         // The workload.
-        plan.push(Step::Workload { cgroup: along.cgroup.unwrap_or(0) });
+        plan.push(Step::Workload { cgroup: 0 });
         if up(Wall::CgroupNamespace) {
             plan.push(Step::CgroupNamespace {});
         }
@@ -468,6 +482,23 @@ fn namespaces(up: &dyn Fn(Wall) -> bool) -> u64 {
     .fold(process::CLONE_NEWNS, |flags, (_, flag)| flags | flag)
 }
 
+/// The mount points below a folder, relative to it, from the text of `/proc/self/mountinfo`.
+pub(crate) fn mounts_below(mounts: &str, folder: &Path) -> Vec<String> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    let below = points.filter_map(|point| Some(Path::new(&point).strip_prefix(folder).ok()?.to_str()?.to_owned()));
+    let mut below: Vec<_> = below.filter(|path| !path.is_empty()).collect();
+    below.sort();
+    below.dedup();
+    below
+}
+
+/// A path of `mountinfo`, where space, tab, line end and backslash are written in octal.
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (escape, character)| text.replace(escape, character))
+}
+
 /// Strings, each with its NUL.
 fn joined(texts: impl Iterator<Item = Vec<u8>>) -> Result<Vec<u8>, IsolateError> {
     let mut bytes = Vec::new();
@@ -488,4 +519,23 @@ pub(crate) fn c_os(text: &OsStr) -> Result<CString, IsolateError> {
         what: format!("`{}`", text.display()),
         why: "it holds a NUL byte",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_a_folder_are_found_once_each_with_their_real_names() {
+        let mounts = "\
+21 1 8:1 / / rw - ext4 /dev/sda1 rw
+22 21 8:2 / /data rw - ext4 /dev/sdb1 rw
+23 22 0:3 / /data/one\\040two rw - tmpfs tmpfs rw
+24 22 0:3 / /data/one\\040two rw - tmpfs tmpfs rw
+25 22 0:4 / /data/one\\040two/deep rw - tmpfs tmpfs rw
+26 21 0:5 / /database rw - tmpfs tmpfs rw
+";
+        assert_eq!(mounts_below(mounts, Path::new("/data")), ["one two", "one two/deep"]);
+        assert!(mounts_below(mounts, Path::new("/database")).is_empty());
+    }
 }

@@ -352,7 +352,7 @@ impl Ended {
     /// # Errors
     /// When a control group stays; the next start removes it.
     pub fn destroy(self) -> Result<Vec<Destroyed>, IsolateError> {
-        let Parts { group, outer, .. } = self.parts;
+        let Parts { group, outer, copied, .. } = self.parts;
         let mut destroyed = vec![
             Destroyed { what: "processes".into(), how: "killed with the process namespace and reaped".into() },
             Destroyed { what: "mounts".into(), how: "gone with the mount namespace".into() },
@@ -360,6 +360,10 @@ impl Ended {
         ];
         drop(self.outputs);
         destroyed.push(Destroyed { what: "output".into(), how: "memory freed, not key-wiped".into() });
+        if copied {
+            let how = "gone with the last mount of them; memory freed, not key-wiped".to_owned();
+            destroyed.push(Destroyed { what: "copies of inputs".into(), how });
+        }
         if let Some(group) = group {
             group.remove().map_err(|source| IsolateError::Host { what: "removing the control group", source })?;
             destroyed.push(Destroyed { what: "control groups".into(), how: "removed".into() });

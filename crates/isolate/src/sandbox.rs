@@ -174,6 +174,8 @@ pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) limits: hotcell_policy::Limits,
     pub(crate) memory_watched: bool,
+    /// Whether inputs were copied into memory.
+    pub(crate) copied: bool,
     pub(crate) names: StepNames,
 }
 
@@ -237,7 +239,7 @@ impl Sandbox {
     /// [`IsolateError`]; nothing of the sandbox is left then.
     ///
     /// # Requires
-    /// User namespaces; as root also mounts with mapped ids for inputs that not everyone may read.
+    /// User namespaces. Where mounts cannot map ids, inputs of root that not everyone may read are copied into memory.
     pub fn build(grant: &GrantUse, mut spec: Spec, shell: Option<Shell>) -> Result<Building, IsolateError> {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
@@ -254,7 +256,6 @@ impl Sandbox {
         let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
         let joined: Vec<File> =
             joined.iter().map(|path| File::options().write(true).open(path)).collect::<Result<_, _>>().map_err(wrap)?;
-        let v2 = group.as_ref().and_then(Group::v2_folder).map(File::open).transpose().map_err(wrap)?;
 
         let pipe = |what| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(host_error(what));
         let (stdout, stdout_writer) = pipe("making a pipe for standard output")?;
@@ -276,19 +277,14 @@ impl Sandbox {
         along.extend(mounts.trees());
         let first_group = along.len() as u64 + 1;
         along.extend(joined.iter().map(AsFd::as_fd));
-        along.extend(v2.as_ref().map(AsFd::as_fd));
-        let places = Along {
-            mounts: &mounts,
-            joined: first_group..first_group + joined.len() as u64,
-            cgroup: v2.is_some().then_some(first_group + joined.len() as u64),
-            scratch: kind,
-        };
+        let places = Along { mounts: &mounts, joined: first_group..first_group + joined.len() as u64, scratch: kind };
         let mut claim = Plan::claim(grant, &spec, &host, &places, shell.steps())?;
-        let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along)?;
+        let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along, group.as_ref())?;
         let memory_watched = !host.cgroups.has_memory();
         let names = StepNames { shell: plan, claim: std::mem::take(&mut claim.plan) };
+        let copied = mounts.copies_place().is_some();
         let scratch = Scratch { kind, server };
-        let parts = Parts { live, scratch, group, outer, host, limits, memory_watched, names };
+        let parts = Parts { live, scratch, group, outer, host, limits, memory_watched, copied, names };
         let is_waiting = claim.model_step.is_some();
         let mut building = Building {
             parts,
@@ -350,7 +346,7 @@ impl Building {
             }
         };
         let outputs = self.outputs.take().ok_or(IsolateError::Launcher { what: "left out a descriptor" })?;
-        let mut observations = self.claim.preflight.judge(&answers, &self.parts.host);
+        let mut observations = self.claim.preflight.judge(&answers, &self.parts.host, self.parts.live.pid);
         observations.extend(self.parts.observe_groups());
         observations.push(Observation {
             wall: Wall::WallLimit,
@@ -437,7 +433,7 @@ impl Parts {
                 add(Wall::MemoryLimit, "memory limit of the control group", limit, group.memory_limit());
             }
             if self.host.cgroups.has_pids() {
-                let limit = pids_of_group(self.limits.pids(), &self.host);
+                let limit = pids_of_group(self.limits.pids());
                 add(Wall::PidsLimit, "process limit of the control group", limit, group.pids_limit());
             }
         }
@@ -457,7 +453,9 @@ fn refuse_missing(grant: &GrantUse, host: &Host) -> Result<(), IsolateError> {
         match host.landlock() {
             Enforcement::Full => {}
             Enforcement::Partial { missing: why } | Enforcement::Absent { why } => {
-                return lack(Wall::Landlock, why, "use Linux 6.12 or newer with Landlock in the kernel's `lsm=` list");
+                let remedy = "use Linux 6.12 or newer with Landlock in the kernel's `lsm=` list (`hotcell doctor` says how); \
+                              or --profile baseline-5.10, which does without Landlock and says so";
+                return lack(Wall::Landlock, why, remedy);
             }
         }
     }
@@ -480,7 +478,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
     let cpu = limits.cpu_millis();
     let wanted = GroupLimits {
         memory_bytes: limits.memory().bytes(),
-        pids: pids_of_group(limits.pids(), host),
+        pids: pids_of_group(limits.pids()),
         // More than the host has needs no quota.
         cpu_millis: (cpu < host.processors * 1000).then_some(cpu),
     };
@@ -488,7 +486,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
     group.map(Some).map_err(|source| IsolateError::Host { what: "making a control group", source })
 }
 
-/// In version 1 the first process of the sandbox is a member of the group too.
-fn pids_of_group(pids: u64, host: &Host) -> u64 {
-    if host.cgroups.v2.is_some() { pids } else { pids + 1 }
+/// The first process of the sandbox is a member of the group too.
+fn pids_of_group(pids: u64) -> u64 {
+    pids + 1
 }

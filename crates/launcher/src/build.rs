@@ -75,10 +75,15 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         }
         Step::Restrict { path, attributes } => {
             let fd = file::open_at(Fd::CWD, path, file::O_PATH | file::O_CLOEXEC, 0)?;
-            mount::set_attributes(fd, mount::Reach::One, attributes, None)?;
+            let set = mount::set_attributes(fd, mount::Reach::One, attributes, None);
             file::close(fd);
-            Ok(())
+            match set {
+                // Linux before 5.12.
+                Err(Errno::ENOSYS) => mount::remount(path, attributes),
+                other => other,
+            }
         }
+        Step::Detach { path } => mount::detach(path),
         Step::Pivot {} => mount::pivot_to_working_dir(),
         Step::HostName { name } => process::set_host_name(name),
         Step::Limit { resource, value } => {
@@ -170,12 +175,17 @@ fn fuse(device: Fd, attributes: u64) -> Result<Fd> {
 }
 
 fn attach(tree: Fd, path: &CStr, attributes: u64) -> Result<()> {
-    if attributes != 0 {
-        mount::set_attributes(tree, mount::Reach::Tree, attributes, None)?;
-    }
-    mount::attach(tree, path)?;
+    let set = match attributes {
+        0 => Ok(()),
+        _ => mount::set_attributes(tree, mount::Reach::Tree, attributes, None),
+    };
+    let attached = mount::attach(tree, path);
     file::close(tree);
-    Ok(())
+    match set {
+        // Linux before 5.12: the top here, and what is mounted below it by steps of its own.
+        Err(Errno::ENOSYS) => attached.and_then(|()| mount::remount(path, attributes)),
+        other => other.and(attached),
+    }
 }
 
 fn make_file(path: &CStr, mode: u32) -> Result<Fd> {

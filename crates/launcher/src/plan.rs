@@ -252,6 +252,11 @@ steps! {
         /// Place of the descriptor of the group's `tasks` among those that came along.
         place: u64
     } = 29,
+    /// Takes a mount away again; what was bound from it stays.
+    Detach {
+        /// Where.
+        path: &'a CStr
+    } = 31,
     /// Empties the bounding set of capabilities, for this process and those to come.
     DropBoundingSet {} = 30,
 

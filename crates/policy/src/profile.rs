@@ -49,7 +49,7 @@ pub(crate) struct Setting<T> {
 
 impl Profile {
     /// The names of the built-in profiles.
-    pub const BUILTIN: &'static [&'static str] = &["strict", "third-party", "infer"];
+    pub const BUILTIN: &'static [&'static str] = &["strict", "third-party", "infer", "baseline-5.10"];
 
     /// The built-in profile of this name.
     ///
@@ -61,6 +61,7 @@ impl Profile {
             "strict" => ("strict", include_str!("../profiles/strict.toml")),
             "third-party" => ("third-party", include_str!("../profiles/third-party.toml")),
             "infer" => ("infer", include_str!("../profiles/infer.toml")),
+            "baseline-5.10" => ("baseline-5.10", include_str!("../profiles/baseline-5.10.toml")),
             _ => return Err(ProfileError::UnknownProfile { name: crate::limit::brief(name) }),
         };
         let overlay = Overlay::parse(text, name)?;

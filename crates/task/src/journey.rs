@@ -131,10 +131,14 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         }
     };
     context.observer.granted(&grant);
-    let granted = Event::of_task(context.clock.now(), task, EventKind::GrantIssued)
+    let mut granted = Event::of_task(context.clock.now(), task, EventKind::GrantIssued)
         .with("grant", grant.id().to_string())
         .with("rules", grant.rules().to_vec())
         .with("profile", grant.profile().name());
+    let without: Vec<_> = grant.without().into_iter().map(|wall| wall.label()).collect();
+    if !without.is_empty() {
+        granted = granted.with("without", without);
+    }
     log.append(&[asked, granted], Durability::Lazy).map_err(TaskError::part)?;
 
     let journey = Journey { context, log: &log, marker, timer, submitted, workload };

@@ -10,6 +10,8 @@ mod errors;
 mod folder;
 mod hotcell;
 mod image;
+mod init;
+mod kernels;
 mod keys;
 mod package;
 mod policy;

@@ -83,6 +83,55 @@ fn exactly_the_listed_calls_pass() {
     }
 }
 
+/// AArch64, on whichever architecture the test runs.
+const AARCH64: Architecture = Architecture {
+    audit: 0xc000_00b7,
+    number: |name| name.parse::<syscalls::aarch64::Sysno>().ok().map(|call| call.id() as u32),
+    highest: || syscalls::aarch64::Sysno::iter().map(|call| call.id() as u32).max().unwrap_or(0),
+};
+
+#[test]
+fn the_filter_for_aarch64_passes_the_calls_of_the_profiles_by_their_own_numbers_and_no_other() {
+    for profile in hotcell_policy::Profile::BUILTIN {
+        let profile = hotcell_policy::Profile::builtin(profile).unwrap();
+        let allowed = profile.system_calls();
+        let rules = FilterRules { allowed: &allowed, inet: false, write_xor_execute: false };
+        let filter = Filter::compile_for(&AARCH64, &rules).unwrap();
+        let checked = ["clone", "ioctl", "prctl", "socket", "socketpair", "mknodat", "personality"];
+        let mut passing = 0;
+        for call in syscalls::aarch64::Sysno::iter() {
+            let answer = ask(&filter, AARCH64.audit, call.id() as u32, [0; 6]);
+            let expected = match call.name() {
+                name if checked.contains(&name) => continue,
+                "clone3" => NOSYS,
+                name if allowed.contains(&name) => ALLOW,
+                _ => PERM,
+            };
+            assert_eq!(answer, expected, "{}", call.name());
+            passing += usize::from(answer == ALLOW);
+        }
+        assert!(passing > 150, "{passing}");
+        // The numbers of x86-64 mean other calls there, and its architecture is another one.
+        assert_eq!(ask(&filter, 0xc000_003e, 0, [0; 6]), KILL_PROCESS);
+        let number = |name| (AARCH64.number)(name).unwrap();
+        for (name, arguments, expected) in [
+            ("clone", [0x1200011, 0, 0, 0, 0, 0], ALLOW),
+            ("clone", [0x1000_0000, 0, 0, 0, 0, 0], PERM),
+            ("ioctl", [0, 0x5412, 0, 0, 0, 0], PERM),
+            ("ioctl", [0, 0xffff_ffff_0000_5412, 0, 0, 0, 0], PERM),
+            ("ioctl", [0, 0x5401, 0, 0, 0, 0], ALLOW),
+            ("socket", [1, 1, 0, 0, 0, 0], ALLOW),
+            ("socket", [2, 1, 0, 0, 0, 0], PERM),
+            ("mknodat", [0, 0, 0o060644, 0, 0, 0], PERM),
+        ] {
+            assert_eq!(ask(&filter, AARCH64.audit, number(name), arguments), expected, "{name} {arguments:?}");
+        }
+        for name in ["ptrace", "mount", "unshare", "setns", "bpf", "keyctl", "io_uring_setup", "process_vm_readv"] {
+            assert_eq!(ask(&filter, AARCH64.audit, number(name), [0; 6]), PERM, "{name}");
+        }
+    }
+}
+
 #[test]
 fn other_architectures_kill_and_x32_numbers_are_refused() {
     let filter = Filter::compile(&RULES).unwrap();
