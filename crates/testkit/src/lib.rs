@@ -16,6 +16,7 @@
 //! The line goes to standard error and to the file that `cargo xtask test` names in
 //! `HOTCELL_SKIPS`, from which it counts: a skipped test is not a passed one.
 
+pub mod fuzz;
 pub mod machine;
 
 use std::env;

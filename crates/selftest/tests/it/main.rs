@@ -1,5 +1,7 @@
 //! Attacks get through where their wall is taken away: else they would prove nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
