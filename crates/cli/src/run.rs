@@ -115,8 +115,9 @@ pub(crate) fn start_shell() -> Option<Shell> {
     let mut words = std::env::args_os().skip(1);
     let is_run = words.next().is_some_and(|word| word == "run");
     let mut options = words.take_while(|word| word != "--");
-    let asks_only = ["--dry-run", "--help", "-h"];
-    if !is_run || options.any(|word| asks_only.iter().any(|other| word == *other)) {
+    // The first three only ask; an image needs a shell without the host's system.
+    let without = ["--dry-run", "--help", "-h", "--image"];
+    if !is_run || options.any(|word| without.iter().any(|other| word == *other)) {
         return None;
     }
     Shell::start(hotcell_crypto::random()).ok()
