@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod deny;
 mod dist;
+mod kernels;
 mod layers;
 mod lint;
 mod metadata;
@@ -41,6 +42,7 @@ const RECIPES: &[Recipe] = &[
         run: test::run,
     },
     Recipe { name: "ci", what: "what CI runs: `test` where a skip is a failure", run: test::ci },
+    Recipe { name: "kernels", what: "stock kernels for the long tests, into target/kernels", run: kernels::run },
     Recipe {
         name: "bench",
         what: "`start`, `overhead`, `scratch` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",

@@ -8,17 +8,32 @@ use crate::command::{Result, is_root, title};
 /// A program and the package that brings it.
 pub(crate) type Package = (&'static str, &'static str);
 
-/// What tests use: `age` opens what we sealed, `strace` and `python3` are workloads,
-/// `docker-registry`, `skopeo`, `umoci` and `buildah` are a real registry, its clients and a builder, `busybox` is what images hold,
-/// `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings.
+/// What tests use: `age` opens what we sealed, `strace` and the languages and tools are workloads,
+/// `docker-registry`, `skopeo`, `umoci` and `buildah` are a real registry, its clients and a builder, `busybox` is what
+/// images hold, `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `chromium` prints a page,
+/// `apparmor_parser` reads the profile that is shipped.
 pub(crate) const TESTS: &[Package] = &[
     ("age", "age"),
     ("strace", "strace"),
     ("python3", "python3-minimal"),
+    ("/usr/share/doc/python3-venv", "python3-venv"),
+    ("node", "nodejs"),
+    ("gcc", "gcc"),
+    ("make", "make"),
+    ("git", "git"),
+    ("sqlite3", "sqlite3"),
+    ("perl", "perl"),
+    ("gosu", "gosu"),
+    ("less", "less"),
+    ("vim.tiny", "vim-tiny"),
+    ("tmux", "tmux"),
+    ("chromium", "chromium"),
+    ("pdfinfo", "poppler-utils"),
     ("bwrap", "bubblewrap"),
     ("capsh", "libcap2-bin"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("apparmor_parser", "apparmor"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -30,6 +45,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("git", "git"),
     ("script", "bsdutils"),
 ];
+
+/// What the long tests use besides: they boot other kernels.
+pub(crate) const LONG: &[Package] =
+    &[("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static"), ("strip", "binutils")];
 
 /// The peers of `bench start`.
 pub(crate) const PEERS: &[Package] =
@@ -64,7 +83,8 @@ pub(crate) fn provide(packages: &[Package]) {
 /// What is not in the system's own folders, where sandboxes and other users see it too.
 fn missing(packages: &[Package]) -> Vec<&'static str> {
     let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(Path::new);
-    let absent = packages.iter().filter(|(name, _)| !folders.iter().any(|folder| folder.join(name).is_file()));
+    // A name that is a path stands for itself: of packages that bring no program.
+    let absent = packages.iter().filter(|(name, _)| !folders.iter().any(|folder| folder.join(name).exists()));
     let mut names: Vec<&str> = absent.map(|(_, package)| *package).collect();
     names.dedup();
     names

@@ -39,6 +39,8 @@ struct Impossible {
 const IMPOSSIBLE: &[Impossible] = &[
     // Recorded only after the fetch failed.
     Impossible { reason: NO_ADVISORIES, possible: || false },
+    // Recorded only after the fetch failed.
+    Impossible { reason: "numpy cannot be fetched", possible: || false },
     // Data of others, which is not part of this project.
     Impossible {
         reason: "needs the folder HOTCELL_TEST_DATA",

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::command::{Result, cargo, is_root, program, target, title};
 use crate::ordinary::Ordinary;
-use crate::packages;
 use crate::skips::{self, Skip};
+use crate::{kernels, packages};
 
 /// The packages whose tests run once more as an ordinary user when we are root: what they do
 /// depends on who does it.
@@ -57,6 +57,10 @@ pub(crate) fn ci(args: &[String]) -> Result {
 
 fn everything(wishes: &Wishes) -> Result {
     packages::provide(packages::TESTS);
+    if wishes.full {
+        packages::provide(packages::LONG);
+        kernels::provide();
+    }
     skips::begin()?;
     let mut count = Count::default();
     if wishes.checks {

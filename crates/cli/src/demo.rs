@@ -179,7 +179,7 @@ impl Demo<'_> {
     fn honest(&mut self) -> Result<TaskReport, Failure> {
         let task_file = self.path("task.toml");
         let spec = parse_task_file(TASK, &task_file.to_string_lossy(), &self.place)?;
-        let mut teller = Teller { demo: self, watch: Watch::new(self.app.json), rows: 0, told: Ok(()) };
+        let mut teller = Teller { demo: self, watch: Watch::new(self.app.json, None), rows: 0, told: Ok(()) };
         let ran = run_in(&self.place, self.app, spec, &mut teller);
         teller.watch.finish();
         let (rows, told) = (teller.rows, teller.told);
@@ -428,6 +428,7 @@ fn run_in(place: &Path, app: &App, spec: TaskSpec, observer: &mut dyn Observer) 
         engine: &Engine::default(),
         shell: None,
         cancel: None,
+        onwards: [None, None],
         observer,
     };
     run_task(spec, &mut context)

@@ -1,9 +1,11 @@
-//! `hotcell doctor`: what this host can enforce.
+//! `hotcell doctor`: what this host can enforce, and how to get the rest.
 
-use std::io::{self, IsTerminal, Write};
+use std::env;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use clap::Args;
-use hotcell_isolate::{Host, HostControl};
+use hotcell_isolate::{Facts, Fix, HostControl, Report};
 use hotcell_types::{Enforcement, Exit};
 
 use crate::app::App;
@@ -12,29 +14,126 @@ use crate::print::{self, Table};
 
 /// Tell which controls this host can enforce, and how to get the others.
 ///
-/// Exits with 0 when every control can be had in full, else with 1. With --json, prints an array of controls, each
-/// with its name, `enforcement` (state `full`, `partial` or `absent`) and, where something is missing, `remedy`.
+/// It tries what can be tried without harm: namespaces, mounts, filters and control groups are made in processes that
+/// end at once. Exits with 0 when every control can be had in full, else with 1. With --json, prints an array of
+/// controls, each with its name, `enforcement` (state `full`, `partial` or `absent`) and, where something is missing,
+/// `cause`, `remedy`, `commands` and whether --fix can do it (`fixable`).
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// As root, do what is safe of it, after asking: kernel settings that let user namespaces be made, and the AppArmor
+    /// profile of hotcell. Says what it did.
+    #[arg(long)]
+    fix: bool,
+    /// Do not ask, for scripts.
+    #[arg(long, requires = "fix")]
+    yes: bool,
+}
 
-pub(crate) fn run(_: &Arguments, app: &App) -> Result<Exit, Failure> {
-    let host = Host::look().map_err(|source| Failure::system("looking at this host", source))?;
-    let controls = host.report();
-    match (app.json, io::stdout().is_terminal()) {
-        (true, _) => print::json(&controls)?,
-        (false, true) => writeln!(print::out(), "{}\n{}", table(&controls), summary(&controls))?,
-        (false, false) => lines(&controls, &mut print::out())?,
+pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
+    if arguments.fix {
+        fix(arguments.yes)?;
     }
-    let whole = controls.iter().all(|control| control.enforcement == Enforcement::Full);
+    let report = Report::of(&Facts::of_this_host(ci()));
+    match app.json {
+        true => print::json(&report.controls)?,
+        false => tell(&report, io::stdout().is_terminal(), &mut print::out())?,
+    }
+    let whole = report.controls.iter().all(|control| control.enforcement == Enforcement::Full);
     Ok(if whole { Exit::Yes } else { Exit::No })
 }
 
+/// The service whose job this is, as it says in the environment.
+fn ci() -> Option<String> {
+    const SERVICES: &[(&str, &str)] = &[
+        ("GITHUB_ACTIONS", "GitHub Actions"),
+        ("GITLAB_CI", "GitLab CI"),
+        ("TF_BUILD", "Azure Pipelines"),
+        ("BUILDKITE", "Buildkite"),
+        ("CIRCLECI", "CircleCI"),
+        ("JENKINS_URL", "Jenkins"),
+        ("CI", "continuous integration"),
+    ];
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
+    SERVICES.iter().find(|(variable, _)| set(variable)).map(|(_, name)| (*name).to_owned())
+}
+
+/// Does what can be done, until nothing new is left: what one thing hid, the next look sees.
+fn fix(yes: bool) -> Result<(), Failure> {
+    let mut seen: Vec<Fix> = Vec::new();
+    let mut told = print::err();
+    loop {
+        let facts = Facts::of_this_host(ci());
+        let fixes = Report::of(&facts).causes.into_iter().filter_map(|cause| cause.fix);
+        let Some(fix) = fixes.into_iter().find(|fix| !seen.contains(fix)) else {
+            if seen.is_empty() {
+                writeln!(told, "there is nothing that --fix could do")?;
+            }
+            return Ok(());
+        };
+        if facts.rights.user != 0 {
+            return Err(Failure::usage(
+                format!("only root can {}", fix.what()),
+                "run it as root: sudo hotcell doctor --fix",
+            ));
+        }
+        if yes || agreed(&fix, &mut told)? {
+            let done =
+                fix.apply(Path::new("/")).map_err(|source| Failure::system(format!("to {}", fix.what()), source))?;
+            for line in done {
+                writeln!(told, "{line}")?;
+            }
+        }
+        seen.push(fix);
+    }
+}
+
+fn agreed(fix: &Fix, told: &mut dyn Write) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("--fix asks, and there is nobody at a terminal", "agree beforehand with --yes"));
+    }
+    write!(told, "{}? [y/N] ", fix.what())?;
+    told.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|source| Failure::system("reading the answer", source))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The report for people: the host, the controls, the reasons once each, and the sum as the last line.
+fn tell(report: &Report, is_terminal: bool, to: &mut dyn Write) -> io::Result<()> {
+    writeln!(to, "{}\n", print::plain_line(&report.host))?;
+    match is_terminal {
+        true => writeln!(to, "{}", table(&report.controls))?,
+        false => lines(&report.controls, to)?,
+    }
+    for cause in &report.causes {
+        let controls = report.controls.iter().filter(|control| control.cause == Some(cause.id));
+        let names: Vec<_> = controls.map(|control| control.wall.label()).collect();
+        writeln!(to, "\n{}: {}", cause.id, print::plain_line(&cause.what))?;
+        writeln!(to, "  missing for it: {}", names.join(", "))?;
+        writeln!(to, "  -> {}", print::plain_line(&cause.remedy))?;
+        for command in &cause.commands {
+            writeln!(to, "     {}", print::plain_line(command))?;
+        }
+        if cause.fix.is_some() {
+            writeln!(to, "     (`sudo hotcell doctor --fix` does it, after asking)")?;
+        }
+    }
+    if !report.notes.is_empty() {
+        writeln!(to)?;
+    }
+    for note in &report.notes {
+        writeln!(to, "note: {}", print::plain_line(note))?;
+    }
+    writeln!(to, "\n{}", summary(&report.controls))
+}
+
 fn table(controls: &[HostControl]) -> Table {
-    let mut table = print::table(&["control", "state", "what is missing, and how to get it"]);
+    let mut table = print::table(&["control", "state", "what is missing"]);
     for control in controls {
         let (state, why) = state(&control.enforcement);
-        let remedy = control.remedy.as_deref().map(|remedy| format!("\n→ {remedy}")).unwrap_or_default();
-        table.add_row([control.wall.label(), state, &format!("{why}{remedy}")]);
+        // The reason has its own words below.
+        let why = control.cause.filter(|_| state == "absent").unwrap_or(why);
+        table.add_row([control.wall.label(), state, &print::plain_line(why)]);
     }
     table
 }
@@ -42,13 +141,11 @@ fn table(controls: &[HostControl]) -> Table {
 fn lines(controls: &[HostControl], to: &mut dyn Write) -> io::Result<()> {
     for control in controls {
         let (state, why) = state(&control.enforcement);
-        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        let why = control.cause.filter(|_| state == "absent").unwrap_or(why);
+        let why = if why.is_empty() { String::new() } else { format!(": {}", print::plain_line(why)) };
         writeln!(to, "{:<18} {state}{why}", control.wall)?;
-        if let Some(remedy) = &control.remedy {
-            writeln!(to, "{:<18} -> {remedy}", "")?;
-        }
     }
-    writeln!(to, "{}", summary(controls))
+    Ok(())
 }
 
 fn state(enforcement: &Enforcement) -> (&'static str, &str) {

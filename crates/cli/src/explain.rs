@@ -51,6 +51,11 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
+/// What to do about an error or finding of this code.
+pub(crate) fn remedy(code: &str) -> Option<&'static str> {
+    all().find(|explanation| explanation.code == code).map(|explanation| explanation.remedy)
+}
+
 fn tell_all(app: &App) -> Result<Exit, Failure> {
     let mut explanations: Vec<_> = all().collect();
     explanations.sort_by_key(|explanation| explanation.code);

@@ -14,6 +14,7 @@ mod help;
 mod hostile;
 mod image;
 mod image_settings;
+mod init;
 mod keygen;
 mod look;
 mod new_file;
@@ -21,6 +22,7 @@ mod open;
 mod policy;
 mod print;
 mod receipt;
+mod receipt_page;
 mod receipt_text;
 mod report;
 mod run;
@@ -31,6 +33,7 @@ mod selftest;
 mod source;
 mod tasks;
 mod temporary;
+mod terminal;
 mod watch;
 mod words;
 
@@ -66,9 +69,11 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Run(run::Arguments),
+    Init(init::Arguments),
     Ps(tasks::Ps),
     Show(tasks::Show),
     Logs(tasks::Logs),
+    Cancel(tasks::Cancel),
     Doctor(doctor::Arguments),
     Selftest(selftest::Arguments),
     Image(image::Arguments),
@@ -121,9 +126,11 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
     let exit = match arguments.command {
         Command::Run(arguments) => return run::run(arguments, &app, shell),
         Command::Demo(arguments) => demo::run(arguments, &app),
+        Command::Init(arguments) => init::run(arguments, &app),
         Command::Ps(arguments) => tasks::ps(&arguments, &app),
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
+        Command::Cancel(arguments) => tasks::cancel(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Selftest(arguments) => selftest::run(&arguments, &app),
         Command::Image(arguments) => image::run(&arguments, &app),
@@ -152,9 +159,11 @@ impl Command {
             Self::Audit(_)
             | Self::Image(_)
             | Self::Run(_)
+            | Self::Init(_)
             | Self::Ps(_)
             | Self::Show(_)
             | Self::Logs(_)
+            | Self::Cancel(_)
             | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)

@@ -32,7 +32,7 @@ enum Command {
     },
     /// Show every effective value of a profile, and who set it.
     Explain {
-        /// A built-in profile (strict, third-party, infer), or a profile file: a path with `/`, or one that ends in
+        /// A built-in profile (strict, third-party, infer, baseline-5.10), or a profile file: a path with `/`, or one that ends in
         /// `.toml`.
         #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
         profile: String,

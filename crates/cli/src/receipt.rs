@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::audit::own_key;
 use crate::failure::{self, Failure};
-use crate::{print, receipt_text};
+use crate::{print, receipt_page, receipt_text};
 
 /// Check receipts.
 #[derive(Debug, Args)]
@@ -33,40 +33,50 @@ enum Command {
         /// unknown.
         #[arg(long, value_name = "KEY_OR_FILE")]
         trust: Option<String>,
+        /// Write the receipt as a page of A4 paper as well; `-` is standard output, in place of the text.
+        #[arg(long, value_name = "PAGE")]
+        html: Option<PathBuf>,
         /// The receipt; `-` is standard input.
         file: PathBuf,
     },
 }
 
 pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
-    let Command::Verify { trust, file } = &arguments.command;
+    let Command::Verify { trust, html, file } = &arguments.command;
     let trusted = trust.as_deref().map(keyfile::read_verifying).transpose()?;
     let bytes = read(file)?;
     match verify(&bytes, trusted.as_ref()) {
-        Ok(verified) => tell(&verified, true, app)?,
-        Err(ReceiptError::SignerUnknown { verified }) => return signer_unknown(verified, app),
+        Ok(verified) => tell(&verified, true, html.as_deref(), app)?,
+        Err(ReceiptError::SignerUnknown { verified }) => return signer_unknown(verified, html.as_deref(), app),
+        // Of what was altered there is no page: nothing in it can be believed.
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Yes)
 }
 
-/// Shows a receipt of this machine's own, checked with this machine's key.
-pub(crate) fn show(bytes: &[u8], app: &App) -> Result<Exit, Failure> {
-    let verified = verify(bytes, Some(&own_key(app)?))?;
-    tell(&verified, true, app)?;
-    Ok(Exit::Yes)
+/// A receipt of this machine's own, checked with this machine's key.
+pub(crate) fn own(bytes: &[u8], app: &App) -> Result<Verified, Failure> {
+    Ok(verify(bytes, Some(&own_key(app)?))?)
 }
 
 /// All is well, but whose word it is nobody knows: everything is shown, and the answer is no.
-fn signer_unknown(verified: Box<Verified>, app: &App) -> Result<Exit, Failure> {
-    tell(&verified, false, app)?;
+fn signer_unknown(verified: Box<Verified>, html: Option<&Path>, app: &App) -> Result<Exit, Failure> {
+    tell(&verified, false, html, app)?;
     match app.json {
         true => Ok(Exit::No),
         false => Err(ReceiptError::SignerUnknown { verified }.into()),
     }
 }
 
-fn tell(verified: &Verified, trusted: bool, app: &App) -> Result<(), Failure> {
+/// Says what the receipt says, and how far it can be relied on.
+pub(crate) fn tell(verified: &Verified, trusted: bool, html: Option<&Path>, app: &App) -> Result<(), Failure> {
+    if let Some(path) = html {
+        let page = receipt_page::page(verified, trusted);
+        if path == Path::new("-") {
+            return Ok(io::stdout().lock().write_all(page.as_bytes())?);
+        }
+        std::fs::write(path, page).map_err(|source| Failure::file("write", path, source))?;
+    }
     if app.json {
         return Ok(print::json(&as_json(verified, trusted))?);
     }
@@ -83,7 +93,7 @@ fn tell(verified: &Verified, trusted: bool, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(verified: &Verified, trusted: bool) -> Value {
+pub(crate) fn as_json(verified: &Verified, trusted: bool) -> Value {
     let mut value = json!({
         "trusted": trusted,
         "signer": verified.signer.to_string(),

@@ -1,13 +1,14 @@
 //! What a finished task is reported as, for people and for programs.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
-use hotcell_task::{DryRun, TaskReport};
-use hotcell_types::{Outcome, OutputRecord};
+use hotcell_task::{DryRun, Problem, TaskReport};
+use hotcell_types::{ByteSize, LimitRecord, Outcome, OutputRecord};
 use serde_json::{Map, Value, json};
 
-use crate::print;
+use crate::explain;
+use crate::print::{self, plain_line};
 use crate::watch::Watch;
 
 /// One JSON object on standard output.
@@ -52,8 +53,10 @@ pub(crate) fn value(done: &TaskReport) -> Value {
     })
 }
 
-/// A few lines on standard error; standard output is the workload's.
-pub(crate) fn text(done: &TaskReport, output: Option<&Path>) -> io::Result<()> {
+/// What is to be told of a finished task, on standard error; standard output is the workload's.
+///
+/// Why something went wrong is always told; what went well where somebody looks, or asked for it.
+pub(crate) fn text(done: &TaskReport, output: Option<&Path>, verbose: bool) -> io::Result<()> {
     for stream in &done.streams {
         match stream.name.as_str() {
             "stdout" => io::stdout().lock().write_all(stream.text.as_bytes())?,
@@ -62,32 +65,99 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>) -> io::Result<()> {
     }
     let mut to = print::err();
     let body = &done.body;
-    for record in &body.outputs {
-        let notes = done.notes.iter().find(|(name, _)| record.path.starts_with(name.as_str()));
-        writeln!(to, "{}", left(record, output, notes.map_or(&[], |(_, notes)| notes)))?;
+    if verbose {
+        for record in &body.outputs {
+            let notes = done.notes.iter().find(|(name, _)| record.path.starts_with(name.as_str()));
+            writeln!(to, "{}", left(record, output, notes.map_or(&[], |(_, notes)| notes)))?;
+        }
     }
     for stream in body.streams.iter().filter(|stream| stream.disposition == "withheld" && stream.bytes > 0) {
         writeln!(to, "{}: {} bytes withheld", stream.name, stream.bytes)?;
     }
     let told = done.problem.as_ref().map(|problem| problem.what.as_str()).unwrap_or_default();
     for refusal in body.refusals.iter().filter(|refusal| !told.contains(&refusal.what)) {
-        writeln!(to, "refused: {} [{}]", refusal.what, refusal.code)?;
+        writeln!(to, "refused: {} [{}]", plain_line(&refusal.what), refusal.code)?;
+        if let Some(remedy) = explain::remedy(&refusal.code) {
+            writeln!(to, "  to permit it: {remedy}")?;
+        }
     }
     // A runner whose words passed live has said it itself.
     let said = body.streams.iter().any(|stream| stream.disposition == "live-uninspected" && stream.bytes > 0);
     let said = said && done.outcome == Outcome::WorkloadFailed;
     if let Some(problem) = done.problem.as_ref().filter(|_| !said) {
-        writeln!(to, "hotcell: {} [{}]\n  help: {}", problem.what, problem.code, problem.remedy)?;
+        let Problem { code, what, remedy } = problem;
+        writeln!(to, "hotcell: {} [{code}]\n  help: {}", plain_line(what), plain_line(remedy))?;
     }
-    let quiet = done.outcome == Outcome::Released && body.outputs.is_empty() && !io::stderr().is_terminal();
-    if !quiet {
-        let carried = match body.capacity.0 > 0.0 {
-            true => format!(", at most {} left", body.capacity),
-            false => String::new(),
-        };
-        writeln!(to, "task {}: {}{carried}; receipt: hotcell show {}", done.task, outcome(done.outcome), done.task)?;
+    if verbose {
+        for limit in body.limits.iter().filter(|limit| limit.reached || is_near(limit)) {
+            writeln!(to, "{}", met(limit))?;
+        }
+        writeln!(to, "{}", closing(done))?;
     }
     Ok(())
+}
+
+/// The one line that closes a run: "1 file, 23 KB, 825 bits of capacity left · 0 findings · receipt: …".
+fn closing(done: &TaskReport) -> String {
+    let body = &done.body;
+    let bytes: u64 = body.outputs.iter().map(|record| record.bytes).sum();
+    let files = match body.outputs.len() {
+        0 => "no file".to_owned(),
+        1 => format!("1 file, {}", ByteSize(bytes)),
+        count => format!("{count} files, {}", ByteSize(bytes)),
+    };
+    let live = body.streams.iter().filter(|stream| stream.disposition == "live-uninspected");
+    let printed: u64 = live.map(|stream| stream.bytes).sum();
+    let printed = if printed > 0 { format!(" and {} live, uninspected", ByteSize(printed)) } else { String::new() };
+    let carried = if body.capacity.0 > 0.0 { format!(", {} of capacity", body.capacity) } else { String::new() };
+    let findings = match body.refusals.len() {
+        1 => "1 finding".to_owned(),
+        count => format!("{count} findings"),
+    };
+    let ended = match done.outcome {
+        Outcome::Released => String::new(),
+        other => format!("{} · ", outcome(other)),
+    };
+    format!("{ended}{files}{printed}{carried} left · {findings} · receipt: hotcell show {}", done.task)
+}
+
+/// A limit that was met, with what raises it.
+fn met(limit: &LimitRecord) -> String {
+    let most = bare(&limit.limit);
+    let used = limit.used.as_deref().unwrap_or(most);
+    let name = &limit.name;
+    let ample = ample(most).unwrap_or_else(|| "VALUE".to_owned());
+    format!("{name}: {used} of {most}; more by --limit {name}={ample}")
+}
+
+/// Four times a limit, as `--limit` takes it.
+fn ample(most: &str) -> Option<String> {
+    let most = most.replace(' ', "");
+    match most.parse::<u64>() {
+        Ok(count) => Some((count * 4).to_string()),
+        Err(_) => most.parse::<ByteSize>().ok().map(|size| ByteSize(size.0 * 4).to_string().replace(' ', "")),
+    }
+}
+
+/// Whether scratch was all but full at the end, which programs seldom tell well.
+fn is_near(limit: &LimitRecord) -> bool {
+    let bytes = |text: &str| text.split(" at ").next().and_then(size);
+    match (limit.name.as_str(), limit.used.as_deref().and_then(bytes), size(bare(&limit.limit))) {
+        ("scratch", Some(used), Some(most)) => used >= most * 0.99,
+        _ => false,
+    }
+}
+
+/// A limit without what is said of how it is kept: `256 MiB` of `256 MiB, in memory`.
+fn bare(limit: &str) -> &str {
+    limit.split(',').next().unwrap_or(limit)
+}
+
+/// A size as records have it: `22.5 KiB`.
+fn size(text: &str) -> Option<f64> {
+    let (number, unit) = text.trim().split_once(' ')?;
+    let ByteSize(factor) = format!("1{unit}").parse().ok()?;
+    Some(number.parse::<f64>().ok()? * factor as f64)
 }
 
 /// One line about a file that left.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use hotcell_types::{Exit, Wall};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::report;
+use crate::terminal::Session;
 use crate::watch::Watch;
 
 /// Run a program or a model in a sandbox of its own, and let out only what may leave.
@@ -36,8 +37,8 @@ pub(crate) struct Arguments {
     /// Read the task from a file (docs/formats/task-file.md); options add to it.
     #[arg(long, value_name = "FILE")]
     task: Option<PathBuf>,
-    /// Shape of the sandbox: strict, third-party, infer, or a profile file. Default: infer for the built-in runner
-    /// with declared outputs or a sealed model, else strict.
+    /// Shape of the sandbox: strict, third-party, infer, baseline-5.10 (for hosts without Landlock), or a profile file.
+    /// Default: infer for the built-in runner with declared outputs or a sealed model, else strict.
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<String>,
     /// Folder to show at /code, where the command then starts.
@@ -83,9 +84,16 @@ pub(crate) struct Arguments {
     /// Go on without this control where the host lacks it. The receipt says so.
     #[arg(long = "best-effort", value_name = "CONTROL", value_parser = wall)]
     best_effort: Vec<Wall>,
-    /// Hand standard input on to the workload.
-    #[arg(long)]
+    /// Hand standard input on to the workload, of any size. Without it, or --tty, the workload's input is empty.
+    #[arg(long, conflicts_with = "tty")]
     stdin: bool,
+    /// Give the workload a terminal of its own, shown on ours: for shells and whatever asks. Control sequences pass as
+    /// with any program; refused where streams are inspected.
+    #[arg(long, conflicts_with = "dry_run")]
+    tty: bool,
+    /// Say what left and which limits were met, also where standard error is no terminal.
+    #[arg(long, short)]
+    verbose: bool,
     /// Ask policy and show the effective profile, but run nothing.
     #[arg(long)]
     dry_run: bool,
@@ -115,8 +123,9 @@ pub(crate) fn start_shell() -> Option<Shell> {
     let mut words = std::env::args_os().skip(1);
     let is_run = words.next().is_some_and(|word| word == "run");
     let mut options = words.take_while(|word| word != "--");
-    let asks_only = ["--dry-run", "--help", "-h"];
-    if !is_run || options.any(|word| asks_only.iter().any(|other| word == *other)) {
+    // The first three only ask; an image needs a shell without the host's system.
+    let without = ["--dry-run", "--help", "-h", "--image"];
+    if !is_run || options.any(|word| without.iter().any(|other| word == *other)) {
         return None;
     }
     Shell::start(hotcell_crypto::random()).ok()
@@ -124,9 +133,20 @@ pub(crate) fn start_shell() -> Option<Shell> {
 
 pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Result<u8, Failure> {
     let is_dry = arguments.dry_run;
+    let verbose = arguments.verbose || io::stderr().is_terminal();
+    let tty = arguments.tty;
+    if tty && app.json {
+        return Err(Failure::usage("--tty and --json exclude each other", "give one of them"));
+    }
     let spec = spec(arguments)?;
-    let cancel = cancelled_by_signals()?;
-    let mut watch = Watch::new(app.json);
+    let (cancel, session) = match tty {
+        true => {
+            let (read, write) = cancel_pipe()?;
+            (read, Some(Session::begin(write)?))
+        }
+        false => (cancelled_by_signals()?, None),
+    };
+    let mut watch = Watch::new(app.json, session);
     let mut context = Context {
         state: &app.state,
         version: crate::VERSION,
@@ -135,6 +155,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         engine: &Engine::default(),
         shell,
         cancel: Some(cancel.as_fd()),
+        onwards: if app.json { [None, None] } else { [rustix::stdio::stdout(), rustix::stdio::stderr()].map(Some) },
         observer: &mut watch,
     };
     if is_dry {
@@ -148,7 +169,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     let done = result?;
     match app.json {
         true => report::json(&done, &watch)?,
-        false => report::text(&done, output.as_deref())?,
+        false => report::text(&done, output.as_deref(), verbose)?,
     }
     Ok(done.status)
 }
@@ -210,26 +231,50 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
     spec.purpose = arguments.purpose.unwrap_or(spec.purpose);
     spec.best_effort = BTreeSet::from_iter(arguments.best_effort);
     spec.receipt = arguments.receipt.or(spec.receipt);
+    spec.terminal = arguments.tty;
+    if arguments.tty {
+        for (name, value) in terminal_environment() {
+            if !spec.env.iter().any(|(there, _)| there == name) {
+                spec.env.push((name.into(), value));
+            }
+        }
+    }
     if arguments.stdin && !arguments.dry_run {
         spec.stdin = Some(standard_input()?);
     }
     Ok(spec)
 }
 
-/// A pipe that becomes readable when somebody wants the task to end.
+/// The status of a task that was cancelled, when there is no time for its end.
+pub(crate) const CANCELLED: i32 = 130;
+
+/// A pipe that becomes readable when somebody wants the task to end, by its other end.
+fn cancel_pipe() -> Result<(OwnedFd, OwnedFd), Failure> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)
+        .map_err(|error| Failure::system("making a pipe", error.into()))
+}
+
+/// Such a pipe that signals write to.
 pub(crate) fn cancelled_by_signals() -> Result<OwnedFd, Failure> {
     let wrap = |source: io::Error| Failure::system("watching for signals", source);
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)
-        .map_err(|error| wrap(error.into()))?;
+    let (read, write) = cancel_pipe()?;
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         // Whoever asks twice does not want to wait: the kernel ends the sandbox, the next start cleans up.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked)).map_err(wrap)?;
+        signal_hook::flag::register_conditional_shutdown(signal, CANCELLED, Arc::clone(&asked)).map_err(wrap)?;
         signal_hook::flag::register(signal, Arc::clone(&asked)).map_err(wrap)?;
         let write = write.try_clone().map_err(wrap)?;
         signal_hook::low_level::pipe::register(signal, write).map_err(wrap)?;
     }
+    // How `hotcell cancel` asks: as often as it likes.
+    signal_hook::low_level::pipe::register(signal_hook::consts::SIGUSR1, write).map_err(wrap)?;
     Ok(read)
+}
+
+/// What programs on a terminal want to know: its kind; and a prompt that says where one is.
+fn terminal_environment() -> [(&'static str, OsString); 2] {
+    let kind = std::env::var_os("TERM").unwrap_or_else(|| "dumb".into());
+    [("TERM", kind), ("PS1", "hotcell:${PWD}$ ".into())]
 }
 
 /// A pipe of ours that carries our standard input: the workload never holds a descriptor that was inherited.

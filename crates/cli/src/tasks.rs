@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 use hotcell_audit::{Events, Filter};
 use hotcell_inspect::Neutralizer;
-use hotcell_task::{TaskFolder, read_receipt, running_tasks};
-use hotcell_types::{EventKind, Exit, TaskId, Timestamp};
+use hotcell_task::{TaskFolder, cancel_task, read_receipt, running_tasks};
+use hotcell_types::{Event, EventKind, Exit, TaskId, Timestamp};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::print;
+use crate::{print, receipt};
 
 /// List the tasks that run.
 #[derive(Debug, Args)]
@@ -23,16 +25,26 @@ pub(crate) struct Ps {
     all: bool,
 }
 
-/// Show what is known of a task: its receipt, or how far it came.
+/// Show what is known of a task: its receipt, checked with this machine's key, and every event on its way.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The task.
     task: TaskId,
+    /// Write the receipt as a page of A4 paper as well; `-` is standard output, in place of the text.
+    #[arg(long, value_name = "PAGE")]
+    html: Option<PathBuf>,
 }
 
 /// Print what a task wrote to its standard streams, as far as it was let out.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
+    /// The task.
+    task: TaskId,
+}
+
+/// End a task that runs, in order: its processes are killed, everything is destroyed, and the receipt says so.
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
     /// The task.
     task: TaskId,
 }
@@ -104,32 +116,98 @@ fn ended(app: &App) -> Result<BTreeMap<TaskId, Line>, Failure> {
 
 pub(crate) fn show(arguments: &Show, app: &App) -> Result<Exit, Failure> {
     let task = arguments.task;
-    if TaskFolder::of(&app.state, task).receipt().exists() {
-        let bytes = read_receipt(&app.state, task)?;
-        return crate::receipt::show(&bytes, app);
-    }
-    let filter = Filter { task: Some(task), ..Filter::default() };
-    let mut events = Vec::new();
-    if app.state.join("log").exists() {
-        for entry in Events::open(&app.state.join("log"), filter)? {
-            events.push(entry?.event);
-        }
-    }
-    if events.is_empty() {
+    let events = events_of(task, app)?;
+    let receipt = match TaskFolder::of(&app.state, task).receipt().exists() {
+        true => Some(receipt::own(&read_receipt(&app.state, task)?, app)?),
+        false => None,
+    };
+    if events.is_empty() && receipt.is_none() {
         return Err(Failure::not_found(
             format!("no task `{task}` in `{}`", app.state.display()),
             "list the tasks with `hotcell ps --all`; name another state folder with --state DIR",
         ));
     }
-    if app.json {
-        print::json(&events)?;
-        return Ok(Exit::Yes);
+    match (&receipt, &arguments.html) {
+        (None, Some(_)) => Err(Failure::not_found(
+            format!("the task `{task}` has no receipt, of which a page could be made"),
+            "look at its events: hotcell show without --html",
+        )),
+        (Some(verified), Some(html)) => {
+            receipt::tell(verified, true, Some(html), app)?;
+            Ok(Exit::Yes)
+        }
+        (Some(verified), None) if app.json => {
+            let mut value = receipt::as_json(verified, true);
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("events".to_owned(), serde_json::to_value(&events).unwrap_or_default());
+            }
+            print::json(&value)?;
+            Ok(Exit::Yes)
+        }
+        (None, None) if app.json => {
+            print::json(&events)?;
+            Ok(Exit::Yes)
+        }
+        (receipt, None) => {
+            if let Some(verified) = receipt {
+                receipt::tell(verified, true, None, app)?;
+                writeln!(print::out())?;
+            }
+            tell_events(&events)?;
+            Ok(Exit::Yes)
+        }
     }
+}
+
+/// What the log says of a task, in order.
+fn events_of(task: TaskId, app: &App) -> Result<Vec<Event>, Failure> {
+    let mut events = Vec::new();
+    if app.state.join("log").exists() {
+        let filter = Filter { task: Some(task), ..Filter::default() };
+        for entry in Events::open(&app.state.join("log"), filter)? {
+            events.push(entry?.event);
+        }
+    }
+    Ok(events)
+}
+
+/// The way of a task, a line for each event: how long after the first, what, and what is known of it.
+fn tell_events(events: &[Event]) -> io::Result<()> {
     let mut to = print::out();
+    let Timestamp(first) = events.first().map_or(Timestamp(0), |event| event.time);
     for event in events {
         let kind = serde_json::to_value(event.kind).ok();
         let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default();
-        writeln!(to, "{}  {kind:<20} {}", event.time, serde_json::to_string(&event.data).unwrap_or_default())?;
+        let data: Vec<_> = event.data.iter().map(|(name, value)| format!("{name}: {}", brief(value))).collect();
+        let after = event.time.0.saturating_sub(first);
+        writeln!(to, "{} {after:>8} ms  {kind:<20} {}", event.time, print::plain_line(&data.join(", ")))?;
+    }
+    Ok(())
+}
+
+/// A value of an event, without the marks of JSON.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(brief).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// Asks, and waits until the task is over.
+pub(crate) fn cancel(arguments: &Cancel, app: &App) -> Result<Exit, Failure> {
+    let task = arguments.task;
+    if !cancel_task(&app.state, task)? {
+        return Err(Failure::not_found(
+            format!("no task `{task}` runs in `{}`", app.state.display()),
+            "list the tasks that run with `hotcell ps`; name another state folder with --state DIR",
+        ));
+    }
+    // It may have ended by itself in the meantime: the log has the truth.
+    let state = ended(app)?.remove(&task).map(|line| line.state).unwrap_or_default();
+    match app.json {
+        true => print::json(&serde_json::json!({ "task": task, "state": state }))?,
+        false => writeln!(print::out(), "{task}: {state}")?,
     }
     Ok(Exit::Yes)
 }

@@ -1,6 +1,7 @@
 //! What is shown while a task runs: its own words, and a bar on a terminal.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use hotcell_inspect::Neutralizer;
@@ -9,6 +10,7 @@ use hotcell_types::TaskId;
 use indicatif::ProgressBar;
 
 use crate::bar;
+use crate::terminal::Session;
 
 /// Looks on for the command line.
 pub(crate) struct Watch {
@@ -16,6 +18,8 @@ pub(crate) struct Watch {
     stdout: Stream,
     stderr: Stream,
     bar: Option<ProgressBar>,
+    /// Our terminal, where the task has one of its own.
+    session: Option<Session>,
 }
 
 /// One of our own streams, or the memory of it for `--json`.
@@ -28,14 +32,21 @@ struct Stream {
 const MAX_KEPT_BYTES: usize = 8 << 20;
 
 impl Watch {
-    pub(crate) fn new(json: bool) -> Self {
-        let stream = |is_terminal: bool| Stream { neutralizer: is_terminal.then(Neutralizer::new), kept: Vec::new() };
-        Self { json, stdout: stream(io::stdout().is_terminal()), stderr: stream(io::stderr().is_terminal()), bar: None }
+    /// With a session, control sequences pass; without one, they do not reach a terminal.
+    pub(crate) fn new(json: bool, session: Option<Session>) -> Self {
+        let harmless = session.is_none();
+        let stream = |is_terminal: bool| Stream {
+            neutralizer: (is_terminal && harmless).then(Neutralizer::new),
+            kept: Vec::new(),
+        };
+        let (stdout, stderr) = (stream(io::stdout().is_terminal()), stream(io::stderr().is_terminal()));
+        Self { json, stdout, stderr, bar: None, session }
     }
 
-    /// Ends the bar, and shows what is left of the streams.
+    /// Ends the bar, gives the terminal back, and shows what is left of the streams.
     pub(crate) fn finish(&mut self) {
         self.end_bar();
+        self.session = None;
         let mut rest = Vec::new();
         if let Some(neutralizer) = self.stdout.neutralizer.take() {
             neutralizer.finish(&mut rest);
@@ -99,6 +110,12 @@ impl Observer for Watch {
         if let Some(bar) = self.bar(total, "scoring rows", bar::COUNT) {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar.set_position(rows);
+        }
+    }
+
+    fn terminal(&mut self, controller: BorrowedFd<'_>) {
+        if let Some(Err(error)) = self.session.as_ref().map(|session| session.join(controller)) {
+            let _ = writeln!(io::stderr().lock(), "hotcell: the terminal cannot be shown: {error}");
         }
     }
 

@@ -14,6 +14,8 @@ use hotcell_types::TaskId;
 pub struct Cgroups {
     /// Folder of the version 2 group to make children in, when it hands down `memory` and `pids`.
     pub v2: Option<PathBuf>,
+    /// Whether it hands down `cpu` too.
+    pub v2_cpu: bool,
     /// Folder of the version 1 memory group to make children in.
     pub v1_memory: Option<PathBuf>,
     /// Folder of the version 1 pids group to make children in.
@@ -47,6 +49,7 @@ impl Cgroups {
             };
             if number == "0" && controllers.is_empty() {
                 found.v2 = mount_point(mounts, "cgroup2", None).and_then(|root| v2_parent(&root, path, writable));
+                found.v2_cpu = found.v2.as_deref().is_some_and(|folder| hands_down(folder, "cpu"));
                 continue;
             }
             for controller in controllers.split(',') {
@@ -82,7 +85,7 @@ impl Cgroups {
 
     /// Whether processor time can be limited by the kernel.
     pub fn has_cpu(&self) -> bool {
-        self.v2.is_some() || self.v1_cpu.is_some()
+        if self.v2.is_some() { self.v2_cpu } else { self.v1_cpu.is_some() }
     }
 
     /// The folders that the groups of one sandbox would have here, whether they exist or not.
@@ -119,7 +122,7 @@ impl Group {
             write_if_there(&folder, "memory.swap.max", 0)?;
             write_if_there(&folder, "memory.oom.group", 1)?;
             write(&folder, "pids.max", limits.pids)?;
-            if let Some(millis) = limits.cpu_millis {
+            if let (true, Some(millis)) = (parents.v2_cpu, limits.cpu_millis) {
                 fs::write(folder.join("cpu.max"), format!("{} {CPU_PERIOD_US}", cpu_quota_us(millis)))?;
             }
             return Ok(());
@@ -162,22 +165,22 @@ impl Group {
         &self.folders
     }
 
-    /// The version 2 folder, to be born into.
+    /// The version 2 folder.
     pub fn v2_folder(&self) -> Option<&Path> {
         if self.is_v2 { self.folders.first().map(PathBuf::as_path) } else { None }
     }
 
     /// Whether the sandbox with this first process is in every group, as the kernel says.
-    ///
-    /// In version 1 the first process is a member itself; in version 2 the workload is born into the group.
     pub fn holds(&self, first: i32) -> bool {
-        if self.is_v2 {
-            let Some(folder) = self.folders.first() else { return false };
-            let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            let is_child = |pid: &str| parent_of(pid).as_deref() == Some(first.to_string().as_str());
-            return !members.is_empty() && members.lines().all(is_child);
-        }
         self.has_member(first)
+    }
+
+    /// Puts a process, and with it what it gives birth to, into the group of version 2.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn take_in(&self, pid: i32) -> io::Result<()> {
+        self.v2_folder().map_or(Ok(()), |folder| write(folder, "cgroup.procs", pid))
     }
 
     fn has_member(&self, pid: i32) -> bool {
@@ -216,6 +219,22 @@ impl Group {
     /// The limit of processes as the kernel has it.
     pub fn pids_limit(&self) -> Option<u64> {
         self.folders.iter().find_map(|folder| read(folder, "pids.max"))
+    }
+
+    /// The most processes and threads there were at once, where the kernel keeps count (Linux 6.10).
+    pub fn pids_peak(&self) -> Option<u64> {
+        self.folders.iter().find_map(|folder| read(folder, "pids.peak"))
+    }
+
+    /// Processor time that was used, where a group counts it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        let of_version_2 = |folder: &PathBuf| {
+            let text = fs::read_to_string(folder.join("cpu.stat")).ok()?;
+            let micros = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()?;
+            Some(std::time::Duration::from_micros(micros))
+        };
+        let of_version_1 = |folder: &PathBuf| read(folder, "cpuacct.usage").map(std::time::Duration::from_nanos);
+        self.folders.iter().find_map(|folder| of_version_2(folder).or_else(|| of_version_1(folder)))
     }
 
     /// How often a process was refused for it.
@@ -288,12 +307,6 @@ fn read_at_once(path: &str) -> String {
     text
 }
 
-/// The id of a process's parent, from `/proc/PID/status`.
-fn parent_of(pid: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:")).map(|parent| parent.trim().to_owned())
-}
-
 fn cpu_quota_us(millis: u64) -> u64 {
     // The kernel takes no quota under one millisecond.
     (millis * CPU_PERIOD_US / 1000).max(1000)
@@ -341,16 +354,23 @@ fn mount_point(mounts: &str, kind: &str, controller: Option<&str>) -> Option<Pat
 fn v2_parent(root: &Path, own: &str, writable: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
     let mut folder = join(root, own);
     loop {
-        let handed_down = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
-        let has = |name: &str| handed_down.split_whitespace().any(|controller| controller == name);
         // A process is moved only where the common ancestor may be written to.
-        if has("memory") && has("pids") && writable(&folder) && writable(&folder.join("cgroup.procs")) {
+        if hands_down(&folder, "memory")
+            && hands_down(&folder, "pids")
+            && writable(&folder)
+            && writable(&folder.join("cgroup.procs"))
+        {
             return Some(folder);
         }
         if folder == root || !folder.pop() {
             return None;
         }
     }
+}
+
+fn hands_down(folder: &Path, controller: &str) -> bool {
+    let handed_down = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
+    handed_down.split_whitespace().any(|name| name == controller)
 }
 
 #[cfg(test)]
@@ -388,5 +408,10 @@ mod tests {
         let mounts = format!("30 1 0:5 / {} rw - cgroup2 cgroup2 rw\n", root.path().display());
         let found = Cgroups::find(&mounts, "0::/user/app.slice/term.scope\n", &|_| true);
         assert_eq!(found.v2.as_deref(), Some(app.as_path()));
+        assert!(found.has_memory() && found.has_pids() && found.has_cpu());
+        // As systemd delegates to users by default on older distributions.
+        fs::write(app.join("cgroup.subtree_control"), "memory pids\n").unwrap();
+        let found = Cgroups::find(&mounts, "0::/user/app.slice/term.scope\n", &|_| true);
+        assert!(found.has_memory() && found.has_pids() && !found.has_cpu());
     }
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use hotcell_launcher::message::{self, GO, MAX_PROBES, Message};
 use hotcell_sys::socket::MAX_FDS;
+use hotcell_types::Wall;
 use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -44,7 +45,7 @@ impl Control {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|source| IsolateError::Host { what: "starting the launcher", source })?;
+            .map_err(not_started)?;
         Ok((control, child))
     }
 
@@ -101,6 +102,18 @@ impl Control {
             .filter_map(|word| word.try_into().ok().map(i64::from_le_bytes))
             .collect();
         Ok(Received { message, fd, answers })
+    }
+}
+
+/// Where the kernel does not let a program in memory be executed, the host lacks what every wall is made of.
+fn not_started(source: std::io::Error) -> IsolateError {
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => IsolateError::HostLacks {
+            wall: Wall::UserNamespace,
+            why: format!("the launcher, a program in memory, may not be executed: {source}"),
+            remedy: crate::host::NAMESPACE_REMEDY.into(),
+        },
+        _ => IsolateError::Host { what: "starting the launcher", source },
     }
 }
 

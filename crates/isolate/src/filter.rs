@@ -37,18 +37,25 @@ impl Filter {
     /// # Errors
     /// A name that is no system call here is skipped if another architecture has it, else refused.
     pub fn compile(rules: &FilterRules<'_>) -> Result<Self, IsolateError> {
+        Self::compile_for(&NATIVE, rules)
+    }
+
+    /// Compiles the rules for an architecture.
+    fn compile_for(architecture: &Architecture, rules: &FilterRules<'_>) -> Result<Self, IsolateError> {
         let mut actions: BTreeMap<u32, Action> = BTreeMap::new();
         for name in rules.allowed {
-            match name.parse::<Sysno>() {
-                Ok(call) => actions.insert(call.id() as u32, action_of(name, rules)),
-                Err(_) if OTHER_ARCHITECTURES.contains(name) => continue,
-                Err(_) => return Err(IsolateError::UnknownCall { name: (*name).to_owned() }),
+            match (architecture.number)(name) {
+                Some(number) => actions.insert(number, action_of(name, rules)),
+                None if OTHER_ARCHITECTURES.contains(name) => continue,
+                None => return Err(IsolateError::UnknownCall { name: (*name).to_owned() }),
             };
         }
         // Its flags lie in memory: the C libraries fall back to `clone`, whose flags can be seen.
-        actions.insert(Sysno::clone3.id() as u32, Action::Refuse(Errno::ENOSYS));
-        let highest = Sysno::iter().map(|call| call.id() as u32).max().unwrap_or(0);
-        Ok(Self { bytes: Assembler::assemble(&segments(&actions, highest)) })
+        if let Some(number) = (architecture.number)("clone3") {
+            actions.insert(number, Action::Refuse(Errno::ENOSYS));
+        }
+        let segments = segments(&actions, (architecture.highest)());
+        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments) })
     }
 
     /// The bytes for the kernel.
@@ -61,6 +68,23 @@ impl Filter {
         self.bytes.len() / INSTRUCTION_BYTES
     }
 }
+
+/// Names and numbers of an architecture's calls.
+struct Architecture {
+    /// As the kernel tells a filter (`linux/audit.h`).
+    audit: u32,
+    /// The number of a call.
+    number: fn(&str) -> Option<u32>,
+    /// The highest number that is known.
+    highest: fn() -> u32,
+}
+
+/// This build's.
+const NATIVE: Architecture = Architecture {
+    audit: ARCHITECTURE,
+    number: |name| name.parse::<Sysno>().ok().map(|call| call.id() as u32),
+    highest: || Sysno::iter().map(|call| call.id() as u32).max().unwrap_or(0),
+};
 
 /// Calls that the allow-list names and that x86-64 or AArch64 lacks.
 const OTHER_ARCHITECTURES: &[&str] = &[
@@ -111,6 +135,8 @@ enum Action {
     Allow,
     Refuse(Errno),
     Check(Check),
+    /// A socket: of this machine's path sockets any, of IPv4 and IPv6 plain TCP and UDP.
+    Socket,
 }
 
 /// A look at one argument's low 32 bits.
@@ -177,12 +203,11 @@ const PRCTL_OPTIONS: &[u32] = &[
 /// The argument rules. The flags of `open` and the like need none: what they could reach is not there.
 fn action_of(name: &str, rules: &FilterRules<'_>) -> Action {
     const UNIX: &[u32] = &[1];
-    const UNIX_AND_INET: &[u32] = &[1, 2, 10];
     match name {
         "clone" => Check::only(0, NAMESPACE_FLAGS, &[0]),
         "ioctl" => Check::except(1, WHOLE, FORBIDDEN_IOCTLS),
         "prctl" => Check::only(0, WHOLE, PRCTL_OPTIONS),
-        "socket" if rules.inet => Check::only(0, WHOLE, UNIX_AND_INET),
+        "socket" if rules.inet => Action::Socket,
         "socket" | "socketpair" => Check::only(0, WHOLE, UNIX),
         // Asking, the default, and without randomisation of addresses (debuggers, some compilers).
         "personality" => Check::only(0, WHOLE, &[0xffff_ffff, 0, 0x0004_0000]),
@@ -242,7 +267,7 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Assembler {
-    fn assemble(segments: &[(u32, Action)]) -> Vec<u8> {
+    fn assemble(architecture: u32, segments: &[(u32, Action)]) -> Vec<u8> {
         let mut assembler = Self { reversed: Vec::new(), allow: 0, refuse: BTreeMap::new() };
         assembler.push(RETURN, 0, 0, KILL_PROCESS);
         let kill = assembler.here();
@@ -258,7 +283,7 @@ impl Assembler {
         assembler.branch(JUMP_AT_LEAST, X32_BIT, refuse, tree);
         assembler.push(LOAD_WORD, 0, 0, NUMBER_AT);
         let numbers = assembler.here();
-        assembler.branch(JUMP_EQUAL, ARCHITECTURE, numbers, kill);
+        assembler.branch(JUMP_EQUAL, architecture, numbers, kill);
         assembler.push(LOAD_WORD, 0, 0, ARCHITECTURE_AT);
         assembler.bytes()
     }
@@ -283,13 +308,25 @@ impl Assembler {
         match action {
             Action::Allow => self.allow,
             Action::Refuse(errno) => self.refuse(*errno),
-            Action::Check(check) => self.check(check),
+            Action::Check(check) => {
+                let refuse = self.refuse(Errno::EPERM);
+                let (matched, otherwise) = if check.on_match { (self.allow, refuse) } else { (refuse, self.allow) };
+                self.check(check, matched, otherwise)
+            }
+            Action::Socket => {
+                // Raw sockets, MPTCP, SCTP and their like stay out: parts of the kernel that nobody here needs.
+                let refuse = self.refuse(Errno::EPERM);
+                let look = |argument, mask, values| Check { argument, mask, values, on_match: true };
+                let protocol = self.check(&look(2, WHOLE, &[0, 6, 17]), self.allow, refuse);
+                let kind = self.check(&look(1, 0xf, &[1, 2]), protocol, refuse);
+                let inet = self.check(&look(0, WHOLE, &[2, 10]), kind, refuse);
+                self.check(&look(0, WHOLE, &[1]), self.allow, inet)
+            }
         }
     }
 
-    fn check(&mut self, check: &Check) -> usize {
-        let refuse = self.refuse(Errno::EPERM);
-        let (matched, mut otherwise) = if check.on_match { (self.allow, refuse) } else { (refuse, self.allow) };
+    /// The code that looks at an argument and goes to one of two places; gives its entry.
+    fn check(&mut self, check: &Check, matched: usize, mut otherwise: usize) -> usize {
         for value in check.values.iter().rev() {
             self.branch(JUMP_EQUAL, *value, matched, otherwise);
             otherwise = self.here();

@@ -1,6 +1,21 @@
 //! What this host can enforce.
+//!
+//! [`Host`] is what shapes a sandbox, looked at before each. [`Facts`] are what the host shows and what came of trying,
+//! for [`Report`], which says of every control how far it can be had, why, and how to get it.
+
+mod cause;
+mod facts;
+mod fix;
+mod report;
+mod trial;
 
 use std::path::PathBuf;
+
+pub use cause::Cause;
+pub use facts::{Container, Facts, Layout, Rights};
+pub use fix::{APPARMOR_PROFILE, Fix};
+pub use report::{HostControl, Report};
+pub use trial::Tried;
 
 use hotcell_types::{Enforcement, Wall};
 
@@ -12,6 +27,8 @@ use crate::landlock;
 pub struct Host {
     /// Whether this process is root, with the host's own rights.
     pub is_root: bool,
+    /// Whether the attributes of a whole tree of mounts can be set at once, and ids mapped on mounts (Linux 5.12).
+    pub mount_attributes: bool,
     /// User and group of this process.
     pub ids: (u32, u32),
     /// Landlock's interface version; 0 for none.
@@ -34,7 +51,8 @@ impl Host {
     pub fn look() -> std::io::Result<Self> {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         Ok(Self {
-            is_root: rustix::process::geteuid().is_root(),
+            is_root: is_root_of_the_host(),
+            mount_attributes: has_mount_attributes(),
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             landlock_abi: landlock::kernel_abi(),
             cgroups: Cgroups::of_this_process(),
@@ -42,34 +60,6 @@ impl Host {
             max_open_files: files.maximum.unwrap_or(u64::MAX),
             executable: std::env::current_exe()?,
         })
-    }
-
-    /// Every control, how far this host can enforce it, and what would mend it.
-    ///
-    /// A control that only a sandbox itself can show (most of them) is `Full` here when the kernel has what it
-    /// is made of; the preflight of each run looks at it again.
-    pub fn report(&self) -> Vec<HostControl> {
-        let namespaces = namespaces_allowed();
-        Wall::ALL
-            .iter()
-            .map(|wall| {
-                let (enforcement, remedy) = match wall {
-                    Wall::Landlock => {
-                        (self.landlock(), "use Linux 6.12 or newer with `landlock` in the kernel's `lsm=` list")
-                    }
-                    Wall::MemoryLimit | Wall::PidsLimit | Wall::CpuLimit => (
-                        self.limit(*wall),
-                        "run as root, or in a session whose control groups are delegated to you (systemd: Delegate=yes)",
-                    ),
-                    Wall::UserNamespace | Wall::PidNamespace | Wall::MountNamespace | Wall::NetworkNamespace => {
-                        (namespaces.clone(), NAMESPACE_REMEDY)
-                    }
-                    _ => (Enforcement::Full, ""),
-                };
-                let remedy = (enforcement != Enforcement::Full).then(|| remedy.to_owned());
-                HostControl { wall: *wall, enforcement, remedy }
-            })
-            .collect()
     }
 
     /// Whether a sandbox could mount FUSE, which an encrypted scratch needs.
@@ -83,63 +73,62 @@ impl Host {
 
     /// How far Landlock can be enforced here.
     pub fn landlock(&self) -> Enforcement {
-        let handled = landlock::Handled::of_abi(self.landlock_abi);
-        match handled.missing().as_slice() {
-            [] => Enforcement::Full,
-            _ if self.landlock_abi == 0 => {
-                Enforcement::Absent { why: "this kernel has no Landlock, or it is switched off".into() }
-            }
-            missing => Enforcement::Partial {
-                missing: format!("not covered by version {}: {}", self.landlock_abi, missing.join(", ")),
-            },
-        }
+        landlock_of(self.landlock_abi)
     }
 
     /// How far a limit can be enforced here.
     pub fn limit(&self, wall: Wall) -> Enforcement {
-        let watched = |missing: &str| Enforcement::Partial { missing: missing.to_owned() };
-        match wall {
-            Wall::MemoryLimit if !self.cgroups.has_memory() => {
-                watched("watched: private memory by RLIMIT_DATA per process, the sum every 50 ms; no control group")
-            }
-            Wall::PidsLimit if !self.cgroups.has_pids() => {
-                watched("watched: RLIMIT_NPROC in the sandbox's user namespace; no control group")
-            }
-            Wall::CpuLimit if !self.cgroups.has_cpu() => {
-                watched("watched: whole processors by affinity; no control group")
-            }
-            _ => Enforcement::Full,
+        limit_of(&self.cgroups, wall)
+    }
+}
+
+/// How far Landlock of this version can be enforced.
+fn landlock_of(version: u32) -> Enforcement {
+    match landlock::Handled::of_abi(version).missing().as_slice() {
+        [] => Enforcement::Full,
+        _ if version == 0 => Enforcement::Absent { why: "this kernel has no Landlock, or it is switched off".into() },
+        missing => {
+            Enforcement::Partial { missing: format!("not covered by version {version}: {}", missing.join(", ")) }
         }
     }
 }
 
-/// One line of `hotcell doctor`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct HostControl {
-    /// The control.
-    pub wall: Wall,
-    /// How far it can be enforced.
-    pub enforcement: Enforcement,
-    /// What would mend it, where something is missing.
-    pub remedy: Option<String>,
+/// How far a limit can be enforced with these control groups.
+fn limit_of(cgroups: &Cgroups, wall: Wall) -> Enforcement {
+    let watched = |missing: &str| Enforcement::Partial { missing: missing.to_owned() };
+    match wall {
+        Wall::MemoryLimit if !cgroups.has_memory() => {
+            watched("watched: private memory by RLIMIT_DATA per process, the sum every 50 ms; no control group")
+        }
+        Wall::PidsLimit if !cgroups.has_pids() => {
+            watched("watched: RLIMIT_NPROC in the sandbox's user namespace; no control group")
+        }
+        Wall::CpuLimit if !cgroups.has_cpu() => watched("watched: whole processors by affinity; no control group"),
+        _ => Enforcement::Full,
+    }
 }
 
-/// How to get namespaces, on the kernels that withhold them.
-pub(crate) const NAMESPACE_REMEDY: &str = "enable user namespaces: sysctl -w user.max_user_namespaces=15000, on Debian also \
-     kernel.unprivileged_userns_clone=1, on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0";
+/// How to get namespaces, where nothing more is known.
+pub(crate) const NAMESPACE_REMEDY: &str =
+    "`hotcell doctor` says what withholds user namespaces here, and how to get them";
 
-/// What the kernel's settings say about making namespaces.
-fn namespaces_allowed() -> Enforcement {
-    for (setting, refused) in [
-        ("/proc/sys/user/max_user_namespaces", "0"),
-        ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
-    ] {
-        if std::fs::read_to_string(setting).is_ok_and(|value| value.trim() == refused) {
-            return Enforcement::Absent { why: format!("{setting} is {refused}") };
-        }
-    }
-    Enforcement::Full
+/// Whether this process has root's rights over the whole host: it is user 0, all ids are mapped as they are, and it may
+/// administer. Root of a container is an ordinary user in this respect.
+pub fn is_root_of_the_host() -> bool {
+    rustix::process::geteuid().is_root() && Rights::of_this_process().is_root_of_the_host()
+}
+
+/// The text of this process's mounts.
+pub(crate) fn mounts() -> String {
+    std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+}
+
+/// Whether the attributes of mounts can be set (`mount_setattr`, Linux 5.12): one by one they can be without it.
+pub(crate) fn has_mount_attributes() -> bool {
+    // No descriptor: a kernel that has the call says so.
+    let nowhere = hotcell_sys::Fd(-1);
+    let answer = hotcell_sys::mount::set_attributes(nowhere, hotcell_sys::mount::Reach::One, 0, None);
+    answer != Err(hotcell_sys::Errno::ENOSYS)
 }
 
 /// A mask of the first `count` processors that this process may use.
@@ -156,3 +145,6 @@ pub(crate) fn processor_mask(count: u64) -> [u8; 128] {
     }
     mask
 }
+
+#[cfg(test)]
+mod tests;

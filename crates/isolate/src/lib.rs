@@ -5,12 +5,14 @@
 //! Dropping any of them kills and removes what it holds.
 //!
 //! INVARIANT (no-workload-without-grant): nothing of a task gets into a sandbox without a `GrantUse`. Only a [`Shell`],
-//! which is the same for all tasks, starts without one.
+//! which is the same for all tasks, starts without one. What [`host`]
+//! tries, it tries in processes of the launcher that end before they would become a program.
 //!
 //! Deliberately absent: the clock's date, the environment of the caller, any decision on who may do what.
 
 pub mod cgroup;
 mod control;
+mod copies;
 mod error;
 pub mod filter;
 pub mod host;
@@ -25,10 +27,12 @@ mod sandbox;
 mod scratch;
 pub mod serve;
 mod shell;
+mod streams;
+mod usage;
 mod watch;
 
 pub use error::IsolateError;
-pub use host::{Host, HostControl};
+pub use host::{Facts, Fix, Host, HostControl, Report, is_root_of_the_host};
 pub use run::{Cause, Ended, Exit, Io, Running};
 pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};

@@ -9,14 +9,15 @@ use std::path::Path;
 use hotcell_launcher::message::Message;
 use hotcell_launcher::plan::{MAX_MOUNTS, Step};
 use hotcell_policy::Profile;
-use hotcell_sys::mount;
+use hotcell_sys::{Errno, mount};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::control::Control;
+use crate::copies::{self, Copies};
 use crate::error::IsolateError;
 use crate::host::Host;
 use crate::image::{self, Links};
-use crate::plan::{DATA, FIRST_PLACE, Plan, RUNNER, SHOW, c_os, c_text};
+use crate::plan::{COPIES, DATA, FIRST_PLACE, Plan, RUNNER, SHOW, c_os, c_text, mounts_below};
 use crate::sandbox::{ModelMount, Program, Spec};
 
 /// Everything that is shown, each in its place.
@@ -25,8 +26,10 @@ pub(crate) struct Mounts {
     pub(crate) all: Vec<Mount>,
     /// Links of an image's root.
     pub(crate) links: Links,
-    /// As root: the mounts themselves, in the order of `all`, to come along with the plan.
+    /// As root: the mounts themselves, to come along with the plan.
     trees: Vec<OwnedFd>,
+    /// As root, where mounts cannot map ids: copies of what not everyone may read.
+    copies: Option<Copies>,
 }
 
 /// A path of the host that will be shown.
@@ -51,6 +54,10 @@ pub(crate) struct Mount {
     is_there: bool,
     /// Place of the mount among what comes along with the plan; none where the sandbox mounts it itself.
     place: Option<u64>,
+    /// Its name among the copies, where it is one.
+    copy: Option<String>,
+    /// Mounts below it, relative to it, where the kernel cannot set the attributes of a whole tree.
+    below: Vec<String>,
 }
 
 impl Mounts {
@@ -77,9 +84,15 @@ impl Mounts {
         if let Program::Runner { .. } = &spec.program {
             all.push(Mount::look(&host.executable, "the runner", RUNNER.trim_start_matches('/').into(), true)?);
         }
-        let mut mounts = Self { all, links, trees: Vec::new() };
+        let mut mounts = Self { all, links, trees: Vec::new(), copies: None };
+        if !host.mount_attributes {
+            let text = crate::host::mounts();
+            for mount in &mut mounts.all {
+                mount.below = mounts_below(&text, mount.path());
+            }
+        }
         if host.is_root {
-            mounts.open_trees(outer)?;
+            mounts.open_trees(outer, host.mount_attributes)?;
         }
         Ok(mounts)
     }
@@ -91,45 +104,83 @@ impl Mounts {
 
     /// What comes along with the plan, from [`FIRST_PLACE`] on.
     pub(crate) fn trees(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.trees.iter().map(AsFd::as_fd)
+        self.trees.iter().map(AsFd::as_fd).chain(self.copies.as_ref().map(Copies::as_fd))
     }
 
-    fn open_trees(&mut self, outer: u32) -> Result<(), IsolateError> {
-        if let Some(extra) = self.all.get(MAX_MOUNTS) {
-            let why = format!("more than {MAX_MOUNTS} mounts: put some inputs into one folder");
+    /// Place of the copies, where there are any.
+    pub(crate) fn copies_place(&self) -> Option<u64> {
+        self.copies.as_ref().map(|_| FIRST_PLACE + self.trees.len() as u64)
+    }
+
+    fn open_trees(&mut self, outer: u32, can_map: bool) -> Result<(), IsolateError> {
+        // One more comes with the copies.
+        if let Some(extra) = self.all.get(MAX_MOUNTS - 1) {
+            let why = format!("more than {} mounts: put some inputs into one folder", MAX_MOUNTS - 1);
             return Err(extra.error(std::io::Error::other(why)));
         }
-        let to_map: Vec<&Mount> =
-            self.all.iter().filter(|mount| !mount.is_readable && mount.owner.0 != outer).collect();
-        let mut mapped = if to_map.is_empty() { Vec::new() } else { id_mounts(outer, &to_map)? }.into_iter();
-        for (mount, place) in self.all.iter_mut().zip(FIRST_PLACE..) {
-            let tree = match mount.is_readable || mount.owner.0 == outer {
-                true => mount.clone_tree()?,
-                false => mapped.next().ok_or(IsolateError::Launcher { what: "left out a mount" })?,
+        let to_map: Vec<&Mount> = self.all.iter().filter(|mount| !mount.is_open_to(outer)).collect();
+        let mut mapped = match (to_map.is_empty(), can_map) {
+            (true, _) => Some(Vec::new()),
+            (false, true) => id_mounts(outer, &to_map)?,
+            (false, false) => None,
+        }
+        .map(Vec::into_iter);
+        for mount in &mut self.all {
+            let tree = if mount.is_open_to(outer) {
+                mount.clone_tree()?
+            } else if let Some(mapped) = &mut mapped {
+                mapped.next().ok_or(IsolateError::Launcher { what: "left out a mount" })?
+            } else if copies::is_for_everyone(mount.path()) {
+                mount.clone_tree()?
+            } else {
+                if self.copies.is_none() {
+                    self.copies = Some(Copies::new().map_err(|error| mount.error(error))?);
+                }
+                let copied = self.copies.as_mut().map(|copies| copies.add(mount.path())).transpose();
+                mount.copy = copied.map_err(|error| mount.error(error))?;
+                mount.below.clear();
+                continue;
             };
             mount.check(&tree)?;
-            mount.place = Some(place);
+            mount.place = Some(FIRST_PLACE + self.trees.len() as u64);
             self.trees.push(tree);
         }
         Ok(())
     }
 }
 
-/// Mounts on which one owner appears as the sandbox's id, made by a launcher of their own.
-fn id_mounts(outer: u32, mounts: &[&Mount]) -> Result<Vec<OwnedFd>, IsolateError> {
+/// Mounts on which one owner appears as the sandbox's id, made by a launcher of their own; nothing where the kernel or
+/// one of the file systems cannot map ids.
+fn id_mounts(outer: u32, mounts: &[&Mount]) -> Result<Option<Vec<OwnedFd>>, IsolateError> {
     let plan = Plan::id_mounts(outer, mounts);
     let (control, mut child) = Control::start(&plan.bytes)?;
-    let trees = mounts.iter().map(|_| {
-        let received = control.receive()?;
-        match (received.message, received.fd) {
-            (Message::Handed { .. }, Some(fd)) => Ok(fd),
-            (Message::Failed { step, errno }, _) => Err(crate::sandbox::step_error(plan.step_name(step), errno)),
-            _ => Err(IsolateError::Launcher { what: "spoke out of turn" }),
+    let mut trees = Some(Vec::new());
+    let mut received_all = || -> Result<(), IsolateError> {
+        for _ in mounts {
+            let received = control.receive()?;
+            match (received.message, received.fd, &mut trees) {
+                (Message::Handed { .. }, Some(fd), Some(trees)) => trees.push(fd),
+                // Step 0 says for whom.
+                (Message::Failed { step: 1.., errno }, ..) if cannot_map(errno) => {
+                    trees = None;
+                    return Ok(());
+                }
+                (Message::Failed { step, errno }, ..) => {
+                    return Err(crate::sandbox::step_error(plan.step_name(step), errno));
+                }
+                _ => return Err(IsolateError::Launcher { what: "spoke out of turn" }),
+            }
         }
-    });
-    let trees = trees.collect();
+        Ok(())
+    };
+    let result = received_all();
     child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
-    trees
+    result.map(|()| trees)
+}
+
+/// Whether a kernel or a file system without mapped ids says so.
+fn cannot_map(errno: i64) -> bool {
+    [Errno::ENOSYS, Errno::EINVAL, Errno::EOPNOTSUPP].iter().any(|no| i64::from(no.0) == errno)
 }
 
 impl Mount {
@@ -152,6 +203,8 @@ impl Mount {
             is_of_image: false,
             is_there: false,
             place: None,
+            copy: None,
+            below: Vec::new(),
         })
     }
 
@@ -176,8 +229,16 @@ impl Mount {
     }
 
     fn error(&self, source: std::io::Error) -> IsolateError {
-        let path = Path::new(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(self.source.to_bytes())).to_owned();
-        IsolateError::Source { role: "an input", path, source }
+        IsolateError::Source { role: "an input", path: self.path().to_owned(), source }
+    }
+
+    fn path(&self) -> &Path {
+        Path::new(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(self.source.to_bytes()))
+    }
+
+    /// Whether the sandbox's own id can read it as it is.
+    fn is_open_to(&self, outer: u32) -> bool {
+        self.is_readable || self.owner.0 == outer
     }
 
     /// The steps that make the mount point and mount.
@@ -188,15 +249,22 @@ impl Mount {
             plan.mount_point(&self.at, self.is_dir)?;
         }
         let path = c_text(&self.at)?;
-        match self.place {
-            Some(place) => plan.push(Step::Attach { place, path: &path, attributes }),
-            None => plan.push(Step::Bind {
+        match (self.place, &self.copy) {
+            (Some(place), _) => plan.push(Step::Attach { place, path: &path, attributes }),
+            (None, Some(name)) => {
+                let source = c_text(&format!("{}/{name}", COPIES.to_string_lossy()))?;
+                plan.push(Step::Bind { source: &source, path: &path, attributes, device: 0, inode: 0 });
+            }
+            (None, None) => plan.push(Step::Bind {
                 source: &self.source,
                 path: &path,
                 attributes,
                 device: self.device,
                 inode: self.inode,
             }),
+        }
+        for below in &self.below {
+            plan.push(Step::Restrict { path: &c_text(&format!("{}/{below}", self.at))?, attributes });
         }
         Ok(())
     }

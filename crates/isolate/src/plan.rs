@@ -33,6 +33,8 @@ pub(crate) const CANARY: &CStr = c"/.hotcell";
 pub(crate) const HOST_NAME: &CStr = c"hotcell";
 /// Where the built-in runner appears.
 pub(crate) const RUNNER: &str = "/hotcell-runner";
+/// Where the copies of inputs are while they are bound to their places, relative to the root.
+pub(crate) const COPIES: &CStr = c".copies";
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
@@ -53,10 +55,14 @@ pub(crate) struct Claim {
     pub(crate) preflight: Preflight,
     /// Number of the step that hands over the output folder.
     pub(crate) output_step: u64,
+    /// Number of the step that hands over scratch, whose use is read at the end.
+    pub(crate) scratch_step: Option<u64>,
     /// Number of the step that hands over the device of an encrypted scratch.
     pub(crate) fuse_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
+    /// Number of the step that hands over both ends of the terminal.
+    pub(crate) terminal_step: Option<u64>,
 }
 
 /// Where a claim's plan finds what comes along with it.
@@ -65,8 +71,6 @@ pub(crate) struct Along<'a> {
     pub(crate) mounts: &'a Mounts,
     /// Places of version 1 control groups' `tasks`.
     pub(crate) joined: Range<u64>,
-    /// Place of a version 2 control group.
-    pub(crate) cgroup: Option<u64>,
     /// Where scratch lives.
     pub(crate) scratch: ScratchKind,
 }
@@ -89,7 +93,7 @@ impl Plan {
         self.count
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: Vec::from(VERSION.to_le_bytes()), count: 0 }
     }
 
@@ -114,9 +118,15 @@ impl Plan {
         plan.push(Step::Namespaces { flags: namespaces(&up) });
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         plan.push(Step::Dir { path: c"etc", mode: 0o755 });
+        // Where the attributes of a tree cannot be set at once, each mount in it gets them by itself.
+        let host_mounts = (!crate::host::has_mount_attributes()).then(crate::host::mounts);
         for path in view.paths() {
-            let at = c_text(path.trim_start_matches('/'))?;
-            plan.push(Step::Show { source: &c_text(path)?, path: &at, attributes: SHOW });
+            let at = path.trim_start_matches('/');
+            plan.push(Step::Show { source: &c_text(path)?, path: &c_text(at)?, attributes: SHOW });
+            let below = host_mounts.as_deref().map(|mounts| mounts_below(mounts, Path::new(path))).unwrap_or_default();
+            for below in below {
+                plan.push(Step::Restrict { path: &c_text(&format!("{at}/{below}"))?, attributes: SHOW });
+            }
         }
         plan.devices();
         plan.skeleton(up(Wall::MountNamespace));
@@ -156,23 +166,39 @@ impl Plan {
 
         // The file system.
         along.mounts.links.make(&mut plan)?;
+        let copies = along.mounts.copies_place();
+        if let Some(place) = copies {
+            plan.push(Step::Dir { path: COPIES, mode: 0o700 });
+            plan.push(Step::Attach { place, path: COPIES, attributes: mount::ATTR_NOSUID });
+        }
         for mount in &along.mounts.all {
             mount.attach(&mut plan, up(Wall::ReadOnly))?;
         }
+        if copies.is_some() {
+            plan.push(Step::Detach { path: COPIES });
+        }
+        let terminal_step = spec.terminal.then(|| number + plan.terminal());
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
+        let on_scratch = if profile.scratch_exec() { writable & !mount::ATTR_NOEXEC } else { writable };
         let inodes = c_text(&INODES.to_string())?;
         let mut fuse_step = None;
         match along.scratch {
             ScratchKind::Memory => {
                 let size = c_text(&profile.limits().scratch().bytes().to_string())?;
-                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: writable });
+                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: on_scratch });
             }
             ScratchKind::Encrypted => {
                 fuse_step = Some(number + plan.count);
-                plan.push(Step::Fuse { path: c"scratch", attributes: writable });
+                plan.push(Step::Fuse { path: c"scratch", attributes: on_scratch });
             }
         }
         plan.push(Step::Dir { path: c"scratch/.shm", mode: 0o1777 });
+        let mut scratch_step = None;
+        if fuse_step.is_none() {
+            // The server of an encrypted one counts by itself.
+            scratch_step = Some(number + plan.count);
+            plan.push(Step::Hand { path: c"scratch", create: 0 });
+        }
         let output = c_text(&profile.limits().output().bytes().to_string())?;
         plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable });
         let output_step = number + plan.count;
@@ -185,6 +211,9 @@ impl Plan {
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
         plan.push(Step::Pivot {});
+        if profile.loopback() && up(Wall::NetworkNamespace) {
+            plan.push(Step::Loopback {});
+        }
         plan.limits(profile, host, &up);
         if model_step.is_some() {
             // The host fills the model meanwhile.
@@ -199,11 +228,14 @@ impl Plan {
         }
 
         // The workload.
-        plan.push(Step::Workload { cgroup: along.cgroup.unwrap_or(0) });
+        plan.push(Step::Workload { cgroup: 0 });
         if up(Wall::CgroupNamespace) {
             plan.push(Step::CgroupNamespace {});
         }
         plan.push(Step::Streams {});
+        if spec.terminal {
+            plan.push(Step::Session { terminal: TERMINAL });
+        }
         if up(Wall::Descriptors) {
             plan.push(Step::CloseOthers {});
         }
@@ -214,6 +246,9 @@ impl Plan {
         if up(Wall::NoNewPrivs) {
             plan.push(Step::NoNewPrivileges {});
         }
+        if profile.loopback() {
+            plan.push(Step::LookAround { host: crate::preflight::own_namespace("/proc/self/ns/net").unsigned_abs() });
+        }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
             plan.landlock(profile, spec, along.mounts, host.landlock_abi)?;
         }
@@ -223,12 +258,14 @@ impl Plan {
                 // Else the limit would be the workload's own to lift.
                 allowed.retain(|call| *call != "sched_setaffinity");
             }
-            let rules = FilterRules {
-                allowed: &allowed,
-                inet: profile.loopback(),
-                write_xor_execute: profile.write_xor_execute(),
-            };
-            plan.push(Step::Seccomp { program: Filter::compile(&rules)?.bytes() });
+            let rules = FilterRules { allowed: &allowed, inet: false, write_xor_execute: profile.write_xor_execute() };
+            let closed = Filter::compile(&rules)?;
+            if profile.loopback() {
+                let open = Filter::compile(&FilterRules { inet: true, ..rules })?;
+                plan.push(Step::Seccomp { program: open.bytes(), in_company: closed.bytes() });
+            } else {
+                plan.push(Step::Seccomp { program: closed.bytes(), in_company: &[] });
+            }
         }
         let preflight = Preflight::of(profile, spec, host, along.mounts.image_folder())?;
         for probe in preflight.probes() {
@@ -236,7 +273,7 @@ impl Plan {
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, fuse_step, model_step })
+        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
@@ -309,6 +346,20 @@ impl Plan {
         }
     }
 
+    /// Terminals of the sandbox's own, of which the first is opened for the workload; gives the number of the step that
+    /// hands it over.
+    fn terminal(&mut self) -> u64 {
+        self.push(Step::Dir { path: c"dev/pts", mode: 0o755 });
+        self.push(Step::Terminals { path: c"dev/pts" });
+        self.push(Step::Link { target: c"pts/ptmx", path: c"dev/ptmx" });
+        self.push(Step::File { path: c"dev/tty", mode: 0o666, content: b"" });
+        let attributes = mount::ATTR_NOSUID | mount::ATTR_NOEXEC;
+        self.push(Step::Bind { source: c"/dev/tty", path: c"dev/tty", attributes, device: 0, inode: 0 });
+        let step = self.count;
+        self.push(Step::Terminal { multiplexer: c"dev/pts/ptmx", terminal: c"dev/pts/0" });
+        step
+    }
+
     /// Folders, and the few files of `/etc` that every program expects, made from nothing.
     fn skeleton(&mut self, is_fresh: bool) {
         for path in [c"input", c"model", c"output", c"scratch", c"proc", c"var"] {
@@ -323,7 +374,9 @@ impl Plan {
         for (path, content) in [
             (c"etc/passwd", format!("root:x:0:0:root:/:/bin/false\nworkload:x:{id}:{id}:workload:/scratch:/bin/sh\n")),
             (c"etc/group", format!("root:x:0:\nworkload:x:{id}:\n")),
-            (c"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+            (c"etc/hosts", "127.0.0.1 localhost hotcell\n::1 localhost\n".to_owned()),
+            // Else the C library takes the first line of a name for all: `localhost` has two.
+            (c"etc/host.conf", "multi on\n".to_owned()),
             (c"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
             (c"etc/hostname", "hotcell\n".to_owned()),
         ] {
@@ -361,7 +414,13 @@ impl Plan {
         use landlock::{FILE_RIGHTS, READ, READ_EXECUTE, READ_WRITE, fs};
         let handled = Handled::of_abi(abi.min(landlock::WHOLE_ABI));
         let net = if profile.loopback() { 0 } else { handled.net };
-        self.push(Step::Landlock { fs: handled.fs, net, scoped: handled.scoped, abi: abi.into() });
+        self.push(Step::Landlock {
+            fs: handled.fs,
+            net,
+            net_in_company: handled.net,
+            scoped: handled.scoped,
+            abi: abi.into(),
+        });
         let mut allow = |path: &str, rights: u64, is_dir: bool| -> Result<(), IsolateError> {
             let rights = rights & handled.fs & if is_dir { u64::MAX } else { FILE_RIGHTS };
             self.push(Step::LandlockAllow { path: &c_text(path)?, rights });
@@ -374,6 +433,11 @@ impl Plan {
         for (_, path) in DEVICES {
             allow(&format!("/{}", path.to_string_lossy()), fs::READ_FILE | fs::WRITE_FILE, false)?;
         }
+        if spec.terminal {
+            let rights = fs::READ_FILE | fs::WRITE_FILE | fs::IOCTL_DEV;
+            allow("/dev/tty", rights, false)?;
+            allow("/dev/pts", rights | fs::READ_DIR, true)?;
+        }
         for mount in &mounts.all {
             let rights = if mount.executes { READ_EXECUTE } else { READ };
             allow(&format!("/{}", mount.at), rights, mount.is_dir)?;
@@ -381,10 +445,10 @@ impl Plan {
         if matches!(spec.model, Some(ModelMount::Opened { .. })) {
             allow("/model", READ, true)?;
         }
-        for path in ["/scratch", "/output"] {
-            // With the NoExec wall down, Landlock's own denial of execution stays.
-            allow(path, READ_WRITE, true)?;
-        }
+        // With the NoExec wall down, Landlock's own denial of execution stays.
+        allow("/output", READ_WRITE, true)?;
+        let execute = if profile.scratch_exec() { fs::EXECUTE } else { 0 };
+        allow("/scratch", READ_WRITE | execute, true)?;
         for path in spec.view(profile).paths() {
             let rights = handled.fs & if path.starts_with("/etc/") { READ } else { READ_EXECUTE };
             self.push(Step::LandlockAllowShown { path: &c_text(path)?, folder: rights, file: rights & FILE_RIGHTS });
@@ -432,6 +496,8 @@ impl Plan {
     }
 }
 
+/// The terminal that controls a workload that asked for one.
+const TERMINAL: &CStr = c"/dev/pts/0";
 /// Whether the limit on processors is kept by affinity, for want of a control group.
 fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
     !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000
@@ -468,6 +534,23 @@ fn namespaces(up: &dyn Fn(Wall) -> bool) -> u64 {
     .fold(process::CLONE_NEWNS, |flags, (_, flag)| flags | flag)
 }
 
+/// The mount points below a folder, relative to it, from the text of `/proc/self/mountinfo`.
+pub(crate) fn mounts_below(mounts: &str, folder: &Path) -> Vec<String> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    let below = points.filter_map(|point| Some(Path::new(&point).strip_prefix(folder).ok()?.to_str()?.to_owned()));
+    let mut below: Vec<_> = below.filter(|path| !path.is_empty()).collect();
+    below.sort();
+    below.dedup();
+    below
+}
+
+/// A path of `mountinfo`, where space, tab, line end and backslash are written in octal.
+fn unescaped(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (escape, character)| text.replace(escape, character))
+}
+
 /// Strings, each with its NUL.
 fn joined(texts: impl Iterator<Item = Vec<u8>>) -> Result<Vec<u8>, IsolateError> {
     let mut bytes = Vec::new();
@@ -488,4 +571,23 @@ pub(crate) fn c_os(text: &OsStr) -> Result<CString, IsolateError> {
         what: format!("`{}`", text.display()),
         why: "it holds a NUL byte",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_a_folder_are_found_once_each_with_their_real_names() {
+        let mounts = "\
+21 1 8:1 / / rw - ext4 /dev/sda1 rw
+22 21 8:2 / /data rw - ext4 /dev/sdb1 rw
+23 22 0:3 / /data/one\\040two rw - tmpfs tmpfs rw
+24 22 0:3 / /data/one\\040two rw - tmpfs tmpfs rw
+25 22 0:4 / /data/one\\040two/deep rw - tmpfs tmpfs rw
+26 21 0:5 / /database rw - tmpfs tmpfs rw
+";
+        assert_eq!(mounts_below(mounts, Path::new("/data")), ["one two", "one two/deep"]);
+        assert!(mounts_below(mounts, Path::new("/database")).is_empty());
+    }
 }

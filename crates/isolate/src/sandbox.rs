@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use hotcell_launcher::message::Message;
@@ -19,6 +19,7 @@ use crate::plan::{Along, Claim, Plan};
 use crate::run::Running;
 use crate::scratch::{ScratchKind, Server};
 use crate::shell::{Claimed, Shell};
+use crate::streams::{self, Streams};
 
 /// What is to be contained.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Spec {
     pub model: Option<ModelMount>,
     /// Standard input; nothing when absent. A pipe or file of ours, never a terminal.
     pub stdin: Option<OwnedFd>,
+    /// Whether the standard streams are a terminal of the sandbox's own, in place of pipes.
+    pub terminal: bool,
     /// Hotcell's own folder; the preflight looks that it cannot be seen.
     pub state: PathBuf,
     /// Random bytes, for choosing ids.
@@ -136,11 +139,14 @@ pub struct Building {
     parts: Parts,
     is_scratch_served: bool,
     outputs: Option<OwnedFd>,
+    scratch: Option<OwnedFd>,
     /// Whether it waits for the host's word, because there is a model to be filled.
     is_waiting: bool,
     model_sink: Option<File>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    /// The streams, where they are pipes.
+    pipes: Option<Streams>,
+    /// Both ends of the terminal, as they come.
+    terminal: Vec<OwnedFd>,
     claim: Claim,
 }
 
@@ -148,10 +154,17 @@ pub struct Building {
 #[derive(Debug)]
 pub struct Prepared {
     parts: Parts,
-    outputs: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    writable: Writable,
+    streams: Streams,
     observations: Vec<Observation>,
+}
+
+/// What the workload can write to, by descriptor.
+#[derive(Debug)]
+pub(crate) struct Writable {
+    pub(crate) outputs: OwnedFd,
+    /// Scratch in memory; an encrypted one is its server's.
+    pub(crate) scratch: Option<OwnedFd>,
 }
 
 /// The living part of a sandbox. Dropping it kills the sandbox.
@@ -174,6 +187,8 @@ pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) limits: hotcell_policy::Limits,
     pub(crate) memory_watched: bool,
+    /// Whether inputs were copied into memory.
+    pub(crate) copied: bool,
     pub(crate) names: StepNames,
 }
 
@@ -237,7 +252,7 @@ impl Sandbox {
     /// [`IsolateError`]; nothing of the sandbox is left then.
     ///
     /// # Requires
-    /// User namespaces; as root also mounts with mapped ids for inputs that not everyone may read.
+    /// User namespaces. Where mounts cannot map ids, inputs of root that not everyone may read are copied into memory.
     pub fn build(grant: &GrantUse, mut spec: Spec, shell: Option<Shell>) -> Result<Building, IsolateError> {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
@@ -254,16 +269,13 @@ impl Sandbox {
         let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
         let joined: Vec<File> =
             joined.iter().map(|path| File::options().write(true).open(path)).collect::<Result<_, _>>().map_err(wrap)?;
-        let v2 = group.as_ref().and_then(Group::v2_folder).map(File::open).transpose().map_err(wrap)?;
 
-        let pipe = |what| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(host_error(what));
-        let (stdout, stdout_writer) = pipe("making a pipe for standard output")?;
-        let (stderr, stderr_writer) = pipe("making a pipe for standard error")?;
-        let stdin = match spec.stdin.take() {
-            Some(stdin) => stdin,
-            None => File::open("/dev/null")
-                .map_err(|source| IsolateError::Host { what: "opening /dev/null", source })?
-                .into(),
+        let (pipes, theirs) = match spec.terminal {
+            true => (None, streams::nothing()?),
+            false => {
+                let (ours, theirs) = streams::pipes(spec.stdin.take())?;
+                (Some(ours), theirs)
+            }
         };
         let kind = crate::scratch::choose(grant.profile(), &host)?;
         // It comes up while the sandbox is built.
@@ -272,32 +284,28 @@ impl Sandbox {
             ScratchKind::Encrypted => Some(Server::start(&host, &spec.state, limits.scratch())?),
         };
         // In the order of their places: the streams, the mounts, the groups.
-        let mut along = vec![stdin.as_fd(), stdout_writer.as_fd(), stderr_writer.as_fd()];
+        let mut along: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
         along.extend(mounts.trees());
         let first_group = along.len() as u64 + 1;
         along.extend(joined.iter().map(AsFd::as_fd));
-        along.extend(v2.as_ref().map(AsFd::as_fd));
-        let places = Along {
-            mounts: &mounts,
-            joined: first_group..first_group + joined.len() as u64,
-            cgroup: v2.is_some().then_some(first_group + joined.len() as u64),
-            scratch: kind,
-        };
+        let places = Along { mounts: &mounts, joined: first_group..first_group + joined.len() as u64, scratch: kind };
         let mut claim = Plan::claim(grant, &spec, &host, &places, shell.steps())?;
-        let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along)?;
+        let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along, group.as_ref())?;
         let memory_watched = !host.cgroups.has_memory();
         let names = StepNames { shell: plan, claim: std::mem::take(&mut claim.plan) };
+        let copied = mounts.copies_place().is_some();
         let scratch = Scratch { kind, server };
-        let parts = Parts { live, scratch, group, outer, host, limits, memory_watched, names };
+        let parts = Parts { live, scratch, group, outer, host, limits, memory_watched, copied, names };
         let is_waiting = claim.model_step.is_some();
         let mut building = Building {
             parts,
             is_scratch_served: false,
             outputs: None,
+            scratch: None,
             is_waiting,
             model_sink: None,
-            stdout,
-            stderr,
+            pipes,
+            terminal: Vec::new(),
             claim,
         };
         // The sandbox can do nothing in its scratch before the server has it.
@@ -349,8 +357,17 @@ impl Building {
                 break received.answers;
             }
         };
-        let outputs = self.outputs.take().ok_or(IsolateError::Launcher { what: "left out a descriptor" })?;
-        let mut observations = self.claim.preflight.judge(&answers, &self.parts.host);
+        let mut terminal = std::mem::take(&mut self.terminal).into_iter();
+        let streams = match (self.pipes.take(), terminal.next(), terminal.next()) {
+            (Some(pipes), None, _) => Some(pipes),
+            (None, Some(controller), Some(follower)) => Some(Streams::Terminal { controller, follower }),
+            _ => None,
+        };
+        let scratch = self.scratch.take();
+        let (Some(outputs), Some(streams)) = (self.outputs.take(), streams) else {
+            return Err(IsolateError::Launcher { what: "left out a descriptor" });
+        };
+        let mut observations = self.claim.preflight.judge(&answers, &self.parts.host, self.parts.live.pid);
         observations.extend(self.parts.observe_groups());
         observations.push(Observation {
             wall: Wall::WallLimit,
@@ -365,8 +382,7 @@ impl Building {
         if !down.is_empty() {
             return Err(IsolateError::WallsDown { observations: down });
         }
-        let Self { parts, stdout, stderr, .. } = self;
-        Ok(Prepared { parts, outputs, stdout, stderr, observations })
+        Ok(Prepared { parts: self.parts, writable: Writable { outputs, scratch }, streams, observations })
     }
 
     /// The next message of the sandbox that builds itself; descriptors that come along are kept.
@@ -374,6 +390,10 @@ impl Building {
         let mut received = self.parts.live.control.receive()?;
         match received.message {
             Message::Handed { step } if step == self.claim.output_step => self.outputs = received.fd.take(),
+            Message::Handed { step } if Some(step) == self.claim.scratch_step => self.scratch = received.fd.take(),
+            Message::Handed { step } if Some(step) == self.claim.terminal_step => {
+                self.terminal.extend(received.fd.take())
+            }
             Message::Handed { step } if Some(step) == self.claim.fuse_step => {
                 if let (Some(server), Some(device)) = (&mut self.parts.scratch.server, received.fd.take()) {
                     server.hand(device)?;
@@ -397,13 +417,21 @@ impl Prepared {
         &self.observations
     }
 
+    /// The controlling end of the workload's terminal, where it asked for one: what is written there is typed.
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        match &self.streams {
+            Streams::Terminal { controller, .. } => Some(controller.as_fd()),
+            Streams::Pipes { .. } => None,
+        }
+    }
+
     /// Starts the workload.
     ///
     /// # Errors
     /// When the sandbox is gone in the meantime.
     pub fn start(self) -> Result<Running, IsolateError> {
         self.parts.live.control.go()?;
-        Ok(Running::new(self.parts, self.outputs, self.stdout, self.stderr))
+        Ok(Running::new(self.parts, self.writable, self.streams))
     }
 }
 
@@ -437,16 +465,12 @@ impl Parts {
                 add(Wall::MemoryLimit, "memory limit of the control group", limit, group.memory_limit());
             }
             if self.host.cgroups.has_pids() {
-                let limit = pids_of_group(self.limits.pids(), &self.host);
+                let limit = pids_of_group(self.limits.pids());
                 add(Wall::PidsLimit, "process limit of the control group", limit, group.pids_limit());
             }
         }
         observations
     }
-}
-
-fn host_error(what: &'static str) -> impl Fn(rustix::io::Errno) -> IsolateError {
-    move |error| IsolateError::Host { what, source: error.into() }
 }
 
 /// Refuses before anything is made when a wall that the grant requires cannot be had in full.
@@ -457,7 +481,9 @@ fn refuse_missing(grant: &GrantUse, host: &Host) -> Result<(), IsolateError> {
         match host.landlock() {
             Enforcement::Full => {}
             Enforcement::Partial { missing: why } | Enforcement::Absent { why } => {
-                return lack(Wall::Landlock, why, "use Linux 6.12 or newer with Landlock in the kernel's `lsm=` list");
+                let remedy = "use Linux 6.12 or newer with Landlock in the kernel's `lsm=` list (`hotcell doctor` says how); \
+                              or --profile baseline-5.10, which does without Landlock and says so";
+                return lack(Wall::Landlock, why, remedy);
             }
         }
     }
@@ -480,7 +506,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
     let cpu = limits.cpu_millis();
     let wanted = GroupLimits {
         memory_bytes: limits.memory().bytes(),
-        pids: pids_of_group(limits.pids(), host),
+        pids: pids_of_group(limits.pids()),
         // More than the host has needs no quota.
         cpu_millis: (cpu < host.processors * 1000).then_some(cpu),
     };
@@ -488,7 +514,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
     group.map(Some).map_err(|source| IsolateError::Host { what: "making a control group", source })
 }
 
-/// In version 1 the first process of the sandbox is a member of the group too.
-fn pids_of_group(pids: u64, host: &Host) -> u64 {
-    if host.cgroups.v2.is_some() { pids } else { pids + 1 }
+/// The first process of the sandbox is a member of the group too.
+pub(crate) fn pids_of_group(pids: u64) -> u64 {
+    pids + 1
 }

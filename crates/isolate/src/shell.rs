@@ -11,6 +11,7 @@ use std::process::Child;
 use hotcell_launcher::message::Message;
 use hotcell_policy::SystemView;
 
+use crate::cgroup::Group;
 use crate::control::Control;
 use crate::error::IsolateError;
 use crate::ids::OuterId;
@@ -53,7 +54,7 @@ impl Shell {
         state: &Path,
         seed: [u8; 8],
     ) -> Result<Self, IsolateError> {
-        let is_root = rustix::process::geteuid().is_root();
+        let is_root = crate::host::is_root_of_the_host();
         let wrap = |source| IsolateError::Host { what: "taking a user id for the sandbox", source };
         let outer = if is_root { Some(OuterId::take(seed).map_err(wrap)?) } else { None };
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -79,11 +80,31 @@ impl Shell {
     }
 
     /// Hands it the rest of its plan, and what comes along with it.
-    pub(crate) fn claim(mut self, plan: &Plan, along: &[BorrowedFd<'_>]) -> Result<Claimed, IsolateError> {
+    ///
+    /// Into a control group of version 2 the host puts its first process, before it goes on: from inside, where that is
+    /// nobody's id, neither the group nor the one above it may be written to.
+    pub(crate) fn claim(
+        mut self,
+        plan: &Plan,
+        along: &[BorrowedFd<'_>],
+        group: Option<&Group>,
+    ) -> Result<Claimed, IsolateError> {
         let control = self.control.take().ok_or(IsolateError::Launcher { what: "was claimed twice" })?;
-        let handed = control.hand(&plan.bytes, along);
-        let live = self.birth(control)?;
-        handed?;
+        let live = match group.filter(|group| group.v2_folder().is_some()) {
+            Some(group) => {
+                let live = self.birth(control)?;
+                let wrap = |source| IsolateError::Host { what: "putting the sandbox into its control group", source };
+                group.take_in(live.pid).map_err(wrap)?;
+                live.control.hand(&plan.bytes, along)?;
+                live
+            }
+            None => {
+                let handed = control.hand(&plan.bytes, along);
+                let live = self.birth(control)?;
+                handed?;
+                live
+            }
+        };
         Ok(Claimed { live, plan: std::mem::take(&mut self.plan), outer: self.outer.take() })
     }
 

@@ -3,11 +3,14 @@
 use core::ffi::CStr;
 
 use hotcell_sys::process::{self, Forked};
-use hotcell_sys::{Errno, Fd, Result, file, limit, mount};
+use hotcell_sys::{Errno, Fd, Result, file, limit, mount, socket, terminal};
 
 use crate::enter::Context;
 use crate::message::Message;
 use crate::plan::{INNER_ID, Step};
+
+/// Most terminals in one sandbox: enough for a shell with a multiplexer.
+const MAX_TERMINALS: &CStr = c"64";
 
 /// A mount of `source`, unattached, on which one owner appears as another. Outside, as root.
 pub(crate) fn id_mount(source: &CStr, user: (u64, u64), group: (u64, u64)) -> Result<Fd> {
@@ -75,10 +78,15 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         }
         Step::Restrict { path, attributes } => {
             let fd = file::open_at(Fd::CWD, path, file::O_PATH | file::O_CLOEXEC, 0)?;
-            mount::set_attributes(fd, mount::Reach::One, attributes, None)?;
+            let set = mount::set_attributes(fd, mount::Reach::One, attributes, None);
             file::close(fd);
-            Ok(())
+            match set {
+                // Linux before 5.12.
+                Err(Errno::ENOSYS) => mount::remount(path, attributes),
+                other => other,
+            }
         }
+        Step::Detach { path } => mount::detach(path),
         Step::Pivot {} => mount::pivot_to_working_dir(),
         Step::HostName { name } => process::set_host_name(name),
         Step::Limit { resource, value } => {
@@ -100,6 +108,26 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         },
         Step::Join { place } => file::write_all(context.descriptor(place)?, b"0"),
         Step::DropBoundingSet {} => process::drop_bounding_set(),
+        Step::Loopback {} => socket::raise_loopback(),
+        Step::Terminals { path } => {
+            let fs = mount::fs_open(c"devpts")?;
+            mount::fs_set(fs, c"mode", c"0600")?;
+            mount::fs_set(fs, c"ptmxmode", c"0666")?;
+            mount::fs_set(fs, c"max", MAX_TERMINALS)?;
+            mount::fs_create(fs)?;
+            mount::attach(mount::fs_mount(fs, mount::ATTR_NOSUID | mount::ATTR_NOEXEC)?, path)
+        }
+        Step::Terminal { multiplexer, terminal } => {
+            let step = context.step_number();
+            let controller = terminal::open_controller(multiplexer)?;
+            let flags = file::O_RDWR | terminal::O_NOCTTY | file::O_CLOEXEC;
+            let follower = file::open_at(Fd::CWD, terminal, flags, 0)?;
+            for fd in [controller, follower] {
+                context.say(Message::Handed { step }, &[fd]);
+                file::close(fd);
+            }
+            Ok(())
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -170,12 +198,17 @@ fn fuse(device: Fd, attributes: u64) -> Result<Fd> {
 }
 
 fn attach(tree: Fd, path: &CStr, attributes: u64) -> Result<()> {
-    if attributes != 0 {
-        mount::set_attributes(tree, mount::Reach::Tree, attributes, None)?;
-    }
-    mount::attach(tree, path)?;
+    let set = match attributes {
+        0 => Ok(()),
+        _ => mount::set_attributes(tree, mount::Reach::Tree, attributes, None),
+    };
+    let attached = mount::attach(tree, path);
     file::close(tree);
-    Ok(())
+    match set {
+        // Linux before 5.12: the top here, and what is mounted below it by steps of its own.
+        Err(Errno::ENOSYS) => attached.and_then(|()| mount::remount(path, attributes)),
+        other => other.and(attached),
+    }
 }
 
 fn make_file(path: &CStr, mode: u32) -> Result<Fd> {

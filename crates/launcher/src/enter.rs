@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 
 use hotcell_sys::process::{self, Forked};
-use hotcell_sys::{Errno, Fd, Result, file, socket};
+use hotcell_sys::{Errno, Fd, Result, file, socket, terminal};
 
 use crate::build::{build, id_mount};
 use crate::lock::Lock;
@@ -250,6 +250,7 @@ fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
     loop {
         match context.step()?.ok_or(Errno::EINVAL)? {
             Step::Streams {} => arrange_streams(context)?,
+            Step::Session { terminal } => begin_session(terminal)?,
             Step::CloseOthers {} => close_others(context.control)?,
             Step::CgroupNamespace {} => process::unshare(process::CLONE_NEWCGROUP)?,
             Step::WorkingDir { path } => file::change_dir(path)?,
@@ -285,6 +286,18 @@ fn arrange_streams(context: &mut Context<'_>) -> Result<()> {
         file::close(*stream);
     }
     context.control = control;
+    Ok(())
+}
+
+/// A session of its own, whose controlling terminal is the standard streams.
+fn begin_session(path: &CStr) -> Result<()> {
+    process::new_session()?;
+    let terminal = file::open_at(Fd::CWD, path, file::O_RDWR | terminal::O_NOCTTY | file::O_CLOEXEC, 0)?;
+    terminal::make_controlling(terminal)?;
+    for number in 0..3 {
+        file::duplicate_to(terminal, Fd(number))?;
+    }
+    file::close(terminal);
     Ok(())
 }
 

@@ -3,15 +3,18 @@
 use hotcell_sys::{Errno, Fd, Result, file, landlock, process, seccomp};
 
 use crate::plan::Step;
+use crate::probe::{namespace_number, only_loopback};
 
 /// The Landlock ruleset at hand.
 pub(crate) struct Lock {
     ruleset: Option<Fd>,
+    /// Whether this process was seen to be alone on its network. Not seen is not alone.
+    alone: bool,
 }
 
 impl Lock {
     pub(crate) fn new() -> Self {
-        Self { ruleset: None }
+        Self { ruleset: None, alone: false }
     }
 
     /// Turns one lock.
@@ -19,7 +22,14 @@ impl Lock {
         match step {
             Step::DropCapabilities {} => process::drop_capabilities(),
             Step::NoNewPrivileges {} => process::no_new_privileges(),
-            Step::Landlock { fs, net, scoped, abi } => {
+            Step::LookAround { host } => {
+                // INVARIANT (alone-or-closed): the network is opened by what is seen here, never by what was
+                // asked for. What cannot be seen leaves it closed.
+                self.alone = is_alone(host);
+                Ok(())
+            }
+            Step::Landlock { fs, net, net_in_company, scoped, abi } => {
+                let net = if self.alone { net } else { net_in_company };
                 let handled = landlock::Handled { fs, net, scoped };
                 self.ruleset = Some(landlock::create(&handled, abi as u32)?);
                 Ok(())
@@ -54,8 +64,16 @@ impl Lock {
                 file::close(ruleset);
                 result
             }
-            Step::Seccomp { program } => seccomp::load(program),
+            Step::Seccomp { program, in_company } => {
+                seccomp::load(if self.alone || in_company.is_empty() { program } else { in_company })
+            }
             _ => Err(Errno::EINVAL),
         }
     }
+}
+
+/// Whether this is another network namespace than the host's, and holds nothing but the loopback interface.
+fn is_alone(host: u64) -> bool {
+    let own = namespace_number(c"/proc/self/ns/net").ok().and_then(|number| u64::try_from(number).ok());
+    own.is_some_and(|own| own != 0 && host != 0 && own != host) && only_loopback().unwrap_or(false)
 }

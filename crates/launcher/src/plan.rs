@@ -252,8 +252,27 @@ steps! {
         /// Place of the descriptor of the group's `tasks` among those that came along.
         place: u64
     } = 29,
+    /// Takes a mount away again; what was bound from it stays.
+    Detach {
+        /// Where.
+        path: &'a CStr
+    } = 31,
     /// Empties the bounding set of capabilities, for this process and those to come.
     DropBoundingSet {} = 30,
+    /// Switches the loopback interface on.
+    Loopback {} = 36,
+    /// A file system of terminals of its own.
+    Terminals {
+        /// Where.
+        path: &'a CStr
+    } = 34,
+    /// Opens a new terminal, and hands its controlling end to the host and then the other one.
+    Terminal {
+        /// The multiplexer.
+        multiplexer: &'a CStr,
+        /// The first terminal.
+        terminal: &'a CStr
+    } = 35,
 
     // The workload's process, in order.
 
@@ -266,6 +285,17 @@ steps! {
     CgroupNamespace {} = 26,
     /// Standard streams from the descriptors that came with the plan.
     Streams {} = 41,
+    /// A session with a terminal that controls it and is all three standard streams.
+    Session {
+        /// Path inside of the terminal.
+        terminal: &'a CStr
+    } = 54,
+    /// Looks whether this process is alone on its network: in a namespace other than the host's, with nothing but
+    /// loopback. Landlock and Seccomp take their second form where it is not.
+    LookAround {
+        /// Number of the host's network namespace.
+        host: u64
+    } = 55,
     /// The working directory.
     WorkingDir {
         /// Path inside.
@@ -281,6 +311,8 @@ steps! {
         fs: u64,
         /// TCP rights handled.
         net: u64,
+        /// TCP rights handled where this process is not alone on its network.
+        net_in_company: u64,
         /// Scopes.
         scoped: u64,
         /// Interface version.
@@ -307,7 +339,9 @@ steps! {
     /// Puts the system call filter in force.
     Seccomp {
         /// `struct sock_filter` array.
-        program: &'a [u8]
+        program: &'a [u8],
+        /// The one where this process is not alone on its network; empty for the same.
+        in_company: &'a [u8]
     } = 48,
     /// Tries something and notes what came of it.
     Probe {

@@ -124,7 +124,7 @@ fn with_new_file(path: &CStr, probe: impl FnOnce(Fd) -> Result<i64>) -> Result<i
 }
 
 /// `net:[4026531840]` → 4026531840.
-fn namespace_number(path: &CStr) -> Result<i64> {
+pub(crate) fn namespace_number(path: &CStr) -> Result<i64> {
     let mut buffer = [0u8; 64];
     let link = file::read_link(path, &mut buffer)?;
     let digits = link.iter().skip_while(|byte| **byte != b'[').skip(1).take_while(|byte| byte.is_ascii_digit());
@@ -140,11 +140,26 @@ fn status_number(name: &CStr) -> Result<i64> {
     Ok(digits.fold(0i64, |number, digit| (number << 4) | i64::from(char::from(*digit).to_digit(16).unwrap_or(0))))
 }
 
-/// The lines of `/proc/self/net/dev` behind its two lines of heading.
 fn count_interfaces() -> Result<i64> {
     let mut buffer = [0u8; 4096];
-    let content = read_file(c"/proc/self/net/dev", &mut buffer)?;
-    Ok(content.split(|byte| *byte == b'\n').filter(|line| line.contains(&b':')).count() as i64)
+    Ok(interfaces(read_file(INTERFACES, &mut buffer)?).count() as i64)
+}
+
+/// Whether the loopback interface is there and no other.
+pub(crate) fn only_loopback() -> Result<bool> {
+    let mut buffer = [0u8; 4096];
+    let mut names = interfaces(read_file(INTERFACES, &mut buffer)?);
+    Ok(names.next() == Some(b"lo") && names.next().is_none())
+}
+
+const INTERFACES: &CStr = c"/proc/self/net/dev";
+
+/// The names in `/proc/self/net/dev`; its two lines of heading have no colon.
+fn interfaces(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split(|byte| *byte == b'\n').filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some(line[..colon].trim_ascii())
+    })
 }
 
 fn read_file<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]> {

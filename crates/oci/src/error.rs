@@ -243,7 +243,7 @@ impl Explain for OciError {
                 .into(),
             Self::ShortName { name } => format!(
                 "write the registry before it, or say in images.toml where short names are looked for \
-                 (`short_names = \"REGISTRY/PREFIX\"`, or `{name} = …` under `[aliases]`); a file is `./{name}`"
+                 (`short_names = 'REGISTRY/PREFIX'`, or `{name} = …` under `[aliases]`); a file is `./{name}`"
             ),
             Self::NoDigest { name } => {
                 format!("find out its digest with `hotcell image pull {name}`, and write it behind the name")
@@ -252,13 +252,13 @@ impl Explain for OciError {
             Self::Unknown { .. } => "check the name and the digest".into(),
             Self::Unreachable { .. } => "check the registry's name, and that this machine reaches it".into(),
             Self::Denied { host, .. } => format!(
-                "check the name; if it is private, set `user` and `password_file` under `[registries.\"{host}\"]` in \
+                "check the name; if it is private, set `user` and `password_file` under `[registries.'{host}']` in \
                  images.toml"
             ),
             Self::Registry { .. } => "check that it is a registry (OCI distribution), or ask who runs it".into(),
             Self::PlainHttp { host } => format!(
                 "let it speak HTTPS; or, if you trust the network, set `plain_http = true` under \
-                 `[registries.\"{host}\"]` in images.toml"
+                 `[registries.'{host}']` in images.toml"
             ),
             Self::WrongDigest { .. } | Self::WrongSize { .. } => {
                 "do not use it: fetch it again, and if that does not help tell whoever offers it".into()

@@ -8,7 +8,7 @@ use cedar_policy_core::ast::{
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
-use hotcell_types::{Bits, Exit};
+use hotcell_types::{Bits, Exit, Wall};
 
 use crate::cedar::{NameError, entity, flag, text, texts, uid};
 use crate::compiled::RULES;
@@ -230,7 +230,7 @@ fn run_question(request: &Request, words: String) -> Result<Question, NameError>
         ("profile", text(request.profile.name())),
         ("isolation", text(&request.isolation)),
         ("runner", text(request.runner.label())),
-        ("bestEffort", texts(request.best_effort.iter().map(|wall| wall.label()))),
+        ("bestEffort", texts(request.without().into_iter().map(Wall::label))),
         ("sealedModel", flag(sealed(request))),
         ("image", image(request)),
     ];

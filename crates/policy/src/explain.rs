@@ -46,12 +46,8 @@ impl Profile {
         }
         rows.push(plain("mounts.system_view", &self.system_view));
         rows.push(plain("mounts.code_exec", &self.code_exec));
-        let allowed = self.loopback_allowed.value && !self.loopback.value;
-        rows.push(Effective {
-            bound: allowed.then(|| "may be turned on".to_owned()),
-            bound_origin: allowed.then(|| self.loopback_allowed.origin.to_string()),
-            ..plain("network.loopback", &self.loopback)
-        });
+        rows.push(choice("mounts.scratch_exec", &self.scratch_exec, &self.scratch_exec_allowed));
+        rows.push(choice("network.loopback", &self.loopback, &self.loopback_allowed));
         rows.push(plain("memory.write_xor_execute", &self.write_xor_execute));
         rows.push(plain("scratch.kind", &self.scratch));
         rows.push(set("system_calls.groups", &self.groups));
@@ -73,6 +69,16 @@ impl Profile {
         }
         text.push_str(&format!("calls={}\n", self.system_calls().join(",")));
         text
+    }
+}
+
+/// Something that the local user may turn on, where it is off.
+fn choice(key: &str, setting: &Setting<bool>, allowed: &Setting<bool>) -> Effective {
+    let open = allowed.value && !setting.value;
+    Effective {
+        bound: open.then(|| "may be turned on".to_owned()),
+        bound_origin: open.then(|| allowed.origin.to_string()),
+        ..plain(key, setting)
     }
 }
 

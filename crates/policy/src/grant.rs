@@ -174,6 +174,12 @@ macro_rules! terms {
                 self.profile().required_walls().iter().copied().filter(|wall| !given_up.contains(wall)).collect()
             }
 
+            /// The walls that this task may do without: those that its profile does not require, and those given up by
+            /// name.
+            pub fn without(&self) -> BTreeSet<Wall> {
+                self.terms.request.without()
+            }
+
             /// What must be done with standard output and error.
             pub fn streams(&self) -> StreamRule {
                 self.terms.streams

@@ -30,7 +30,7 @@ impl Profile {
         if let Some(asked) = overlay.mounts.code_exec {
             tighten("mounts.code_exec", &mut self.code_exec, asked, origin, |new, old| new <= old)?;
         }
-        self.narrow_network(overlay, origin)?;
+        self.narrow_choices(overlay, origin)?;
         if let Some(asked) = overlay.memory.write_xor_execute {
             tighten("memory.write_xor_execute", &mut self.write_xor_execute, asked, origin, |new, old| new >= old)?;
         }
@@ -55,31 +55,18 @@ impl Profile {
         Ok(self)
     }
 
-    fn narrow_network(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
-        if let Some(asked) = overlay.network.loopback {
-            let allowed = self.loopback.value || (origin.is_own_choice() && self.loopback_allowed.value);
-            if asked && !allowed {
-                let bound_by = if self.loopback_allowed.value { &self.loopback } else { &self.loopback_allowed };
-                let way = "a profile file with `loopback = true`";
-                return Err(ProfileError::Widens(Box::new(Widening {
-                    key: "network.loopback".to_owned(),
-                    asked: "true".to_owned(),
-                    origin: origin.clone(),
-                    bound: "false".to_owned(),
-                    bound_origin: bound_by.origin.clone(),
-                    own_way: self.loopback_allowed.value.then(|| way.to_owned()),
-                })));
-            }
-            self.loopback.set(asked, origin);
-        }
-        if let Some(asked) = overlay.network.loopback_allowed {
-            tighten("network.loopback_allowed", &mut self.loopback_allowed, asked, origin, |new, old| new <= old)?;
-        }
-        if self.loopback.value && !self.loopback_allowed.value {
-            let why = self.loopback_allowed.origin.clone();
-            self.loopback.set(false, &why);
-        }
-        Ok(())
+    /// What the local user may turn on where the profile allows it.
+    fn narrow_choices(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
+        let Overlay { network, mounts, .. } = overlay;
+        let loopback =
+            Choice { key: "network.loopback", value: &mut self.loopback, allowed: &mut self.loopback_allowed };
+        loopback.narrow(network.loopback, network.loopback_allowed, origin)?;
+        let exec = Choice {
+            key: "mounts.scratch_exec",
+            value: &mut self.scratch_exec,
+            allowed: &mut self.scratch_exec_allowed,
+        };
+        exec.narrow(mounts.scratch_exec, mounts.scratch_exec_allowed, origin)
     }
 
     fn narrow_calls(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
@@ -98,6 +85,42 @@ impl Profile {
             let mut asked = check_deny(asked, origin)?;
             asked.extend(&self.deny.value);
             self.deny.set(asked, origin);
+        }
+        Ok(())
+    }
+}
+
+/// Something that is on, or may be turned on by the local user, or neither.
+struct Choice<'a> {
+    key: &'static str,
+    value: &'a mut Setting<bool>,
+    allowed: &'a mut Setting<bool>,
+}
+
+impl Choice<'_> {
+    fn narrow(self, asked: Option<bool>, allowed: Option<bool>, origin: &Origin) -> Result<(), ProfileError> {
+        if let Some(asked) = asked {
+            let may = self.value.value || (origin.is_own_choice() && self.allowed.value);
+            if asked && !may {
+                let bound_by = if self.allowed.value { &self.value } else { &self.allowed };
+                let name = self.key.rsplit('.').next().unwrap_or(self.key);
+                return Err(ProfileError::Widens(Box::new(Widening {
+                    key: self.key.to_owned(),
+                    asked: "true".to_owned(),
+                    origin: origin.clone(),
+                    bound: "false".to_owned(),
+                    bound_origin: bound_by.origin.clone(),
+                    own_way: self.allowed.value.then(|| format!("a profile file with `{name} = true`")),
+                })));
+            }
+            self.value.set(asked, origin);
+        }
+        if let Some(asked) = allowed {
+            tighten(&format!("{}_allowed", self.key), self.allowed, asked, origin, |new, old| new <= old)?;
+        }
+        if self.value.value && !self.allowed.value {
+            let why = self.allowed.origin.clone();
+            self.value.set(false, &why);
         }
         Ok(())
     }

@@ -57,6 +57,10 @@ pub struct MountSettings {
     pub system_view: Option<RawSystemView>,
     /// Whether programs under `/code` may be executed.
     pub code_exec: Option<bool>,
+    /// Whether what was written to `/scratch` may be executed.
+    pub scratch_exec: Option<bool>,
+    /// Whether the local user may turn `scratch_exec` on.
+    pub scratch_exec_allowed: Option<bool>,
 }
 
 /// `system_view` as written.

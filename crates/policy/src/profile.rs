@@ -27,6 +27,8 @@ pub struct Profile {
     pub(crate) limits: Limits,
     pub(crate) system_view: Setting<SystemView>,
     pub(crate) code_exec: Setting<bool>,
+    pub(crate) scratch_exec: Setting<bool>,
+    pub(crate) scratch_exec_allowed: Setting<bool>,
     pub(crate) loopback: Setting<bool>,
     pub(crate) loopback_allowed: Setting<bool>,
     pub(crate) write_xor_execute: Setting<bool>,
@@ -49,7 +51,7 @@ pub(crate) struct Setting<T> {
 
 impl Profile {
     /// The names of the built-in profiles.
-    pub const BUILTIN: &'static [&'static str] = &["strict", "third-party", "infer"];
+    pub const BUILTIN: &'static [&'static str] = &["strict", "third-party", "infer", "baseline-5.10"];
 
     /// The built-in profile of this name.
     ///
@@ -61,6 +63,7 @@ impl Profile {
             "strict" => ("strict", include_str!("../profiles/strict.toml")),
             "third-party" => ("third-party", include_str!("../profiles/third-party.toml")),
             "infer" => ("infer", include_str!("../profiles/infer.toml")),
+            "baseline-5.10" => ("baseline-5.10", include_str!("../profiles/baseline-5.10.toml")),
             _ => return Err(ProfileError::UnknownProfile { name: crate::limit::brief(name) }),
         };
         let overlay = Overlay::parse(text, name)?;
@@ -105,9 +108,14 @@ impl Profile {
         &self.system_view.value
     }
 
-    /// Whether programs under `/code` may be executed. Nothing else that was brought in may be.
+    /// Whether programs under `/code` may be executed.
     pub fn code_exec(&self) -> bool {
         self.code_exec.value
+    }
+
+    /// Whether what the workload writes to `/scratch` may be executed: for compilers that run what they build.
+    pub fn scratch_exec(&self) -> bool {
+        self.scratch_exec.value
     }
 
     /// Whether IPv4 and IPv6 sockets may be opened, which reach the sandbox itself only.
@@ -197,6 +205,8 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         limits,
         system_view: from(check_view(&view, origin)?, origin),
         code_exec: present(overlay.mounts.code_exec, "mounts.code_exec", origin)?,
+        scratch_exec: present(overlay.mounts.scratch_exec, "mounts.scratch_exec", origin)?,
+        scratch_exec_allowed: present(overlay.mounts.scratch_exec_allowed, "mounts.scratch_exec_allowed", origin)?,
         loopback: present(overlay.network.loopback, "network.loopback", origin)?,
         loopback_allowed: present(overlay.network.loopback_allowed, "network.loopback_allowed", origin)?,
         write_xor_execute: present(overlay.memory.write_xor_execute, "memory.write_xor_execute", origin)?,

@@ -52,6 +52,15 @@ pub struct Request {
     pub role: Option<String>,
 }
 
+impl Request {
+    /// The walls that the task would do without: those given up by name, and those that the profile does not require.
+    pub fn without(&self) -> BTreeSet<Wall> {
+        let required = self.profile.required_walls();
+        let without = |wall: &Wall| self.best_effort.contains(wall) || !required.contains(wall);
+        Wall::ALL.iter().copied().filter(without).collect()
+    }
+}
+
 /// What would be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runner {

@@ -206,10 +206,21 @@ fn status(fd: Fd) -> Result<Stat> {
 
 /// Size in bytes of the file system behind a path (`f_bsize × f_blocks`).
 pub fn file_system_size(path: &CStr) -> Result<u64> {
+    let words = statfs(path)?;
+    Ok(words[1].saturating_mul(words[2]))
+}
+
+/// The flags of the mount behind a path (`f_flags`: `ST_RDONLY` and its like).
+pub fn mount_flags(path: &CStr) -> Result<u64> {
+    // type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags: a word each.
+    Ok(statfs(path)?[10])
+}
+
+fn statfs(path: &CStr) -> Result<[u64; 32]> {
     let mut words = [0u64; 32];
     // SAFETY: `struct statfs` is 120 bytes on both architectures, less than the buffer.
     unsafe { syscall!(statfs, path.as_ptr(), words.as_mut_ptr()) }?;
-    Ok(words[1].saturating_mul(words[2]))
+    Ok(words)
 }
 
 /// Counts the entries of an open folder, without `.` and `..`.

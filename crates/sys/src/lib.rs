@@ -20,6 +20,7 @@ pub mod mount;
 pub mod process;
 pub mod seccomp;
 pub mod socket;
+pub mod terminal;
 
 #[cfg(hotcell_rt)]
 mod rt;

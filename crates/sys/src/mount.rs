@@ -19,6 +19,7 @@ pub const ATTR_IDMAP: u64 = 0x10_0000;
 /// Links are not followed.
 pub const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 
+const MNT_DETACH: u32 = 2;
 const AT_RECURSIVE: u32 = 0x8000;
 const OPEN_TREE_CLONE: u32 = 1;
 const O_CLOEXEC: u32 = crate::file::O_CLOEXEC as u32;
@@ -107,6 +108,18 @@ pub fn set_attributes(mount: Fd, reach: Reach, set: u64, id_map: Option<Fd>) -> 
     .map(drop)
 }
 
+/// Sets attributes of the mount at a path by the call that kernels before 5.12 have; those it has stay. It reaches one
+/// mount, never the ones below it.
+pub fn remount(path: &CStr, set: u64) -> Result<()> {
+    const MS_REMOUNT_BIND: u64 = 32 | 4096;
+    // Read-only, nosuid, nodev, noexec: the same bits in `f_flags`, in `MS_…` and in `MOUNT_ATTR_…`. What a mount came
+    // with may be locked, and a call that would take it away is refused; times stay when none is named.
+    const KEPT: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+    let flags = MS_REMOUNT_BIND | (set & KEPT) | (crate::file::mount_flags(path)? & KEPT);
+    // SAFETY: `path` is a live NUL-terminated string; a bind remount reads neither source, type nor data.
+    unsafe { syscall!(mount, 0, path.as_ptr(), 0, flags, 0) }.map(drop)
+}
+
 /// Attaches an unattached mount at a path.
 pub fn attach(mount: Fd, path: &CStr) -> Result<()> {
     const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
@@ -115,12 +128,16 @@ pub fn attach(mount: Fd, path: &CStr) -> Result<()> {
         .map(drop)
 }
 
+/// Takes the mount at a path away.
+pub fn detach(path: &CStr) -> Result<()> {
+    // SAFETY: `path` is a live NUL-terminated string.
+    unsafe { syscall!(umount2, path.as_ptr(), MNT_DETACH) }.map(drop)
+}
+
 /// Makes the working directory the root, and lets go of everything that was there before.
 pub fn pivot_to_working_dir() -> Result<()> {
     // SAFETY: literals; after the call the old root lies over the new one at ".".
     unsafe { syscall!(pivot_root, c".".as_ptr(), c".".as_ptr()) }?;
-    const MNT_DETACH: u32 = 2;
-    // SAFETY: a literal.
-    unsafe { syscall!(umount2, c".".as_ptr(), MNT_DETACH) }?;
+    detach(c".")?;
     crate::file::change_dir(c"/")
 }

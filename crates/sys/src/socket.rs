@@ -60,6 +60,22 @@ pub fn connect_ipv4(socket: Fd, address: [u8; 4], port: u16) -> Result<()> {
     unsafe { syscall!(connect, socket.0, address.as_ptr(), address.len()) }.map(drop)
 }
 
+/// Switches on this network namespace's loopback interface (needs CAP_NET_ADMIN over it).
+pub fn raise_loopback() -> Result<()> {
+    const SIOCSIFFLAGS: u64 = 0x8914;
+    const SOCK_DGRAM: u32 = 2;
+    const IFF_UP_AND_RUNNING: u16 = 0x1 | 0x40;
+    // `struct ifreq`: a name of 16 bytes and a union of 24, which begins with the flags.
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16..18].copy_from_slice(&IFF_UP_AND_RUNNING.to_ne_bytes());
+    let socket = open(AF_UNIX, SOCK_DGRAM)?;
+    // SAFETY: a live `struct ifreq`, of which the kernel reads at most its 40 bytes.
+    let result = unsafe { syscall!(ioctl, socket.0, SIOCSIFFLAGS, request.as_ptr()) };
+    crate::file::close(socket);
+    result.map(drop)
+}
+
 /// Sends one message with descriptors.
 pub fn send(socket: Fd, bytes: &[u8], fds: &[Fd]) -> Result<()> {
     if fds.len() > MAX_FDS {

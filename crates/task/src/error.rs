@@ -16,6 +16,12 @@ pub enum TaskError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A terminal was asked for where the standard streams are inspected.
+    #[error("no terminal: the standard streams of this task are inspected, not live ({reasons})")]
+    NoTerminal {
+        /// Why they are.
+        reasons: String,
+    },
     /// A file of the host cannot be used.
     #[error("cannot {operation} `{}`", path.display())]
     File {
@@ -58,6 +64,7 @@ impl Explain for TaskError {
         match self {
             Self::Spec { .. } => "TSK-001",
             Self::File { .. } => "TSK-002",
+            Self::NoTerminal { .. } => "TSK-003",
             Self::OutputRefused { code, .. } => code,
             Self::Part(part) => part.code(),
         }
@@ -67,6 +74,10 @@ impl Explain for TaskError {
         match self {
             Self::Spec { remedy, .. } => (*remedy).to_owned(),
             Self::File { path, .. } => format!("check that `{}` exists and that you may use it", path.display()),
+            Self::NoTerminal { .. } => {
+                "leave out --tty; or run it in `strict` on your own inputs, without recipient, role and sealed model"
+                    .into()
+            }
             Self::OutputRefused { remedy, .. } => remedy.clone(),
             Self::Part(part) => part.remedy(),
         }
@@ -76,7 +87,7 @@ impl Explain for TaskError {
         match self {
             Self::Spec { .. } => Exit::Usage,
             Self::File { .. } => Exit::Failed,
-            Self::OutputRefused { .. } => Exit::Refused,
+            Self::OutputRefused { .. } | Self::NoTerminal { .. } => Exit::Refused,
             Self::Part(part) => part.exit(),
         }
     }

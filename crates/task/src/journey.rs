@@ -46,6 +46,9 @@ pub struct Context<'a> {
     pub shell: Option<Shell>,
     /// Becomes readable when the task is to be cancelled.
     pub cancel: Option<BorrowedFd<'a>>,
+    /// Where the observer passes live standard output and error on to, if somewhere: the workload waits while that
+    /// cannot be written to.
+    pub onwards: [Option<BorrowedFd<'a>>; 2],
     /// Looks on.
     pub observer: &'a mut dyn Observer,
 }
@@ -131,10 +134,14 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         }
     };
     context.observer.granted(&grant);
-    let granted = Event::of_task(context.clock.now(), task, EventKind::GrantIssued)
+    let mut granted = Event::of_task(context.clock.now(), task, EventKind::GrantIssued)
         .with("grant", grant.id().to_string())
         .with("rules", grant.rules().to_vec())
         .with("profile", grant.profile().name());
+    let without: Vec<_> = grant.without().into_iter().map(|wall| wall.label()).collect();
+    if !without.is_empty() {
+        granted = granted.with("without", without);
+    }
     log.append(&[asked, granted], Durability::Lazy).map_err(TaskError::part)?;
 
     let journey = Journey { context, log: &log, marker, timer, submitted, workload };
@@ -174,6 +181,9 @@ impl Journey<'_, '_> {
         let task = self.submitted.task;
         self.step(Step::Prepare);
         let grant = grant.begin(self.context.clock.now()).map_err(TaskError::part)?;
+        if self.submitted.spec.terminal && grant.streams() != StreamRule::Live {
+            return Err(TaskError::NoTerminal { reasons: reasons(&grant) });
+        }
         if let Some(output) = &self.submitted.spec.output {
             release::make_output_folder(output)?;
         }
@@ -184,6 +194,9 @@ impl Journey<'_, '_> {
 
         self.step(Step::Run);
         let started = self.context.clock.now();
+        if let Some(controller) = prepared.terminal() {
+            self.context.observer.terminal(controller);
+        }
         let running = prepared.start().map_err(TaskError::part)?;
         // The workload is at work: what the end needs and nothing of it can change is made ready meanwhile.
         let policy = receipt::policy(&grant);
@@ -334,6 +347,7 @@ impl Journey<'_, '_> {
             image: image.map(ReadyImage::mount),
             model: model.map(Model::mount),
             stdin: self.submitted.spec.stdin.take(),
+            terminal: self.submitted.spec.terminal,
             state: self.context.state.to_owned(),
             seed: hotcell_crypto::random(),
             omitted: Default::default(),
@@ -372,6 +386,7 @@ impl Journey<'_, '_> {
                     observer.borrow_mut().stderr(bytes);
                 }
             },
+            onwards: if live { self.context.onwards } else { [None, None] },
             cancel: self.context.cancel,
         });
         let ended = ended.map_err(TaskError::part)?;
@@ -423,6 +438,15 @@ fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &C
     match &submitted.image {
         Some(image) => event.with("image", image.digest().to_string()),
         None => event,
+    }
+}
+
+/// Why the streams do not pass live: by rule, or by profile.
+fn reasons(grant: &GrantUse) -> String {
+    let cited: Vec<_> = grant.stream_reasons().iter().map(|rule| rule.reason.clone()).collect();
+    match cited.as_slice() {
+        [] => format!("the profile `{}` inspects them", grant.profile().name()),
+        _ => cited.join("; "),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use hotcell_audit::Durability;
 use hotcell_inspect::{InputKeys, SensitiveValues, StreamVerdict};
 use hotcell_isolate::{Cause, Ended, Exit as WorkloadExit};
-use hotcell_policy::{Form, GrantUse, ItemKind, OutputRule, ReleaseItem, StreamRule};
+use hotcell_policy::{Form, GrantUse, ItemKind, LimitKey, Limits, OutputRule, ReleaseItem, StreamRule};
 use hotcell_types::{Bits, Event, EventKind, Exit, Explain, Outcome, OutputRecord, Refusal};
 
 use crate::TaskError;
@@ -181,7 +181,7 @@ impl Journey<'_, '_> {
                 problem(
                     "TSK-010",
                     format!("the time limit of {:?} was reached", limits.wall()),
-                    "give it more time: --limit wall=DURATION".to_owned(),
+                    more(limits, LimitKey::Wall),
                 ),
             ),
             Cause::MemoryLimit => (
@@ -190,7 +190,7 @@ impl Journey<'_, '_> {
                 problem(
                     "TSK-011",
                     format!("the memory limit of {} was reached", limits.memory()),
-                    "give it more memory: --limit memory=SIZE".to_owned(),
+                    more(limits, LimitKey::Memory),
                 ),
             ),
             Cause::Cancelled => (
@@ -238,6 +238,16 @@ impl Journey<'_, '_> {
             what: format!("the runner stopped with {code}"),
             remedy: format!("read what it means: hotcell explain {code}"),
         })
+    }
+}
+
+/// How to get more of what was not enough.
+fn more(limits: &Limits, key: LimitKey) -> String {
+    let limit = limits.of(key);
+    let ample = limit.value().saturating_mul(4).min(limit.max());
+    match ample > limit.value() {
+        true => format!("give it more: --limit {key}={}", key.show(ample)),
+        false => format!("the profile allows no more than {}: let it need less", key.show(limit.max())),
     }
 }
 

@@ -32,7 +32,7 @@ pub use image::image_store;
 pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
 pub use keys::{open_log, read_or_create_signing_key};
 pub use observe::{Observer, ProgressFilter, Silent, Step};
-pub use running::{RunningTask, running_tasks};
+pub use running::{RunningTask, cancel_task, running_tasks};
 pub use spec::{ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
 pub use store::{TaskFolder, read_receipt};
 pub use submit::{DryImage, DryRun, dry_run};

@@ -1,5 +1,7 @@
 //! What a caller sees while a task goes its way.
 
+use std::os::fd::BorrowedFd;
+
 use hotcell_policy::Grant;
 use hotcell_types::{Observation, TaskId};
 
@@ -57,6 +59,8 @@ pub trait Observer {
     fn opening(&mut self, _bytes: u64, _total: u64) {}
     /// The runner scores: rows so far, and all.
     fn progress(&mut self, _rows: u64, _total: u64) {}
+    /// The workload starts with a terminal: what is written to its controlling end is typed, and its size is set there.
+    fn terminal(&mut self, _controller: BorrowedFd<'_>) {}
     /// Live standard output, not inspected.
     fn stdout(&mut self, _bytes: &[u8]) {}
     /// Live standard error, not inspected.

@@ -95,7 +95,12 @@ fn policy_digest() -> Digest {
 /// What the isolation level does not give here.
 fn caveats(grant: &GrantUse, scratch: ScratchKind) -> Vec<String> {
     let mut caveats = vec!["root on the host can see and change everything".to_owned()];
-    if !rustix::process::geteuid().is_root() {
+    let by_profile: Vec<_> = grant.without().difference(grant.best_effort()).map(|wall| wall.label()).collect();
+    if !by_profile.is_empty() {
+        let profile = grant.profile().name();
+        caveats.push(format!("the profile `{profile}` does without {}", by_profile.join(", ")));
+    }
+    if !hotcell_isolate::is_root_of_the_host() {
         caveats.push("the sandbox has, outside, the id of the user who ran it".to_owned());
     }
     if grant.sealed_model() {

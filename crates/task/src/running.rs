@@ -12,6 +12,7 @@ use hotcell_audit::{Durability, Log};
 use hotcell_isolate::cgroup::{Cgroups, group_name, remove_folder};
 use hotcell_types::{Event, EventKind, TaskId, Timestamp};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::TaskError;
@@ -97,6 +98,42 @@ pub fn running_tasks(state: &Path) -> Result<Vec<RunningTask>, TaskError> {
     })?;
     tasks.sort_by_key(|task| task.submitted);
     Ok(tasks)
+}
+
+/// Asks the Hotcell that runs a task to end it, by SIGUSR1, and waits until it has. Says `false` when it does not run.
+///
+/// # Errors
+/// When its process may not be signalled, or its file not be read.
+pub fn cancel_task(state: &Path, task: TaskId) -> Result<bool, TaskError> {
+    let path = state.join("running").join(task.to_string());
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        other => other.map_err(TaskError::file("read", &path))?,
+    };
+    let is_alive = || match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(TaskError::file("lock", &path)(error.into())),
+    };
+    let (true, Some(running)) = (is_alive()?, read(&path, &file)) else { return Ok(false) };
+    let signalled = || TaskError::file("signal the Hotcell of", &path);
+    let pid = i32::try_from(running.process)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| signalled()(std::io::Error::other("its process id is none")))?;
+    let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| signalled()(error.into()))?;
+    // Still locked: its holder lives, so that the descriptor is for it and for nobody who was given its id later.
+    if !is_alive()? {
+        return Ok(false);
+    }
+    pidfd_send_signal(&process, Signal::USR1).map_err(|error| signalled()(error.into()))?;
+    loop {
+        match flock(&file, FlockOperation::LockShared) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(TaskError::file("lock", &path)(error.into())),
+        }
+    }
 }
 
 /// Removes what killed tasks left, and records each as interrupted.

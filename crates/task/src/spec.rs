@@ -47,6 +47,8 @@ pub struct TaskSpec {
     pub receipt: Option<PathBuf>,
     /// Standard input of the workload; nothing when absent. A pipe or file, never a terminal.
     pub stdin: Option<OwnedFd>,
+    /// Whether the workload gets a terminal of its own as its standard streams.
+    pub terminal: bool,
 }
 
 /// What runs inside.
@@ -125,6 +127,7 @@ impl TaskSpec {
             outputs: None,
             receipt: None,
             stdin: None,
+            terminal: false,
         }
     }
 }

@@ -16,6 +16,9 @@
 //! The line goes to standard error and to the file that `cargo xtask test` names in
 //! `HOTCELL_SKIPS`, from which it counts: a skipped test is not a passed one.
 
+pub mod fuzz;
+pub mod machine;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -95,8 +98,13 @@ pub fn is_full() -> bool {
 
 /// Whether a program of this name can be executed from the search path.
 pub fn have_program(name: &str) -> bool {
+    which(name).is_some()
+}
+
+/// Where the program of this name is that is found on the search path.
+pub fn which(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
-    env::split_paths(&path).any(|dir| is_executable(&dir.join(name)))
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|path| is_executable(path))
 }
 
 /// A folder on a real disk that this process may write, the same for all tests of a run: name

@@ -23,7 +23,7 @@ mod wire;
 pub use blocks::{Backing, Blocks, Cipher};
 pub use inode::{Attributes, Kind, Owner, Time};
 pub use serve::{Ended, Server};
-pub use volume::{Changes, Ino, Limits, NewKind, Usage, Volume};
+pub use volume::{Changes, Ino, Limits, NewKind, TakeEntry, Usage, Volume};
 
 /// Bytes of a block: a page, so that what is written page by page is never read first.
 pub const BLOCK_BYTES: usize = 4096;

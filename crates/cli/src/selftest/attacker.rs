@@ -181,6 +181,7 @@ fn run_in(app: &App, spec: TaskSpec, cancel: BorrowedFd<'_>) -> Result<TaskRepor
         principal: crate::run::principal(),
         engine: &Engine::default(),
         cancel: Some(cancel),
+        onwards: [None, None],
         observer: &mut Silent,
         shell: None,
     };

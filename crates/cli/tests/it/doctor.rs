@@ -3,8 +3,10 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use hotcell_isolate::filter::{Filter, FilterRules};
 use hotcell_testkit::workspace;
 use hotcell_types::Wall;
+use syscalls::Sysno;
 
 use crate::hotcell::{Place, text};
 
@@ -24,6 +26,86 @@ fn every_control_is_told_and_the_status_says_whether_all_are_full() {
     let lines = place.expect(status, &["doctor"]);
     assert!(Wall::ALL.iter().all(|wall| lines.contains(wall.label())), "{lines}");
     assert!(lines.lines().last().unwrap().starts_with("this host can enforce "), "{lines}");
+}
+
+/// The filter of Docker as far as it concerns a sandbox: calls for namespaces, mounts and keys are refused, and
+/// `clone3`, whose flags no filter can see, is not there. The rest passes.
+fn dockers_filter() -> Filter {
+    const REFUSED: &[&str] = &[
+        "add_key",
+        "bpf",
+        "fsconfig",
+        "fsmount",
+        "fsopen",
+        "fspick",
+        "keyctl",
+        "mount",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "pivot_root",
+        "request_key",
+        "setns",
+        "umount2",
+        "unshare",
+        "userfaultfd",
+    ];
+    let passing: Vec<_> = Sysno::iter().map(|call| call.name()).filter(|name| !REFUSED.contains(name)).collect();
+    Filter::compile(&FilterRules { allowed: &passing, inet: true, write_xor_execute: false }).unwrap()
+}
+
+#[test]
+fn in_a_container_with_dockers_filter_nothing_starts_and_doctor_says_with_which_options_it_would() {
+    hotcell_testkit::require_program!("bwrap");
+    let place = Place::new();
+    std::fs::write(place.path("filter"), dockers_filter().bytes()).unwrap();
+    std::fs::write(place.path("mark"), "").unwrap();
+    // As Docker does it: no capabilities, parts of /proc covered, the filter; and podman's mark of a container.
+    let contained = |words: &[&str]| {
+        let script = "exec bwrap --dev-bind / / --tmpfs /run --ro-bind \"$0\" /run/.containerenv --cap-drop ALL \
+                      --ro-bind /dev/null /proc/kcore --seccomp 9 -- \"$@\" 9<filter";
+        let mark = place.path("mark");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg(mark).arg(env!("CARGO_BIN_EXE_hotcell")).arg("--state").arg(place.state());
+        command.args(words).current_dir(place.path(".")).output().unwrap()
+    };
+    let output = contained(&["doctor", "--json"]);
+    if text(&output.stderr).contains("bwrap:") {
+        hotcell_testkit::skip!("bwrap cannot make a container here: {}", text(&output.stderr).trim());
+    }
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let controls: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for control in controls.as_array().unwrap() {
+        let wall = control["wall"].as_str().unwrap();
+        if ["user-namespace", "pid-namespace", "mount-namespace", "network-namespace", "seccomp"].contains(&wall) {
+            assert_eq!((&control["enforcement"]["state"], &control["cause"]), (&"absent".into(), &"container".into()));
+            let commands = control["commands"].to_string();
+            assert!(commands.contains("--security-opt seccomp=unconfined"), "{commands}");
+            assert_eq!(control["fixable"], false);
+        }
+    }
+    let told = text(&contained(&["doctor"]).stdout);
+    assert!(told.contains("in Podman"), "{told}");
+    assert!(
+        told.contains("system call filter keeps programs from making namespaces, and it covers parts of /proc"),
+        "{told}"
+    );
+    let refused = contained(&["run", "--", "true"]);
+    assert_eq!(refused.status.code(), Some(122), "{}", text(&refused.stderr));
+    let told = text(&refused.stderr);
+    assert!(told.contains("ISO-010") && told.contains("user-namespace") && told.contains("hotcell doctor"), "{told}");
+}
+
+#[test]
+fn nothing_is_changed_without_a_yes_and_by_nobody_but_root() {
+    let place = Place::new();
+    let output = place.output(&["doctor", "--yes"]);
+    assert_eq!(output.status.code(), Some(2), "--yes is an answer to --fix");
+    // On a host where nothing can be done, nothing is asked.
+    let output = place.output(&["doctor", "--fix"]);
+    let told = text(&output.stderr);
+    let asked = told.contains("nothing that --fix could do") || told.contains("nobody at a terminal");
+    assert!(asked || told.contains("only root can"), "{told}");
 }
 
 #[test]

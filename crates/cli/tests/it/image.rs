@@ -325,7 +325,6 @@ fn a_short_name_is_pulled_from_a_real_registry_and_run_by_its_digest() {
 fn the_example_builds_in_stages_and_runs_by_digest() {
     hotcell_testkit::require_root!();
     require_program!("buildah");
-    require_program!("umoci");
     require_program!("gcc");
     let busybox = require_busybox!();
     let place = Place::new();
@@ -337,16 +336,19 @@ fn the_example_builds_in_stages_and_runs_by_digest() {
     fs::create_dir_all(place.path("bin")).unwrap();
     fs::create_dir_all(place.path("tmp")).unwrap();
     fs::copy(busybox, place.path("bin/sh")).unwrap();
-    run("umoci", &["init", "--layout", "base"]);
-    run("umoci", &["new", "--image", "base:v1"]);
-    run("umoci", &["insert", "--image", "base:v1", "bin", "/bin"]);
-    run("umoci", &["insert", "--image", "base:v1", "tmp", "/tmp"]);
 
     let (store, running) = (path("store"), path("running"));
     let own = ["--root", &store, "--runroot", &running, "--storage-driver", "vfs"];
     let example = hotcell_testkit::workspace().join("examples/image").to_string_lossy().into_owned();
-    let base = format!("BUILD_BASE=oci:{}:v1", path("base"));
-    let mut build = vec!["bud", "--isolation", "chroot", "--build-arg", &base, "-t", "count"];
+    for step in [
+        &["from", "--name", "base-in-the-making", "scratch"][..],
+        &["copy", "base-in-the-making", "bin", "/bin"],
+        &["copy", "base-in-the-making", "tmp", "/tmp"],
+        &["commit", "base-in-the-making", "base"],
+    ] {
+        run("buildah", &[&own[..], step].concat());
+    }
+    let mut build = vec!["bud", "--isolation", "chroot", "--build-arg", "BUILD_BASE=localhost/base", "-t", "count"];
     let volumes: Vec<_> = ["/usr", "/lib", "/lib64"].iter().map(|folder| format!("{folder}:{folder}:ro")).collect();
     volumes.iter().for_each(|volume| build.extend(["-v", volume]));
     build.push(&example);

@@ -1,9 +1,11 @@
 //! `hotcell receipt verify`.
 
 use std::fs;
+use std::process::Command;
 
 use hotcell_audit::receipt::issue;
 use hotcell_task::open_log;
+use hotcell_testkit::{have_program, skip};
 use hotcell_types::{
     Bits, Destroyed, Digest, Enforcement, GrantId, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
     OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord, TaskId, Timestamp, Wall, WorkloadRecord,
@@ -181,4 +183,128 @@ fn a_key_or_file_that_is_none_is_told() {
     ] {
         place.expect(status, &[&["receipt", "verify"], words].concat());
     }
+}
+
+#[test]
+fn a_page_says_whether_the_signer_is_known_and_there_is_none_of_an_altered_receipt() {
+    let place = place();
+    place.expect(0, &["receipt", "verify", "r", "--trust", "signer.pub", "--html", "good.html"]);
+    let good = fs::read_to_string(place.path("good.html")).unwrap();
+    assert!(good.contains("<b>VERIFIED</b>") && !good.contains("NOT VERIFIED"));
+    for part in
+        ["scores\\n.csv", "second\\u{1b}[2J opinion", "INS-303", "processes (killed and reaped)", "the trusted key"]
+    {
+        assert!(good.contains(part), "{part}\n{good}");
+    }
+    let bad = place.expect(1, &["receipt", "verify", "r", "--html", "-"]);
+    assert!(bad.contains("NOT VERIFIED: SIGNER UNKNOWN") && bad.contains("unknown signer"));
+    let altered = fs::read_to_string(place.path("r")).unwrap().replacen("hotcell-receipt", "hotcell-Receipt", 1);
+    fs::write(place.path("altered"), altered).unwrap();
+    place.expect(123, &["receipt", "verify", "altered", "--trust", "signer.pub", "--html", "altered.html"]);
+    place.expect(123, &["receipt", "verify", "r", "--trust", "other.pub", "--html", "altered.html"]);
+    assert!(!place.path("altered.html").exists());
+}
+
+/// Everything that a stranger may choose, as long, wide and wicked as can be, and more of it than a page holds.
+fn largest(wide: &str) -> ReceiptBody {
+    let wide = wide.repeat(700 / wide.chars().count());
+    let many = |count: usize| (0..count).map(|number| format!("{number} {wide}"));
+    let partial = || Enforcement::Partial { missing: wide.clone() };
+    ReceiptBody {
+        hotcell_version: wide.clone(),
+        principal: wide.clone(),
+        purpose: wide.clone(),
+        isolation: wide.clone(),
+        policy: PolicyRecord { rules: many(9).collect(), profile: wide.clone(), ..body().policy },
+        caveats: many(9).collect(),
+        walls: Wall::ALL
+            .iter()
+            .map(|wall| observation(*wall, Enforcement::Full))
+            .chain(Wall::ALL.iter().map(|wall| observation(*wall, partial())))
+            .collect(),
+        best_effort: many(9).collect(),
+        limits: ["memory", "pids", "cpu", "wall", "scratch"]
+            .map(|name| LimitRecord {
+                name: name.into(),
+                limit: wide.clone(),
+                used: Some(wide.clone()),
+                enforcement: wide.clone(),
+                reached: true,
+            })
+            .into(),
+        workload: WorkloadRecord { kind: "command".into(), command: many(99).collect(), digest: None },
+        model: Some(ModelRecord { id: wide.clone(), signer: Some(wide.clone()), ..body().model.unwrap() }),
+        inputs: many(50).map(|name| InputRecord { name, ..body().inputs[0].clone() }).collect(),
+        outputs: many(100)
+            .map(|path| OutputRecord { path, recipients: vec!["age1customer".into(); 9], ..body().outputs[0].clone() })
+            .collect(),
+        streams: ["stdout", "stderr"]
+            .map(|name| StreamRecord { name: name.into(), bytes: u64::MAX, disposition: wide.clone() })
+            .into(),
+        refusals: many(100).map(|what| Refusal { code: "INS-303".into(), what }).collect(),
+        destroyed: many(20).map(|what| Destroyed { what, how: wide.clone() }).collect(),
+        ..body()
+    }
+}
+
+#[test]
+fn a_receipt_at_its_largest_is_one_page_of_a4() {
+    let place = place();
+    let log = open_log(&place.state(), "0.0.0", Timestamp(0)).unwrap();
+    let wicked = "</td><script>document.title='owned'</script>\u{202e}危険な名前";
+    for (number, wide) in [wicked, "危険な名前の出力ファイル", "W", "WWWWW @@@@@ %%%%% "].into_iter().enumerate()
+    {
+        let receipt = issue(&log, &largest(wide), Timestamp(4_000), &[]).unwrap();
+        fs::write(place.path("r"), receipt.as_bytes()).unwrap();
+        let page = format!("page-{number}.html");
+        match number {
+            0 => place.expect(1, &["receipt", "verify", "r", "--html", &page]),
+            _ => place.expect(0, &["receipt", "verify", "r", "--trust", "signer.pub", "--html", &page]),
+        };
+        let html = fs::read_to_string(place.path(&page)).unwrap();
+        assert!(!html.contains("<script") && !html.contains('\u{202e}'));
+        assert!(html.contains("more, in the file"), "what is cut off is counted");
+        printed(&place, &page);
+    }
+}
+
+/// Prints a page as a browser does: it must be one of A4, and everything down to the last line of the table on it.
+fn printed(place: &Place, page: &str) {
+    let (Some(browser), true) =
+        (["chromium", "chromium-browser"].into_iter().find(|name| have_program(name)), have_program("pdfinfo"))
+    else {
+        skip!("needs the programs `chromium` and `pdfinfo`")
+    };
+    let output = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-pdf-header-footer",
+            "--print-to-pdf=page.pdf",
+            page,
+        ])
+        .current_dir(place.path("."))
+        .env("HOME", place.path("."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let info = text(&Command::new("pdfinfo").arg(place.path("page.pdf")).output().unwrap().stdout);
+    assert!(info.lines().any(|line| line.starts_with("Pages:") && line.ends_with(" 1")), "{info}");
+    assert!(info.contains("(A4)"), "{info}");
+    assert!(!info.contains("owned"), "a script ran: {info}");
+    let words = text(&Command::new("pdftotext").arg(place.path("page.pdf")).arg("-").output().unwrap().stdout);
+    for part in ["Receipt t-", "By which key", "checked: ", "a picture of the receipt"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    // What does not fit is cut off: the last row must end above the footer.
+    let boxes =
+        Command::new("pdftotext").args(["-bbox", "page.pdf", "-"]).current_dir(place.path(".")).output().unwrap();
+    let boxes = text(&boxes.stdout);
+    let bottom_of = |word: &str, nth_last: bool| {
+        let mut found = boxes.lines().filter(|line| line.contains(&format!(">{word}<")));
+        let line = if nth_last { found.next_back() } else { found.next() }.unwrap_or_else(|| panic!("{word}: {boxes}"));
+        line.split("yMax=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().parse::<f64>().unwrap()
+    };
+    assert!(bottom_of("checked:", true) < bottom_of("picture", true) - 12.0, "the table reaches into the footer");
 }

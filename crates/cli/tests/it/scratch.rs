@@ -33,7 +33,7 @@ fn place() -> Place {
     place
 }
 
-fn run<'a>(script: &'a str) -> Vec<&'a str> {
+fn run(script: &str) -> Vec<&str> {
     vec!["run", "--profile", "p.toml", "--", "/bin/sh", "-c", script]
 }
 

@@ -95,6 +95,8 @@ pub(crate) struct Scene {
     pub(crate) code: Option<PathBuf>,
     pub(crate) model: Option<ModelMount>,
     pub(crate) settings: Vec<String>,
+    /// Whether IPv4 and IPv6 sockets may be opened inside, as `strict` has it.
+    pub(crate) loopback: bool,
 }
 
 impl Scene {
@@ -102,7 +104,7 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let state = tempfile::tempdir_in(hotcell_testkit::data_dir()).unwrap();
         std::fs::set_permissions(state.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        Self { state, inputs: Vec::new(), code: None, model: None, settings: Vec::new() }
+        Self { state, inputs: Vec::new(), code: None, model: None, settings: Vec::new(), loopback: true }
     }
 
     /// The state folder.
@@ -152,13 +154,14 @@ impl Scene {
                 look(&task);
             }
         };
-        let io = &mut Io { stdout: &mut stdout, stderr: &mut |_| {}, cancel: None };
+        let io = &mut Io { stdout: &mut stdout, stderr: &mut |_| {}, onwards: [None, None], cancel: None };
         running.wait(io).unwrap().destroy().unwrap();
         assert!(seen, "the command said nothing");
     }
 
     fn profile(&self) -> Profile {
         let mut overlay = Overlay::default();
+        overlay.network.loopback = Some(self.loopback);
         for setting in &self.settings {
             overlay.set_limit(setting).unwrap();
         }

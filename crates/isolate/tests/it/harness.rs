@@ -58,6 +58,7 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
         inputs: Vec::new(),
         model: None,
         stdin: None,
+        terminal: false,
         state: state.to_owned(),
         seed,
         omitted: Default::default(),
@@ -74,6 +75,7 @@ pub(crate) fn run_with(spec: Spec, profile: Profile, best_effort: &[Wall]) -> Re
     let ended = running.wait(&mut Io {
         stdout: &mut |bytes| stdout.extend_from_slice(bytes),
         stderr: &mut |bytes| stderr.extend_from_slice(bytes),
+        onwards: [None, None],
         cancel: None,
     })?;
     let (exit, cause) = (ended.exit, ended.cause);

@@ -179,7 +179,11 @@ pub const BASE: &[CallRule] = &[
     rule("timerfd_settime", Clocks, "event loops"),
     rule("timerfd_gettime", Clocks, "event loops"),
     // --- sockets
-    rule("socket", Sockets, "unix sockets among own processes; the filter refuses other families unless `loopback`"),
+    rule(
+        "socket",
+        Sockets,
+        "unix sockets among own processes; with `loopback` TCP and UDP too, by the filter's look at family, type, protocol",
+    ),
     rule("socketpair", Sockets, "node's and python's child processes"),
     rule("connect", Sockets, "as socket; no interface but loopback exists"),
     rule("bind", Sockets, "as socket"),
@@ -205,6 +209,8 @@ pub const BASE: &[CallRule] = &[
     rule("getresuid", Identity, "shells, python"),
     rule("getresgid", Identity, "shells, python"),
     rule("getgroups", Identity, "bash, test(1)"),
+    rule("setresuid", Identity, "make, by way of posix_spawn: takes its own id again; there is no other to take"),
+    rule("setresgid", Identity, "as setresuid"),
     rule("uname", Identity, "shells, python's platform, glibc"),
     rule("sysinfo", Identity, "sort, node: sizes of the host's memory are seen"),
     rule("getrlimit", Identity, "old programs"),

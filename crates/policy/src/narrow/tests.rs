@@ -21,8 +21,11 @@ fn every_built_in_profile_is_complete() {
     for name in Profile::BUILTIN {
         let profile = Profile::builtin(name).unwrap();
         assert_eq!(profile.name(), *name);
-        assert_eq!(profile.required_walls().len(), Wall::ALL.len(), "{name}");
-        assert!(!profile.loopback() && profile.code_exec());
+        let missing: Vec<_> = Wall::ALL.iter().filter(|wall| !profile.required_walls().contains(wall)).collect();
+        let expected: &[&Wall] = if *name == "baseline-5.10" { &[&Wall::Landlock] } else { &[] };
+        assert_eq!(missing, expected, "{name}");
+        assert_eq!(profile.loopback(), *name == "strict", "{name}");
+        assert!(profile.code_exec() && !profile.scratch_exec(), "{name}");
         for call in ["read", "execve", "openat", "clone", "futex"] {
             assert!(profile.system_calls().contains(&call), "{name} {call}");
         }
@@ -68,8 +71,11 @@ fn the_local_user_chooses_up_to_the_bound_and_a_file_only_tightens() {
         ("mounts.system_view = [\"/usr/lib\"]", task(), true),
         ("mounts.system_view = \"none\"", task(), true),
         ("mounts.code_exec = false", task(), true),
-        ("network.loopback = true", flag(), true),
-        ("network.loopback = true", task(), false),
+        ("mounts.scratch_exec = true", flag(), true),
+        ("mounts.scratch_exec = true", task(), false),
+        ("mounts.scratch_exec_allowed = false", task(), true),
+        ("network.loopback = true", task(), true),
+        ("network.loopback = false", task(), true),
         ("network.loopback_allowed = false", task(), true),
         ("memory.write_xor_execute = true", task(), true),
         ("scratch.kind = \"encrypted\"", task(), true),
@@ -91,10 +97,15 @@ fn the_local_user_chooses_up_to_the_bound_and_a_file_only_tightens() {
             assert_eq!((error.code(), error.exit()), ("POL-006", Exit::Refused));
         }
     }
-    for overlay in ["inspection.streams = \"live\"", "inspection.outputs = \"any\"", "model.signature = \"none\""] {
+    for overlay in [
+        "inspection.streams = \"live\"",
+        "inspection.outputs = \"any\"",
+        "model.signature = \"none\"",
+        "network.loopback = true",
+        "mounts.scratch_exec = true",
+    ] {
         assert!(narrow("third-party", overlay, &flag()).is_err(), "{overlay}");
     }
-    assert!(narrow("third-party", "network.loopback = true", &flag()).is_err());
 }
 
 #[test]
@@ -122,10 +133,18 @@ fn a_lowered_bound_binds_the_layers_after_it() {
 }
 
 #[test]
-fn forbidden_loopback_is_turned_off_again() {
-    let profile = narrow("strict", "network.loopback = true", &flag()).unwrap();
-    let overlay = Overlay::parse("network.loopback_allowed = false", "x").unwrap();
-    assert!(!profile.narrow(&overlay, &task()).unwrap().loopback());
+fn a_choice_that_is_forbidden_is_turned_off_again() {
+    let profile = narrow("strict", "mounts.scratch_exec = true", &flag()).unwrap();
+    assert!(profile.loopback() && profile.scratch_exec());
+    for forbidden in ["network.loopback_allowed = false", "mounts.scratch_exec_allowed = false"] {
+        let profile = profile.clone().narrow(&Overlay::parse(forbidden, "x").unwrap(), &task()).unwrap();
+        assert_ne!(profile.loopback(), profile.scratch_exec(), "{forbidden}");
+        for wish in ["network.loopback = true", "mounts.scratch_exec = true"] {
+            let may = !forbidden.starts_with(&wish[..8]);
+            let seen = profile.clone().narrow(&Overlay::parse(wish, "x").unwrap(), &flag());
+            assert_eq!(seen.is_ok(), may, "{forbidden}, then {wish}");
+        }
+    }
 }
 
 #[test]
@@ -236,7 +255,8 @@ fn explain_shows_each_value_with_its_origin() {
 fn any_overlay() -> impl Strategy<Value = Overlay> {
     let limit = (0..LimitKey::ALL.len(), 0u64..2_000_000, prop::option::of(0u64..2_000_000), prop::bool::ANY);
     let limits = prop::collection::vec(limit, 0..4);
-    let flags = (prop::option::of(prop::bool::ANY), prop::option::of(prop::bool::ANY));
+    let flag = || prop::option::of(prop::bool::ANY);
+    let flags = (flag(), flag(), flag(), flag());
     let groups = prop::option::of(prop::sample::subsequence(CallGroup::ALL.to_vec(), 0..CallGroup::ALL.len()));
     let allow = prop::option::of(prop::sample::subsequence(
         calls::GRANTABLE.iter().map(|rule| rule.name.to_owned()).collect::<Vec<_>>(),
@@ -257,7 +277,8 @@ fn any_overlay() -> impl Strategy<Value = Overlay> {
             let enforcement = Some(if full { Demand::Full } else { Demand::PartialOk });
             overlay.limits.insert(key, LimitSetting { default: Some(text(value)), max: max.map(text), enforcement });
         }
-        (overlay.network.loopback, overlay.network.loopback_allowed) = flags;
+        (overlay.network.loopback, overlay.network.loopback_allowed, _, _) = flags;
+        (_, _, overlay.mounts.scratch_exec, overlay.mounts.scratch_exec_allowed) = flags;
         overlay.system_calls.groups = groups;
         overlay.system_calls.allow = allow;
         overlay.mounts.system_view = view;
@@ -281,8 +302,9 @@ fn no_wider(new: &Profile, old: &Profile, bound_only: bool) -> bool {
     let view =
         new.system_view().paths().iter().all(|path| old.system_view().paths().iter().any(|over| shown(path, over)));
     let loopback = !new.loopback() || old.loopback() || (bound_only && old.loopback_allowed.value);
+    let exec = !new.scratch_exec() || old.scratch_exec() || (bound_only && old.scratch_exec_allowed.value);
     let walls = new.required_walls().is_superset(old.required_walls());
-    limits && calls && view && loopback && walls && new.streams() >= old.streams()
+    limits && calls && view && loopback && exec && walls && new.streams() >= old.streams()
 }
 
 proptest! {

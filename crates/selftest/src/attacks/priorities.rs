@@ -1,7 +1,7 @@
 //! Priorities, processors, limits, and core dumps.
 
 use hotcell_sys::attempt::fork_by_clone;
-use hotcell_sys::{limit, process};
+use hotcell_sys::limit;
 
 use super::*;
 use crate::attack::{Class::Core, Class::Priority, Judge, Need, Place};
@@ -41,7 +41,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .needs(Need::Fact("cpu-by-affinity"))
     .at(Place::Alone(&["cpu=1"], Judge::Limit)),
     Attack::new("core-limit", Core, LIMITED, &["prlimit64"], |_| raise(limit::CORE)),
-    Attack::new("core-of-a-crash", Core, &[(Seen::Nothing, "core-dumps")], &["kill"], |_| crash()),
+    Attack::new("core-of-a-crash", Core, &[(Seen::Nothing, "core-dumps")], &["tgkill"], |_| crash()),
 ];
 
 /// `struct sched_attr`: SCHED_DEADLINE, runtime 10 ms, deadline and period 100 ms.
@@ -82,12 +82,11 @@ fn crash() -> Seen {
             // Where a dump could be written.
             let _ = std::env::set_current_dir("/scratch");
             let _ = limit::hard(limit::CORE).and_then(|hard| limit::set(limit::CORE, hard));
-            // SIGQUIT, of which the default is a dump.
-            let _ = process::kill(process::id(), 3);
-            process::exit(0)
+            // By SIGABRT, which is no use to ignore; other signals may be ignored since before the sandbox began.
+            std::process::abort()
         }
         Ok(child) => match crate::inside::wait(child) {
-            Ok(status) if status & 0x7f != 3 => Seen::NoAnswer,
+            Ok(status) if status & 0x7f != 6 => Seen::NoAnswer,
             Ok(status) if status & 0x80 != 0 => Seen::Through,
             Ok(_) => Seen::Nothing,
             Err(_) => Seen::NoAnswer,

@@ -1,5 +1,7 @@
 //! Attacks get through where their wall is taken away: else they would prove nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -58,6 +60,7 @@ impl Scene {
             inputs: vec![Input { name: "facts".into(), path: facts }],
             model: None,
             stdin: None,
+            terminal: false,
             state: self.state.path().to_owned(),
             seed: seed(),
             image: None,
@@ -66,7 +69,12 @@ impl Scene {
         let grant = grant(task, off);
         let running = Sandbox::build(&grant, spec, None).unwrap().lock(&grant).unwrap().start().unwrap();
         let mut told = Vec::new();
-        let io = &mut Io { stdout: &mut |_| {}, stderr: &mut |bytes| told.extend_from_slice(bytes), cancel: None };
+        let io = &mut Io {
+            stdout: &mut |_| {},
+            stderr: &mut |bytes| told.extend_from_slice(bytes),
+            onwards: [None, None],
+            cancel: None,
+        };
         let ended = running.wait(io).unwrap();
         let report = read_at(ended.outputs(), Path::new(REPORT));
         ended.destroy().unwrap();

@@ -53,6 +53,7 @@ impl Place {
             engine: &Engine::default(),
             shell: None,
             cancel: None,
+            onwards: [None, None],
             observer,
         };
         run_task(spec, &mut context)

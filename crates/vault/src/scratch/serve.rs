@@ -186,7 +186,7 @@ impl Handler<'_> {
         match self.head.opcode {
             op::FORGET | op::BATCH_FORGET => {
                 self.forget(&mut body);
-                return Ok(Done::Silent);
+                Ok(Done::Silent)
             }
             op::INIT => self.init(&mut body, answer),
             op::LOOKUP => self.lookup(&mut body, answer),

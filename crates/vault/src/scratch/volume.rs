@@ -57,6 +57,9 @@ pub enum NewKind<'a> {
     Socket,
 }
 
+/// Takes an entry of a folder: its place in the order of listing, its name, what it stands for. Says whether to go on.
+pub type TakeEntry<'a> = dyn FnMut(u64, &[u8], Ino, Kind) -> bool + 'a;
+
 /// What to change of an inode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -353,12 +356,7 @@ impl Volume {
     ///
     /// # Errors
     /// `ENOTDIR`.
-    pub fn entries(
-        &self,
-        ino: Ino,
-        after: u64,
-        take: &mut dyn FnMut(u64, &[u8], Ino, Kind) -> bool,
-    ) -> Result<(), Errno> {
+    pub fn entries(&self, ino: Ino, after: u64, take: &mut TakeEntry<'_>) -> Result<(), Errno> {
         let folder = self.folder(ino)?;
         for (place, name, ino) in [(1, &b"."[..], ino), (2, &b".."[..], folder.parent)] {
             if place > after && !take(place, name, ino, Kind::Folder) {

@@ -91,7 +91,8 @@ fn two_volumes_and_two_writes_of_one_text_have_nothing_in_common() {
 
 #[test]
 fn a_changed_an_exchanged_and_an_older_block_are_errors_and_not_content() {
-    let damage: [(&str, fn(&File, &[u8])); 3] = [
+    type Damage = fn(&File, &[u8]);
+    let damage: [(&str, Damage); 3] = [
         ("changed", |file, _| {
             let mut byte = [0];
             file.read_exact_at(&mut byte, 100).unwrap();

@@ -1,0 +1,286 @@
+//! The program on other kernels: stock ones of Debian, booted in an emulated machine with control groups of version 2.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hotcell_testkit::machine::{Answer, Machine};
+use serde_json::Value;
+
+/// What each kernel is asked, as root and as an ordinary user.
+const COMMANDS: &[(&str, &str)] = &[
+    ("kernel", "uname -r"),
+    ("doctor", "hotcell doctor --json"),
+    ("doctor-user", "as_user hotcell doctor --json"),
+    ("doctor-text", "hotcell doctor"),
+    ("strict", "hotcell run -- true"),
+    ("strict-user", "as_user hotcell run -- true"),
+    ("best-effort", "hotcell run --best-effort landlock -- sh -c 'echo in; exit 3'"),
+    ("best-effort-user", "as_user hotcell run --best-effort landlock -- sh -c 'echo in; exit 3'"),
+    ("baseline", "hotcell run --profile baseline-5.10 --receipt /tmp/receipt -- sh -c 'echo in; exit 3'"),
+    ("baseline-user", "as_user hotcell run --profile baseline-5.10 -- sh -c 'echo in; exit 3'"),
+    ("receipt", "hotcell receipt verify /tmp/receipt --trust /tmp/root/keys/signing.key.pub"),
+    ("granted", "hotcell audit show | grep grant-issued | tail -1"),
+    // Walls, met from inside.
+    ("inside", "hotcell run $INPUTS --profile baseline-5.10 --output /tmp/out -- sh -c \"$INSIDE\""),
+    ("inside-user", "as_user hotcell run $INPUTS --profile baseline-5.10 --output /tmp/user/out -- sh -c \"$INSIDE\""),
+    ("output", "cat /tmp/out/written /tmp/user/out/written"),
+    // Root reads what is its own alone, by mapped ids or by a copy; the folder itself stays as it is.
+    (
+        "closed",
+        "hotcell run --input d=/tmp/closed --input f=/tmp/closed/file --profile baseline-5.10 -- sh -c \
+                'cat /input/d/file /input/f; ls -d /.copies/* 2>/dev/null; touch /input/d/x /input/f'",
+    ),
+    ("closed-after", "stat -c %a /tmp/closed /tmp/closed/file"),
+    // What is mounted below an input is read-only too.
+    (
+        "below",
+        "mkdir -p /tmp/tree/sub; mount -t tmpfs none /tmp/tree/sub; echo s > /tmp/tree/sub/file
+               chmod -R o+rwX /tmp/tree
+               hotcell run --input d=/tmp/tree --profile baseline-5.10 -- sh -c \
+               'cat /input/d/sub/file; touch /input/d/sub/file /input/d/sub/new'",
+    ),
+    // Limits: watched first, then by control groups that are handed down.
+    (
+        "watched",
+        "hotcell run --profile baseline-5.10 --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'",
+    ),
+    ("hand-down", "echo '+memory +pids +cpu' > /sys/fs/cgroup/cgroup.subtree_control"),
+    ("doctor-groups", "hotcell doctor --json"),
+    (
+        "charged",
+        "hotcell run --profile baseline-5.10 --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'",
+    ),
+    (
+        "pids",
+        "hotcell run --profile baseline-5.10 --limit pids=8 -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; echo made'",
+    ),
+    (
+        "nothing-left",
+        "ls -d /sys/fs/cgroup/hotcell-* 2>/dev/null; pidof sleep; ls /tmp/root/running 2>/dev/null | wc -l",
+    ),
+    ("namespaces-off", "sysctl -w user.max_user_namespaces=0 >/dev/null; hotcell run --profile baseline-5.10 -- true"),
+    ("doctor-off", "hotcell doctor --json"),
+    ("fix", "mkdir -p /etc/sysctl.d; hotcell doctor --fix --yes"),
+    ("fixed", "cat /proc/sys/user/max_user_namespaces /etc/sysctl.d/60-hotcell-user-max_user_namespaces.conf"),
+    ("after-fix", "hotcell run --profile baseline-5.10 -- echo works"),
+];
+
+/// What the workload tries; each line is a name and what came of it.
+const INSIDE: &str = "echo data > /output/written
+say() { echo \"$1: $(eval \"$2\" 2>&1 >/dev/null | tail -1)\"; }
+say input 'touch /input/data'
+say system 'touch /usr/bin/x'
+say root 'touch /x'
+say shadow 'cat /etc/shadow'
+say kernel 'ls /sys/kernel'
+say execute 'cp /usr/bin/busybox /output/b; /output/b true'
+say network 'nc -w 1 192.0.2.1 9'
+say mount 'mount -t tmpfs none /scratch'
+say raise 'mknod /scratch/d b 8 0'
+echo processes: $(ls /proc | grep -c '^[0-9]')
+rm -f /output/b
+";
+
+/// What is asked where control groups are of version 1.
+const WITH_VERSION_1: &[(&str, &str)] = &[
+    ("doctor", "hotcell doctor --json"),
+    ("doctor-user", "as_user hotcell doctor --json"),
+    ("strict", "hotcell run --receipt /tmp/receipt -- echo in"),
+    ("strict-user", "as_user hotcell run -- echo in"),
+    ("charged", "hotcell run --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'"),
+    (
+        "watched-user",
+        "as_user hotcell run --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'",
+    ),
+    ("pids", "hotcell run --limit pids=8 -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; echo made'"),
+    ("nothing-left", "ls -d /sys/fs/cgroup/*/hotcell-* 2>/dev/null | wc -l"),
+];
+
+fn boot(series: &str) -> Result<BTreeMap<String, Answer>, String> {
+    ask(Machine::new(series)?, COMMANDS)
+}
+
+fn ask(mut machine: Machine, commands: &[(&str, &str)]) -> Result<BTreeMap<String, Answer>, String> {
+    machine.program("/usr/bin/hotcell.real", Path::new(env!("CARGO_BIN_EXE_hotcell")))?;
+    // Busybox has one that knows less.
+    machine.program("/usr/bin/drop-to", &hotcell_testkit::which("setpriv").ok_or("needs the program `setpriv`")?)?;
+    // The state of each user is a folder of its own.
+    machine.file("/usr/bin/hotcell", 0o755, b"#!/bin/sh\nexec hotcell.real --state ${STATE:-/tmp/root} \"$@\"\n");
+    let mut begin =
+        String::from("mkdir -p /tmp/user /tmp/closed; chown user /tmp/user; chmod 700 /tmp/user /tmp/closed\n");
+    begin.push_str("echo open > /tmp/data; echo closed > /tmp/closed/file; chmod 600 /tmp/closed/file\n");
+    begin.push_str("echo secret > /etc/shadow; chmod 600 /etc/shadow\n");
+    machine.file("/begin", 0o755, begin.as_bytes());
+    machine.file("/inside", 0o644, INSIDE.as_bytes());
+    let head = "[ -d /tmp/user ] || /begin; export INSIDE=\"$(cat /inside)\" INPUTS='--input data=/tmp/data'
+as_user() { STATE=/tmp/user/state drop-to --reuid 1000 --regid 1000 --clear-groups \"$@\"; }\n";
+    let commands: Vec<_> = commands.iter().map(|(name, command)| (*name, format!("{head}{command}"))).collect();
+    let commands: Vec<_> = commands.iter().map(|(name, command)| (*name, command.as_str())).collect();
+    machine.run(&commands)
+}
+
+/// The answers of a machine, and what they have to be.
+struct Console(BTreeMap<String, Answer>);
+
+impl Console {
+    fn told(&self, name: &str, status: i32) -> &str {
+        let answer = self.0.get(name).unwrap_or_else(|| panic!("{name}: no answer"));
+        assert_eq!(answer.status, status, "{name}: {}", answer.text);
+        &answer.text
+    }
+
+    fn has(&self, name: &str, status: i32, wanted: &[&str]) {
+        let text = self.told(name, status);
+        // Long lines are broken between words.
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for wanted in wanted {
+            assert!(flat.contains(wanted), "{name}: `{wanted}` is not in\n{text}");
+        }
+    }
+
+    /// The states of all controls.
+    fn doctor(&self, name: &str, status: i32) -> BTreeMap<String, (String, String)> {
+        let controls: Value = serde_json::from_str(self.told(name, status)).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let controls = controls.as_array().unwrap().iter();
+        controls.map(|c| (text(&c["wall"]), (text(&c["enforcement"]["state"]), text(&c["cause"])))).collect()
+    }
+}
+
+/// What holds on every kernel.
+fn holds_everywhere(console: &Console) {
+    for name in ["best-effort", "best-effort-user", "baseline", "baseline-user"] {
+        console.has(name, 3, &["in"]);
+    }
+    for name in ["inside", "inside-user"] {
+        console.has(
+            name,
+            0,
+            &[
+                "input: touch: /input/data: Read-only file system",
+                "system: touch: /usr/bin/x: Read-only file system",
+                "root: touch: /x: Read-only file system",
+                "shadow: cat: can't open '/etc/shadow': No such file or directory",
+                "kernel: ls: /sys/kernel: No such file or directory",
+                "/output/b: Permission denied",
+                "Operation not permitted",
+            ],
+        );
+    }
+    console.has("output", 0, &["data data"]);
+    console.has(
+        "closed",
+        1,
+        &["closed closed", "touch: /input/d/x: Read-only file system", "/input/f: Read-only file"],
+    );
+    assert!(!console.0["closed"].text.contains("/.copies/"), "{}", console.0["closed"].text);
+    console.has("closed-after", 0, &["700 600"]);
+    console.has("below", 1, &["s touch: /input/d/sub/file: Read-only", "touch: /input/d/sub/new: Read-only"]);
+    assert!(!console.0["watched"].text.contains("157286400"), "{}", console.0["watched"].text);
+    let limits = ["memory-limit", "pids-limit", "cpu-limit"];
+    let before = console.doctor("doctor", 1);
+    let user = console.doctor("doctor-user", 1);
+    for limit in limits {
+        assert_eq!(before[limit], ("partial".into(), "not-handed-down".into()), "{limit}");
+        assert_eq!(user[limit], ("partial".into(), "no-delegation".into()), "{limit}");
+    }
+    console.told("hand-down", 0);
+    let groups = i32::from(before["landlock"].0 != "full");
+    let after = console.doctor("doctor-groups", groups);
+    assert!(limits.iter().all(|limit| after[*limit].0 == "full"), "{after:?}");
+    console.has("charged", 124, &["memory"]);
+    assert!(!console.0["pids"].text.contains("made"), "{}", console.0["pids"].text);
+    let left = &console.0["nothing-left"].text;
+    assert_eq!(left.trim(), "0", "{left}");
+    console.has("namespaces-off", 122, &["user namespaces", "hotcell doctor"]);
+    let off = console.doctor("doctor-off", 1);
+    assert_eq!(off["user-namespace"], ("absent".into(), "user-namespaces-off".into()));
+    assert_eq!(off["seccomp"], ("absent".into(), "user-namespaces-off".into()));
+    console.told("fix", groups);
+    console.has("fixed", 0, &["15000", "user.max_user_namespaces = 15000"]);
+    console.has("after-fix", 0, &["works"]);
+    // Every other control stands, for both.
+    for (wall, (state, cause)) in before.iter().chain(&user) {
+        let known = limits.contains(&wall.as_str()) || wall == "landlock";
+        assert!(known || state == "full", "{wall} {state} {cause}");
+    }
+}
+
+/// Boots a kernel and hands over its console, or says why it cannot.
+macro_rules! console {
+    ($answers:expr) => {{
+        hotcell_testkit::full_only!();
+        match $answers {
+            Ok(answers) => {
+                // Shown when the test fails.
+                for (name, answer) in answers.iter().filter(|(_, answer)| !answer.text.starts_with('[')) {
+                    println!("--- {name}: {}\n{}", answer.status, answer.text);
+                }
+                Console(answers)
+            }
+            Err(reason) if reason.starts_with("no kernel") || reason.starts_with("needs") => {
+                hotcell_testkit::skip!("{reason}")
+            }
+            Err(reason) => panic!("{reason}"),
+        }
+    }};
+}
+
+#[test]
+fn on_linux_5_10_only_the_baseline_runs_and_names_the_missing_landlock() {
+    let console = console!(boot("5.10"));
+    console.has("kernel", 0, &["5.10."]);
+    for name in ["strict", "strict-user"] {
+        console.has(name, 122, &["ISO-010", "landlock", "--profile baseline-5.10", "--best-effort landlock"]);
+    }
+    assert_eq!(console.doctor("doctor", 1)["landlock"], ("absent".into(), "no-landlock".into()));
+    console.has("doctor-text", 1, &["Linux 5.10 has no Landlock", "--profile baseline-5.10", "copied into memory"]);
+    console.has("receipt", 0, &["baseline-5.10", "landlock DOES NOT HOLD", "does without landlock"]);
+    console.has("granted", 0, &["landlock"]);
+    holds_everywhere(&console);
+}
+
+#[test]
+fn on_linux_6_1_an_old_landlock_is_short_of_full_and_refused_by_default() {
+    let console = console!(boot("6.1"));
+    console.has("kernel", 0, &["6.1."]);
+    for name in ["strict", "strict-user"] {
+        console.has(name, 122, &["ISO-010", "landlock", "version 2", "--best-effort landlock"]);
+    }
+    assert_eq!(console.doctor("doctor", 1)["landlock"], ("partial".into(), "old-landlock".into()));
+    console.has("doctor-text", 1, &["is version 2 and does not cover truncation", "--profile baseline-5.10"]);
+    console.has("receipt", 0, &["baseline-5.10", "landlock in part", "does without landlock"]);
+    holds_everywhere(&console);
+}
+
+#[test]
+fn on_linux_6_12_everything_stands_once_control_groups_are_handed_down() {
+    let console = console!(boot("6.12"));
+    console.has("kernel", 0, &["6.12."]);
+    for name in ["strict", "strict-user"] {
+        console.told(name, 0);
+    }
+    assert_eq!(console.doctor("doctor", 1)["landlock"].0, "full");
+    console.has("doctor-groups", 0, &["full"]);
+    holds_everywhere(&console);
+}
+
+#[test]
+fn with_control_groups_of_version_1_alone_the_kernel_keeps_roots_limits_and_hotcell_watches_a_users() {
+    let machine = || ask(Machine::new("6.12")?.with_groups_of_version_1(), WITH_VERSION_1);
+    let console = console!(machine());
+    let limits = ["memory-limit", "pids-limit", "cpu-limit"];
+    let (root, user) = (console.doctor("doctor", 0), console.doctor("doctor-user", 1));
+    for limit in limits {
+        assert_eq!(root[limit].0, "full", "{limit}");
+        assert_eq!(user[limit], ("partial".into(), "control-groups-v1".into()), "{limit}");
+    }
+    for name in ["strict", "strict-user"] {
+        console.has(name, 0, &["in"]);
+    }
+    for name in ["charged", "watched-user"] {
+        console.has(name, 124, &["memory"]);
+    }
+    assert!(!console.0["pids"].text.contains("made"), "{}", console.0["pids"].text);
+    console.has("nothing-left", 0, &["0"]);
+}

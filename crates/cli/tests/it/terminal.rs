@@ -1,0 +1,315 @@
+//! `hotcell run --tty`, on a terminal of the test's own.
+//!
+//! A test types, and waits for what it expects to see; nothing sleeps. Commands are typed so that what they print does
+//! not stand in what is typed, because a terminal shows that too.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hotcell_testkit::{require_program, skip};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+
+use crate::hotcell::{Place, text};
+
+/// A terminal with a program on it.
+struct Screen {
+    ours: File,
+    /// The program's end, held open so that its modes can be looked at.
+    theirs: OwnedFd,
+    child: Child,
+    before: Termios,
+    /// All that was shown and not waited for yet.
+    shown: String,
+}
+
+/// Long enough for any machine; a test that waits as long fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Screen {
+    /// Runs hotcell on a terminal of 24 rows and 80 columns, which controls it.
+    fn new(place: &Place, arguments: &[&str]) -> Self {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap();
+        let theirs: OwnedFd = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap().into();
+        resize(&ours, 24, 80);
+        let before = tcgetattr(&theirs).unwrap();
+        let hotcell = place.command(arguments);
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(hotcell.get_program()).args(hotcell.get_args());
+        command.current_dir(place.path(".")).env("TERM", "xterm").env("HOME", place.path("."));
+        let end = || Stdio::from(theirs.try_clone().unwrap());
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        Self { ours: File::from(ours), theirs, child, before, shown: String::new() }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.ours.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is shown; gives what was shown before it.
+    fn shows(&mut self, expected: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.shown.find(expected) {
+                let before = self.shown[..at].to_owned();
+                self.shown.drain(..at + expected.len());
+                return before;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(&self.ours, PollFlags::IN)];
+            let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: 0 };
+            if left.is_zero() || poll(&mut fds, Some(&wait)).unwrap() == 0 {
+                panic!("`{expected}` was not shown, but: {}", self.shown);
+            }
+            let mut bytes = [0; 4096];
+            let count = self.ours.read(&mut bytes).unwrap();
+            self.shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    }
+
+    /// Waits for the end; gives the status and the rest that was shown. The terminal must be as it was.
+    fn ends(mut self) -> (Option<i32>, String) {
+        // Read on, lest the program waits for us.
+        let mut rest = std::mem::take(&mut self.shown);
+        let status = loop {
+            let mut fds = [PollFd::new(&self.ours, PollFlags::IN)];
+            let soon = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+            if poll(&mut fds, Some(&soon)).unwrap() > 0 {
+                let mut bytes = [0; 4096];
+                let count = self.ours.read(&mut bytes).unwrap();
+                rest.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            } else if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+        };
+        let after = tcgetattr(&self.theirs).unwrap();
+        assert_eq!(modes(&after), modes(&self.before), "the terminal was not given back");
+        (status.code(), rest)
+    }
+
+    fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn resize(terminal: &impl AsFd, rows: u16, columns: u16) {
+    tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+}
+
+fn modes(termios: &Termios) -> String {
+    format!("{:?} {:?} {:?}", termios.input_modes, termios.output_modes, termios.local_modes)
+}
+
+const BASH: &[&str] = &["run", "--tty", "--", "bash", "--norc"];
+
+/// A shell in a sandbox, at its first prompt.
+fn shell(place: &Place) -> Screen {
+    let mut screen = Screen::new(place, BASH);
+    let greeting = screen.shows("hotcell:/scratch$ ");
+    assert!(!greeting.contains("job control"), "{greeting}");
+    screen
+}
+
+#[test]
+fn a_shell_has_a_terminal_of_its_own_and_ends_with_its_status() {
+    let place = Place::new();
+    let mut screen = shell(&place);
+    screen.types("tty; stty size; echo $TERM; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo a''ll; ls /dev/pts\n");
+    let said = screen.shows("all");
+    assert!(said.contains("/dev/pts/0") && said.contains("24 80") && said.contains("xterm"), "{said}");
+    screen.types("echo to''tty > /dev/tty; exit 7\n");
+    screen.shows("totty");
+    let (status, rest) = screen.ends();
+    assert_eq!(status, Some(7));
+    // The closing line, behind everything else; broken where the terminal is narrower.
+    let rest = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, last) = rest.rsplit_once("receipt: hotcell show ").unwrap();
+    assert!(last.starts_with("t-") && !last.contains(' '), "{rest}");
+}
+
+#[test]
+fn control_keys_reach_the_program_in_front_and_not_hotcell() {
+    let place = Place::new();
+    let mut screen = shell(&place);
+    screen.types("sh -c \"echo re''ady; exec sleep 1000\"\n");
+    screen.shows("ready");
+    screen.types("\x03");
+    screen.shows("hotcell:/scratch$ ");
+    screen.types("echo st''atus $?\n");
+    screen.shows("status 130");
+    screen.types(
+        "bash -c \"trap '' INT; trap 'echo st''opped; exit' QUIT; echo wa''iting; while :; do read -r; done\"\n",
+    );
+    screen.shows("waiting");
+    screen.types("\x03\x1c");
+    screen.shows("stopped");
+    screen.types("echo bef''ore; cat; echo af''ter\n");
+    screen.shows("before");
+    screen.types("\x04");
+    screen.shows("after");
+    screen.types("exit 3\n");
+    assert_eq!(screen.ends().0, Some(3));
+    let mut screen = shell(&place);
+    screen.types("\x04");
+    assert_eq!(screen.ends().0, Some(0));
+}
+
+#[test]
+fn a_shell_controls_jobs() {
+    let place = Place::new();
+    let mut screen = shell(&place);
+    screen.types("sleep 1000 & jobs\n");
+    screen.shows("Running");
+    // It says when it is in front: what is typed is for it then.
+    screen.types("sed -u s/x/in-fr''ont/\nx\n");
+    screen.shows("in-front");
+    screen.types("\x1a");
+    screen.shows("Stopped");
+    screen.types("fg\nx\n");
+    screen.shows("in-front");
+    screen.types("\x1a");
+    screen.shows("Stopped");
+    screen.types("kill %1 %2; fg %2; wait; jobs; echo g''one\n");
+    screen.shows("gone");
+    screen.types("exit 0\n");
+    assert_eq!(screen.ends().0, Some(0));
+}
+
+#[test]
+fn the_size_of_the_terminal_follows_ours() {
+    let place = Place::new();
+    let mut screen = shell(&place);
+    screen.types("trap 'echo win''ch' WINCH; until [ \"$(stty size)\" = '40 100' ]; do :; done; echo follo''wed\n");
+    resize(&screen.ours, 40, 100);
+    screen.shows("followed");
+    screen.types("exit\n");
+    assert_eq!(screen.ends().0, Some(0));
+}
+
+#[test]
+fn less_and_vi_work() {
+    let place = Place::new();
+    require_program!("less");
+    place.file("lines", &(1..=500).map(|line| format!("line-{line}\n")).collect::<String>());
+    let mut screen = Screen::new(&place, &["run", "--tty", "--input", "data=lines", "--", "less", "/input/data"]);
+    screen.shows("line-20");
+    screen.types("G");
+    screen.shows("line-500");
+    screen.types("q");
+    assert_eq!(screen.ends().0, Some(0));
+    let Some(vi) = ["vim.tiny", "vim", "vi"].into_iter().find(|name| hotcell_testkit::have_program(name)) else {
+        skip!("needs the program `vim.tiny`")
+    };
+    let edit = ["run", "--tty", "--output", "out", "--", vi, "-u", "NONE", "/output/text"];
+    let mut screen = Screen::new(&place, &edit);
+    screen.shows("~");
+    screen.types("iwritten inside\x1b:wq\r");
+    assert_eq!(screen.ends().0, Some(0));
+    assert_eq!(std::fs::read_to_string(place.path("out/text")).unwrap(), "written inside\n");
+}
+
+#[test]
+fn the_terminal_is_given_back_however_the_task_ends() {
+    let place = Place::new();
+    // By its time.
+    let mut screen =
+        Screen::new(&place, &["run", "--tty", "--limit", "wall=1s", "--", "sh", "-c", "echo on; sleep 600"]);
+    screen.shows("on");
+    assert_eq!(screen.ends().0, Some(124));
+    // By a signal from elsewhere; by its name; by somebody who asks twice.
+    let asks: [fn(&Place, &Screen); 3] = [
+        |_, screen| signal("TERM", screen),
+        |place, _| {
+            let running = place.json(0, &["--json", "ps"]);
+            place.expect(0, &["cancel", running[0]["task"].as_str().unwrap()]);
+        },
+        |_, screen| {
+            signal("HUP", screen);
+            signal("INT", screen);
+        },
+    ];
+    for ask in asks {
+        let mut screen =
+            Screen::new(&place, &["run", "--tty", "--", "sh", "-c", "trap '' HUP INT; echo on; sleep 600"]);
+        screen.shows("on");
+        ask(&place, &screen);
+        assert_eq!(screen.ends().0, Some(130));
+    }
+    // What is not found never had it.
+    let (status, shown) = Screen::new(&place, &["run", "--tty", "--", "no-such-program"]).ends();
+    assert_eq!(status, Some(127), "{shown}");
+}
+
+fn signal(name: &str, screen: &Screen) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &screen.id()]).status().unwrap().success());
+}
+
+#[test]
+fn the_workload_cannot_put_words_into_its_terminal() {
+    require_program!("python3");
+    let place = Place::new();
+    let attack = "import fcntl, os\n\
+                  for request in (0x5412, 0x541c, 0x541d, 0x5423):\n\
+                  \x20   try: fcntl.ioctl(0, request, b'x')\n\
+                  \x20   except OSError as error: print('seen', error.errno)\n\
+                  \x20   else: print('typed')\n\
+                  print('over', os.ttyname(0))";
+    let mut screen = Screen::new(&place, &["run", "--tty", "--", "python3", "-c", attack]);
+    let said = screen.shows("over /dev/pts/0");
+    assert_eq!((said.matches("seen 1\r\n").count(), said.contains("typed")), (4, false), "{said}");
+    assert_eq!(screen.ends().0, Some(0));
+}
+
+#[test]
+fn control_sequences_reach_a_terminal_only_with_tty() {
+    let place = Place::new();
+    let script = "printf '\\033[31mred\\033]0;title\\007end\\n'";
+    let (_, plain) = Screen::new(&place, &["run", "--", "sh", "-c", script]).ends();
+    assert!(plain.contains("end") && !plain.contains("\x1b[31m") && !plain.contains("\x1b]0"), "{plain:?}");
+    let (_, raw) = Screen::new(&place, &["run", "--tty", "--", "sh", "-c", script]).ends();
+    assert!(raw.contains("\x1b[31mred\x1b]0;title\x07end"), "{raw:?}");
+}
+
+#[test]
+fn a_terminal_is_refused_where_streams_are_inspected_and_where_there_is_none() {
+    let place = Place::new();
+    place.expect(0, &["keygen", "--output", "reader.key"]);
+    for options in [&["--role", "reader"][..], &["--recipient", "reader.key.pub"], &["--profile", "infer"]] {
+        let arguments = [&["run", "--tty"], options, &["--", "sh"]].concat();
+        let (status, shown) = Screen::new(&place, &arguments).ends();
+        assert_eq!(status, Some(121), "{shown}");
+        assert!(shown.contains("TSK-003"), "{shown}");
+    }
+    let output = place.output(&["run", "--tty", "--", "true"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--stdin"), "{}", text(&output.stderr));
+    place.expect(2, &["--json", "run", "--tty", "--", "true"]);
+    place.expect(2, &["run", "--tty", "--stdin", "--", "true"]);
+}
+
+#[test]
+fn what_a_terminal_showed_is_kept_and_counted_like_any_live_stream() {
+    let place = Place::new();
+    let (status, _) = Screen::new(&place, &["run", "--tty", "--receipt", "r.json", "--", "echo", "shown"]).ends();
+    assert_eq!(status, Some(0));
+    let receipt = place.json(1, &["--json", "receipt", "verify", "r.json"]);
+    let streams = receipt["receipt"]["streams"].as_array().unwrap().clone();
+    assert_eq!((streams[0]["name"].as_str(), streams[0]["bytes"].as_u64()), (Some("stdout"), Some(7)), "{streams:?}");
+    assert_eq!(streams[0]["disposition"], "live-uninspected");
+    let task = receipt["receipt"]["task"].as_str().unwrap();
+    assert_eq!(place.expect(0, &["logs", task]), "shown\r\n");
+}
