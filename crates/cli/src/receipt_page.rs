@@ -65,10 +65,10 @@ impl Page {
         key(&mut page, verified, trusted);
         page.html.push_str("</table>");
         let version = text(&body.hotcell_version, WORD);
-        let _ = write!(
+        let _ = writeln!(
             page.html,
             "<footer>Hotcell {version} · a picture of the receipt, no proof; the file is checked offline by \
-             <span class=\"mono\">hotcell receipt verify FILE --trust KEY</span></footer></main></body></html>\n"
+             <span class=\"mono\">hotcell receipt verify FILE --trust KEY</span></footer></main></body></html>"
         );
         page
     }

@@ -23,7 +23,7 @@ pub struct Bounds {
     pub depth: usize,
     /// Bytes of the extended header of one entry.
     pub extension_bytes: u64,
-    /// Unpacked bytes for one compressed byte, of a layer that unpacks to more than [`FREE_BYTES`].
+    /// Unpacked bytes for one compressed byte, of a layer that unpacks to more than 64 MiB.
     pub ratio: u64,
     /// Entries of the root folder: each is a mount of its own in a sandbox.
     pub root_entries: usize,

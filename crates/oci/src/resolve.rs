@@ -21,7 +21,7 @@ pub struct Resolved(Either);
 
 #[derive(Debug)]
 enum Either {
-    Kept(StoredImage),
+    Kept(Box<StoredImage>),
     Found(Box<FoundImage>),
 }
 
@@ -55,11 +55,11 @@ const MAX_INDEXES: usize = 4;
 /// Any [`OciError`] that is not about layers.
 pub fn resolve(reference: &ImageRef, settings: &Arc<Settings>, store: &Store) -> Result<Resolved, OciError> {
     if let Some(kept) = reference.digest().map(|digest| store.find(digest)).transpose()?.flatten() {
-        return Ok(Resolved(Either::Kept(kept)));
+        return Ok(Resolved(Either::Kept(Box::new(kept))));
     }
     let found = find(reference, settings)?;
     Ok(Resolved(match store.find(found.digest)? {
-        Some(kept) => Either::Kept(kept),
+        Some(kept) => Either::Kept(Box::new(kept)),
         None => Either::Found(Box::new(found)),
     }))
 }
@@ -100,7 +100,7 @@ impl Resolved {
     /// Any [`OciError`]; the store is then as before.
     pub fn fetch(self, store: &Store, progress: Progress<'_>) -> Result<StoredImage, OciError> {
         match self.0 {
-            Either::Kept(image) => Ok(image),
+            Either::Kept(image) => Ok(*image),
             Either::Found(image) => store.keep(&image, progress),
         }
     }

@@ -211,7 +211,7 @@ fn a_bomb_is_noticed_by_its_ratio() {
 fn a_layer_that_unpacks_to_something_else_than_the_config_says_is_refused() {
     let place = Place::new();
     let honest = Layer::new().file("a", b"a").done();
-    let made = place.layout(&[honest.clone()], Packed::Gzip, "null");
+    let made = place.layout(std::slice::from_ref(&honest), Packed::Gzip, "null");
     let config = fs::read_to_string(made.layout.join("blobs/sha256").join(made.config.hex())).unwrap();
     let other = hotcell_crypto::sha256(b"other");
     let config = config.replace(&hotcell_crypto::sha256(&honest).to_string(), &other.to_string());

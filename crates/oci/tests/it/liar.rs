@@ -1,7 +1,7 @@
 //! Registries that lie, and what is shown to whom.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use hotcell_crypto::{Plaintext, sha256};
@@ -17,7 +17,7 @@ fn made(place: &Place) -> Made {
 }
 
 /// Answers from a layout, as an honest registry does.
-fn honest(layout: &PathBuf, question: &Question) -> Answer {
+fn honest(layout: &Path, question: &Question) -> Answer {
     let digest = question.path.rsplit("sha256:").next().unwrap_or_default();
     match fs::read(layout.join("blobs/sha256").join(digest)) {
         Ok(blob) => Answer::ok(blob),
