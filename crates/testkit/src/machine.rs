@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A machine that has not been started yet.
 pub struct Machine {
     kernel: PathBuf,
-    options: String,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -48,7 +47,7 @@ impl Machine {
         if let Some(missing) = needed.iter().find(|name| !crate::have_program(name)) {
             return Err(format!("needs the program `{missing}`"));
         }
-        let mut machine = Self { kernel, options: String::new(), entries: BTreeMap::new() };
+        let mut machine = Self { kernel, entries: BTreeMap::new() };
         for folder in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "dev", "proc", "sys", "tmp", "new", "root"]
         {
             machine.folder(folder);
@@ -61,13 +60,6 @@ impl Machine {
         machine.file("/etc/passwd", 0o644, b"root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n");
         machine.file("/etc/group", 0o644, b"root:x:0:\nuser:x:1000:\n");
         Ok(machine)
-    }
-
-    /// With control groups of version 1 instead of version 2.
-    #[must_use]
-    pub fn with_groups_of_version_1(mut self) -> Self {
-        self.options = "cgroups=v1".to_owned();
-        self
     }
 
     /// Puts a file there.
@@ -121,7 +113,7 @@ impl Machine {
             .arg(&self.kernel)
             .arg("-initrd")
             .arg(&image)
-            .args(["-append", &format!("console=ttyS0 quiet loglevel=0 panic=-1 {}", self.options)])
+            .args(["-append", "console=ttyS0 quiet loglevel=0 panic=-1"])
             .stdin(Stdio::null())
             .output();
         let _ = fs::remove_file(&image);
@@ -215,15 +207,7 @@ mount -t sysfs none /sys
 mount -t securityfs none /sys/kernel/security 2>/dev/null
 mount -t devtmpfs none /dev
 mount -t tmpfs -o mode=1777 none /tmp
-if grep -q cgroups=v1 /proc/cmdline; then
-    mount -t tmpfs none /sys/fs/cgroup
-    for controller in memory pids cpu; do
-        mkdir /sys/fs/cgroup/$controller
-        mount -t cgroup -o $controller none /sys/fs/cgroup/$controller
-    done
-else
-    mount -t cgroup2 none /sys/fs/cgroup
-fi
+mount -t cgroup2 none /sys/fs/cgroup
 ip link set lo up
 /commands
 echo; echo @@over

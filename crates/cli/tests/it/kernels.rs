@@ -81,21 +81,6 @@ echo processes: $(ls /proc | grep -c '^[0-9]')
 rm -f /output/b
 ";
 
-/// What is asked where control groups are of version 1.
-const WITH_VERSION_1: &[(&str, &str)] = &[
-    ("doctor", "hotcell doctor --json"),
-    ("doctor-user", "as_user hotcell doctor --json"),
-    ("strict", "hotcell run --receipt /tmp/receipt -- echo in"),
-    ("strict-user", "as_user hotcell run -- echo in"),
-    ("charged", "hotcell run --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'"),
-    (
-        "watched-user",
-        "as_user hotcell run --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'",
-    ),
-    ("pids", "hotcell run --limit pids=8 -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; echo made'"),
-    ("nothing-left", "ls -d /sys/fs/cgroup/*/hotcell-* 2>/dev/null | wc -l"),
-];
-
 fn boot(series: &str) -> Result<BTreeMap<String, Answer>, String> {
     ask(Machine::new(series)?, COMMANDS)
 }
@@ -263,24 +248,4 @@ fn on_linux_6_12_everything_stands_once_control_groups_are_handed_down() {
     assert_eq!(console.doctor("doctor", 1)["landlock"].0, "full");
     console.has("doctor-groups", 0, &["full"]);
     holds_everywhere(&console);
-}
-
-#[test]
-fn with_control_groups_of_version_1_alone_the_kernel_keeps_roots_limits_and_hotcell_watches_a_users() {
-    let machine = || ask(Machine::new("6.12")?.with_groups_of_version_1(), WITH_VERSION_1);
-    let console = console!(machine());
-    let limits = ["memory-limit", "pids-limit", "cpu-limit"];
-    let (root, user) = (console.doctor("doctor", 0), console.doctor("doctor-user", 1));
-    for limit in limits {
-        assert_eq!(root[limit].0, "full", "{limit}");
-        assert_eq!(user[limit], ("partial".into(), "control-groups-v1".into()), "{limit}");
-    }
-    for name in ["strict", "strict-user"] {
-        console.has(name, 0, &["in"]);
-    }
-    for name in ["charged", "watched-user"] {
-        console.has(name, 124, &["memory"]);
-    }
-    assert!(!console.0["pids"].text.contains("made"), "{}", console.0["pids"].text);
-    console.has("nothing-left", 0, &["0"]);
 }
