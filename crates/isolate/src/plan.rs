@@ -228,7 +228,7 @@ impl Plan {
         }
 
         // The workload.
-        plan.push(Step::Workload { cgroup: 0 });
+        plan.push(Step::Workload {});
         if up(Wall::CgroupNamespace) {
             plan.push(Step::CgroupNamespace {});
         }

@@ -250,7 +250,7 @@ fn write_proc(pid: i32, name: &[u8], content: &[u8]) -> Result<()> {
 /// A user namespace that maps one user and one group, for a mount.
 fn id_namespace(user: (u64, u64), group: (u64, u64)) -> Result<Fd> {
     let (read_end, write_end) = file::pipe()?;
-    match process::fork_into(process::CLONE_NEWUSER, None)? {
+    match process::fork_into(process::CLONE_NEWUSER)? {
         Forked::Child => {
             file::close(write_end);
             // Held until the launcher has a descriptor for the namespace, or is gone.

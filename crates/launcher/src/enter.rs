@@ -137,7 +137,7 @@ fn outside(context: &mut Context<'_>) -> Result<()> {
 fn give_birth(context: &mut Context<'_>, flags: u64, user: u64, group: u64, privileged: bool) -> Result<()> {
     let has_user_namespace = flags & process::CLONE_NEWUSER != 0;
     let gate = Gate::new()?;
-    match process::fork_into(flags | process::CLONE_PARENT, None)? {
+    match process::fork_into(flags | process::CLONE_PARENT)? {
         Forked::Child => {
             let result = gate.wait().and_then(|()| first_process(context, has_user_namespace, privileged));
             match result {
@@ -173,20 +173,19 @@ fn first_process(
     }
     process::die_with_parent()?;
     file::set_umask(0);
-    let cgroup = loop {
+    loop {
         match context.step()?.ok_or(Errno::EINVAL)? {
             Step::Claim {} => context.claimed()?,
             Step::Await {} => {
                 context.say(Message::Waiting, &[]);
                 context.await_word()?;
             }
-            Step::Workload { cgroup: 0 } => break None,
-            Step::Workload { cgroup } => break Some(context.descriptor(cgroup)?),
+            Step::Workload {} => break,
             step => build(context, step)?,
         }
-    };
+    }
     let child_ends = process::child_ends()?;
-    match process::fork_into(0, cgroup)? {
+    match process::fork_into(0)? {
         Forked::Child => match workload(context) {
             Ok(never) => match never {},
             Err(error) => context.fail(error),

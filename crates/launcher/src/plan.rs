@@ -277,10 +277,7 @@ steps! {
     // The workload's process, in order.
 
     /// Forks the workload's process: the first one stays to reap, the new one goes on here.
-    Workload {
-        /// Place of the descriptor of a version 2 control group to be born into; 0 for none.
-        cgroup: u64
-    } = 40,
+    Workload {} = 40,
     /// A control group namespace of its own.
     CgroupNamespace {} = 26,
     /// Standard streams from the descriptors that came with the plan.

@@ -22,7 +22,6 @@ pub const CLONE_NEWNET: u64 = 0x4000_0000;
 /// The child's parent is the caller's parent.
 pub const CLONE_PARENT: u64 = 0x8000;
 const CLONE_PIDFD: u64 = 0x1000;
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const SIGCHLD: u64 = 17;
 
 /// SIGKILL.
@@ -59,18 +58,16 @@ pub enum Forked {
     },
 }
 
-/// Forks into new namespaces and, where given, into a version 2 control group.
+/// Forks into new namespaces.
 ///
 /// The whole memory is copied, as by `fork`: the caller must be single-threaded, as the launcher is.
-pub fn fork_into(flags: u64, cgroup: Option<Fd>) -> Result<Forked> {
+pub fn fork_into(flags: u64) -> Result<Forked> {
     let mut pidfd: i32 = -1;
-    let with_cgroup = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
     let arguments = CloneArgs {
-        flags: flags | CLONE_PIDFD | with_cgroup,
+        flags: flags | CLONE_PIDFD,
         pidfd: &raw mut pidfd as u64,
         // The kernel wants no exit signal of a child that it gives to our parent.
         exit_signal: if flags & CLONE_PARENT != 0 { 0 } else { SIGCHLD },
-        cgroup: cgroup.map_or(0, |fd| fd.0 as u64),
         ..CloneArgs::default()
     };
     // SAFETY: without CLONE_VM and with no stack given, the child runs on a copy of this stack, as after

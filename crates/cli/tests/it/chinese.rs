@@ -78,7 +78,7 @@ fn keys_seals_policies_and_the_log_speak_chinese() {
         (0, &["audit", "verify"], "完好"),
         (0, &["ps", "--all"], "已放行"),
         (1, &["policy", "check", &profile], "1 处错误"),
-        (3, &["run", "--", "sh", "-c", "exit 3"], "工作负载失败"),
+        (3, &["run", "--verbose", "--", "sh", "-c", "exit 3"], "工作负载失败 · 放行 0 个文件 · 0 项发现"),
         (127, &["run", "--", "no-such-program"], "无法执行：没有那个文件或目录"),
     ] {
         let (seen, said) = said(&place, words);
@@ -97,7 +97,7 @@ fn keys_seals_policies_and_the_log_speak_chinese() {
 #[test]
 fn help_and_a_wrong_command_line_speak_chinese() {
     let place = Place::new();
-    for words in [&["--help"][..], &["open", "--help"], &["audit", "show", "--help"]] {
+    for words in [&["--help"][..], &["open", "--help"], &["audit", "show", "--help"], &["image", "pull", "--help"]] {
         let said = said(&place, words).1;
         assert!(said.contains("用法：hotcell") && said.contains("选项"), "{words:?}: {said}");
         assert!(

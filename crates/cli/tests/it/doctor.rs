@@ -62,8 +62,9 @@ fn in_a_container_with_dockers_filter_nothing_starts_and_doctor_says_with_which_
     std::fs::write(place.path("mark"), "").unwrap();
     // As Docker does it: no capabilities, parts of /proc covered, the filter; and podman's mark of a container.
     let contained = |words: &[&str]| {
-        let script = "exec bwrap --dev-bind / / --tmpfs /run --ro-bind \"$0\" /run/.containerenv --cap-drop ALL \
-                      --ro-bind /dev/null /proc/kcore --seccomp 9 -- \"$@\" 9<filter";
+        let script = "covered=/proc/kcore; [ -e $covered ] || covered=/proc/keys; \
+                      exec bwrap --dev-bind / / --tmpfs /run --ro-bind \"$0\" /run/.containerenv --cap-drop ALL \
+                      --ro-bind /dev/null $covered --seccomp 9 -- \"$@\" 9<filter";
         let mark = place.path("mark");
         let mut command = Command::new("sh");
         command.arg("-c").arg(script).arg(mark).arg(env!("CARGO_BIN_EXE_hotcell")).arg("--state").arg(place.state());

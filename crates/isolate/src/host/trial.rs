@@ -131,7 +131,7 @@ fn bind(plan: &mut Plan, attributes: u64) {
 }
 
 fn locked(plan: &mut Plan, steps: &dyn Fn(&mut Plan)) {
-    plan.push(Step::Workload { cgroup: 0 });
+    plan.push(Step::Workload {});
     steps(plan);
     plan.push(Step::Report {});
 }

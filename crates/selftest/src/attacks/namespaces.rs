@@ -59,7 +59,7 @@ fn clone_into(flags: u64) -> Seen {
 }
 
 fn clone3_into(flags: u64) -> Seen {
-    match process::fork_into(flags, None) {
+    match process::fork_into(flags) {
         Ok(Forked::Child) => process::exit(0),
         Ok(Forked::Parent { .. }) => Seen::Through,
         Err(Errno(number)) => Seen::Errno(number),

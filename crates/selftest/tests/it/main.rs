@@ -148,7 +148,7 @@ const GAPS: &[(&[Wall], &[&str])] = &[
             "keyctl",
             "prctl-clock",
             "netlink-route",
-            "inet-stream",
+            "inet-multipath",
             "setfsuid",
         ],
     ),
