@@ -13,6 +13,7 @@ use tar::{Archive, EntryType};
 use crate::blob::{check_digest, read_bounded};
 use crate::config::ImageConfig;
 use crate::manifest::{Compression, Descriptor, Layer, Manifest};
+use crate::pax::Pax;
 use crate::place::{Part, Place, shown};
 use crate::{Bounds, OciError};
 
@@ -30,14 +31,26 @@ pub(crate) struct Saved {
 }
 
 /// An image of such a list. It has no manifest: one is made from its config, so that it has a digest of its own.
+///
+/// Of its config only the digest is kept: a list may name one large config a thousand times.
 #[derive(Debug)]
 pub(crate) struct DockerImage {
     pub(crate) digest: Digest,
-    pub(crate) config: Vec<u8>,
     pub(crate) manifest: Manifest,
+    /// The file of the config.
+    config: String,
     /// The layers' files, from the lowest.
     pub(crate) files: Vec<String>,
     pub(crate) name: Option<String>,
+}
+
+impl DockerImage {
+    /// Its config, held against the digest by which it was listed.
+    pub(crate) fn config(&self, place: &Place, bounds: &Bounds) -> Result<Vec<u8>, OciError> {
+        let config = config(place, &self.config, bounds)?;
+        check_digest(&config, self.manifest.config.digest, "the config")?;
+        Ok(config)
+    }
 }
 
 /// Every file of a tar by its name; nothing for one that is a link or the like, which some tools write beside what
@@ -59,18 +72,33 @@ pub(crate) fn parts(
     io::Seek::rewind(file).map_err(OciError::file("read", path))?;
     let mut parts = BTreeMap::new();
     let mut archive = Archive::new(&*file);
-    for (number, entry) in archive.entries_with_seek().map_err(malformed)?.enumerate() {
+    // Raw: the tar reader would read long names and extended headers of any size.
+    for (number, entry) in archive.entries_with_seek().map_err(malformed)?.raw(true).enumerate() {
         if number >= bounds.archive_entries {
             let limit = bounds.archive_entries as u64;
             return Err(OciError::TooMuch { what: "the number of files in the archive", limit });
         }
-        let entry = entry.map_err(malformed)?;
+        let mut entry = entry.map_err(malformed)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
         let part = match entry.header().entry_type() {
             EntryType::Regular | EntryType::Continuous => {
                 Some(Part { start: entry.raw_file_position(), length: entry.size() })
             }
-            EntryType::Directory | EntryType::XGlobalHeader => continue,
+            EntryType::Directory => continue,
+            // Times and owners are read over. What an image consists of has a short name and its size in the header.
+            EntryType::XHeader | EntryType::XGlobalHeader => {
+                let pax = read_bounded(&mut entry, bounds.extension_bytes, "the length of an extended header");
+                let pax = Pax::parse(&pax.map_err(malformed)?)
+                    .map_err(|why| OciError::malformed(what.clone(), format!("an entry {why}")))?;
+                if !pax.is_plain() {
+                    let why = "a name or size in it stands in an extended header";
+                    return Err(OciError::Unsupported { what, why });
+                }
+                continue;
+            }
+            EntryType::GNULongName | EntryType::GNULongLink => {
+                return Err(OciError::Unsupported { what, why: "a name in it is longer than 100 bytes" });
+            }
             _ => None,
         };
         if part.is_some_and(|part| part.start.checked_add(part.length).is_none_or(|end| end > length)) {
@@ -96,9 +124,7 @@ pub(crate) fn docker_images(place: &Place, bounds: &Bounds) -> Result<Vec<Docker
 }
 
 fn docker_image(place: &Place, saved: Saved, bounds: &Bounds) -> Result<DockerImage, OciError> {
-    let lacks = |name: &str| OciError::malformed("the archive", format!("`{}` is not in it", name.escape_debug()));
-    let config = place.read(&saved.config, bounds.config_bytes, "the size of the config")?;
-    let config = config.ok_or_else(|| lacks(&saved.config))?;
+    let config = config(place, &saved.config, bounds)?;
     let parsed = ImageConfig::parse(&config, bounds)?;
     // The name of the config is its digest in every archive that Docker wrote.
     if let Some(expected) = digest_in_name(&saved.config) {
@@ -109,7 +135,7 @@ fn docker_image(place: &Place, saved: Saved, bounds: &Bounds) -> Result<DockerIm
     }
     let mut layers = Vec::new();
     for (name, digest) in saved.layers.iter().zip(&parsed.diff_ids) {
-        let Some((file, part)) = place.find(name)? else { return Err(lacks(name)) };
+        let (file, part) = place.find(name)?.ok_or_else(|| lacks(name))?;
         refuse_compressed(file, part, name, place.path())?;
         let media_type = "application/vnd.oci.image.layer.v1.tar".to_owned();
         let blob = Descriptor { media_type, digest: *digest, size: part.length };
@@ -119,7 +145,16 @@ fn docker_image(place: &Place, saved: Saved, bounds: &Bounds) -> Result<DockerIm
     let blob = Descriptor { media_type, digest: sha256(&config), size: config.len() as u64 };
     let manifest = Manifest { config: blob, layers };
     let name = saved.repo_tags.unwrap_or_default().into_iter().next();
-    Ok(DockerImage { digest: sha256(written(&manifest).as_bytes()), config, manifest, files: saved.layers, name })
+    let digest = sha256(written(&manifest).as_bytes());
+    Ok(DockerImage { digest, manifest, config: saved.config, files: saved.layers, name })
+}
+
+fn config(place: &Place, name: &str, bounds: &Bounds) -> Result<Vec<u8>, OciError> {
+    place.read(name, bounds.config_bytes, "the size of the config")?.ok_or_else(|| lacks(name))
+}
+
+fn lacks(name: &str) -> OciError {
+    OciError::malformed("the archive", format!("`{}` is not in it", name.escape_debug()))
 }
 
 fn refuse_compressed(file: File, part: Part, name: &str, path: &Path) -> Result<(), OciError> {

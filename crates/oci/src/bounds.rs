@@ -19,6 +19,8 @@ pub struct Bounds {
     pub entries: u64,
     /// Bytes of a path, and of where a link points to: the kernel's own bound.
     pub path_bytes: usize,
+    /// Bytes of all paths that one layer makes: they are in memory while it is unpacked.
+    pub made_bytes: u64,
     /// Nested folders.
     pub depth: usize,
     /// Bytes of the extended header of one entry.
@@ -42,6 +44,7 @@ impl Default for Bounds {
             unpacked_bytes: 32 << 30,
             entries: 1_000_000,
             path_bytes: 4095,
+            made_bytes: 128 << 20,
             depth: 128,
             extension_bytes: 1 << 20,
             ratio: 200,

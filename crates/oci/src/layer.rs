@@ -33,6 +33,8 @@ pub(crate) struct Unpacking<'a> {
     count: &'a mut Count,
     /// What this layer made: whiteouts are for the layers below it.
     made: HashSet<Vec<u8>>,
+    /// Bytes of these paths.
+    made_bytes: u64,
 }
 
 /// What was said of the next entry before it.
@@ -63,7 +65,7 @@ const MAX_NAME_BYTES: usize = 255;
 
 impl<'a> Unpacking<'a> {
     pub(crate) fn new(tree: &'a Tree, bounds: &'a Bounds, number: usize, count: &'a mut Count) -> Self {
-        Self { tree, bounds, number, count, made: HashSet::new() }
+        Self { tree, bounds, number, count, made: HashSet::new(), made_bytes: 0 }
     }
 
     /// Unpacks a tar up to its end.
@@ -202,8 +204,7 @@ impl<'a> Unpacking<'a> {
                 tree::mkdir(&folder, name).map_err(&failed)?;
             }
         }
-        self.note(path);
-        Ok(())
+        self.note(path)
     }
 
     fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), OciError> {
@@ -297,7 +298,7 @@ impl<'a> Unpacking<'a> {
         }
         let folder = self.above(above, path)?;
         tree::remove(&folder, name).map_err(self.failed(path))?;
-        self.note(path);
+        self.note(path)?;
         Ok((folder, name))
     }
 
@@ -309,11 +310,18 @@ impl<'a> Unpacking<'a> {
     }
 
     /// Notes a path, and the folders above it, as made by this layer.
-    fn note(&mut self, path: &[u8]) {
+    fn note(&mut self, path: &[u8]) -> Result<(), OciError> {
         let mut path = path;
-        while !path.is_empty() && self.made.insert(path.to_vec()) {
+        while !path.is_empty() && !self.made.contains(path) {
+            self.made_bytes = self.made_bytes.saturating_add(path.len() as u64);
+            if self.made_bytes > self.bounds.made_bytes {
+                let limit = self.bounds.made_bytes;
+                return Err(OciError::TooMuch { what: "the length of all paths of a layer", limit });
+            }
+            self.made.insert(path.to_vec());
             path = tree::split(path).0;
         }
+        Ok(())
     }
 
     fn add(&mut self, entries: u64) -> Result<(), OciError> {

@@ -180,7 +180,8 @@ fn find_docker(
     let mut fitting = images.into_iter().filter(|image| digest.is_none_or(|digest| image.digest == digest));
     match (fitting.next(), fitting.next()) {
         (Some(image), None) => {
-            let DockerImage { digest, config, manifest, files, .. } = image;
+            let config = image.config(&place, &bounds)?;
+            let DockerImage { digest, manifest, files, .. } = image;
             Chosen { digest, index: None, manifest }.into_found(
                 reference,
                 &config,

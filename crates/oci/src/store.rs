@@ -389,6 +389,10 @@ impl Part {
         }
         let Some(folder) = &image.config.working_dir else { return Ok(()) };
         let parts: Vec<_> = folder.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        // What is made here has to be removable too: a descriptor for each level.
+        if parts.len() > image.bounds.depth {
+            return Err(OciError::TooMuch { what: "the depth of a path", limit: image.bounds.depth as u64 });
+        }
         // Other tools make it when they start a container. Behind a link it is the image's own affair.
         match tree.make_folder(parts.join("/").as_bytes()) {
             Ok(_) | Err(Errno::LOOP) => Ok(()),

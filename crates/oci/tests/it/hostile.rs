@@ -175,15 +175,20 @@ fn a_file_is_never_written_through_another_name_of_it() {
 
 #[test]
 fn bounds_end_what_has_no_end() {
-    let small = Bounds { unpacked_bytes: 1 << 20, entries: 50, root_entries: 8, ..Bounds::default() };
+    let small =
+        Bounds { unpacked_bytes: 1 << 20, entries: 50, root_entries: 8, made_bytes: 8 << 10, ..Bounds::default() };
     let many = (0..60).fold(Layer::new(), |layer, number| layer.file(&format!("d/{number}"), b""));
     let deep = (0..20).fold(Layer::new(), |layer, number| layer.file(&format!("d{number}/a/b/c"), b""));
     let wide = (0..9).fold(Layer::new(), |layer, number| layer.file(&format!("{number}"), b""));
     let large = Layer::new().file("a", &vec![0; 1 << 20]);
+    let long = (10..50).fold(Layer::new(), |layer, number| {
+        layer.pax(&[("path", format!("d/{number}{}", "n".repeat(240)).as_bytes())]).file("x", b"")
+    });
     for (what, layer, word) in [
         ("entries", many, "number of entries"),
         ("folders made on the way", deep, "number of entries"),
         ("entries of the root", wide, "image's root"),
+        ("paths", long, "length of all paths"),
         ("bytes", large, "image unpacks to"),
     ] {
         for packed in [Packed::Gzip, Packed::Zstd] {
@@ -195,6 +200,90 @@ fn bounds_end_what_has_no_end() {
             assert_eq!(place.left(), Vec::<String>::new(), "{what}");
         }
     }
+}
+
+#[test]
+fn a_working_directory_too_deep_to_be_removed_again_is_refused() {
+    let place = Place::new();
+    let layer = [Layer::new().file("a", b"a").done()];
+    let at = |depth: usize| format!("{{\"WorkingDir\":\"{}\"}}", "/d".repeat(depth));
+    for depth in [129, 1500] {
+        let made = place.layout(&layer, Packed::Plain, &at(depth));
+        let error = place.fetch(made.layout.to_str().unwrap()).unwrap_err();
+        assert!(matches!(error, OciError::TooMuch { what: "the depth of a path", limit: 128 }), "{error}");
+        assert_eq!(place.left(), Vec::<String>::new());
+    }
+    let made = place.layout(&layer, Packed::Plain, &at(128));
+    let image = place.fetch(made.layout.to_str().unwrap()).unwrap();
+    assert!(image.root().join("d/".repeat(128)).is_dir());
+}
+
+/// An archive as `docker save` writes it, whose list names its one image so many times.
+fn saved(archive: Layer, config_bytes: usize, times: usize) -> Vec<u8> {
+    let layer = Layer::new().file("a", b"a").done();
+    let config = format!(
+        "{{\"os\":\"linux\",\"architecture\":\"{}\",\"rootfs\":{{\"diff_ids\":[\"{}\"]}}}}",
+        crate::image::architecture(),
+        hotcell_crypto::sha256(&layer)
+    );
+    let config = config.clone() + &" ".repeat(config_bytes.saturating_sub(config.len()));
+    let list = vec!["{\"Config\":\"config.json\",\"Layers\":[\"layer.tar\"]}"; times].join(",");
+    let archive = archive.file("manifest.json", format!("[{list}]").as_bytes());
+    archive.file("config.json", config.as_bytes()).file("layer.tar", &layer).done()
+}
+
+#[test]
+fn an_archive_has_short_names_and_small_headers() {
+    let place = Place::new();
+    let tar = place.path("saved.tar");
+    let fetch = |archive: Layer| {
+        fs::write(&tar, saved(archive, 0, 1)).unwrap();
+        place.fetch(tar.to_str().unwrap())
+    };
+    let honest = Layer::new().pax_for_all(&[("comment", b"by nobody")]).pax(&[("mtime", b"1600000000.5")]);
+    assert_eq!(fs::read(fetch(honest).unwrap().root().join("a")).unwrap(), b"a");
+    let large = vec![b'x'; 1 << 20];
+    for (what, archive, code, word) in [
+        ("a long name", Layer::new().long(b'L', b"config.json\0"), "OCI-025", "longer than 100"),
+        ("a long link", Layer::new().long(b'K', b"config.json\0"), "OCI-025", "longer than 100"),
+        ("another name", Layer::new().pax(&[("path", b"manifest.json")]), "OCI-025", "extended header"),
+        ("another size", Layer::new().pax(&[("size", b"7")]), "OCI-025", "extended header"),
+        ("a name for all", Layer::new().pax_for_all(&[("path", b"manifest.json")]), "OCI-025", "extended header"),
+        ("a large header", Layer::new().pax(&[("comment", &large)]), "OCI-030", "extended header"),
+        ("a large header for all", Layer::new().pax_for_all(&[("comment", &large)]), "OCI-030", "extended header"),
+        ("no header", Layer::new().raw(header(b'x', b"p", 9), b"99 path=a"), "OCI-022", "is none"),
+    ] {
+        let Err(error) = fetch(archive) else { panic!("{what} was taken") };
+        assert_eq!(error.code(), code, "{what}: {error}");
+        assert!(error.to_string().contains(word), "{what}: {error}");
+    }
+}
+
+/// The body of the next test's child, whose memory is its own. Nothing at all in an ordinary run.
+#[test]
+fn lists_an_archive_when_asked() {
+    let Some(archive) = std::env::var_os("OCI_ARCHIVE") else { return };
+    let place = Place::new();
+    let error = place.fetch(archive.to_str().unwrap()).unwrap_err();
+    assert!(matches!(&error, OciError::Ambiguous { images, .. } if images.len() == 64), "{error}");
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")).unwrap();
+    let most: u64 = most.trim().parse().unwrap();
+    assert!(most < 128 << 10, "{most} KiB");
+}
+
+#[test]
+fn a_list_that_names_a_large_config_many_times_costs_the_memory_of_one() {
+    let place = Place::new();
+    let tar = place.path("saved.tar");
+    fs::write(&tar, saved(Layer::new(), 4 << 20, 64)).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "hostile::lists_an_archive_when_asked"])
+        .env("OCI_ARCHIVE", &tar)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }
 
 #[test]
