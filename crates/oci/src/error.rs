@@ -74,6 +74,8 @@ pub enum OciError {
     PlainHttp {
         /// The host.
         host: String,
+        /// The encrypted server that named it: then no setting allows it.
+        from: Option<String>,
     },
     /// Bytes that are not what their digest says.
     #[error("{what} is not what its digest says: expected {expected}, found {found}")]
@@ -256,7 +258,10 @@ impl Explain for OciError {
                  images.toml"
             ),
             Self::Registry { .. } => "check that it is a registry (OCI distribution), or ask who runs it".into(),
-            Self::PlainHttp { host } => format!(
+            Self::PlainHttp { from: Some(from), .. } => {
+                format!("ask whoever runs `{from}` to name an address with HTTPS: no setting allows a plain one")
+            }
+            Self::PlainHttp { host, from: None } => format!(
                 "let it speak HTTPS; or, if you trust the network, set `plain_http = true` under \
                  `[registries.'{host}']` in images.toml"
             ),

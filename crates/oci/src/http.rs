@@ -49,14 +49,15 @@ impl Client {
         format!("{scheme}://{host}")
     }
 
-    /// Asks for something. `authorization` is shown to the first server only.
+    /// Asks for something. `authorization` is shown to the first server only; `from` is whoever named the address.
     pub(crate) fn get(
         &self,
         url: &str,
+        from: Option<&Uri>,
         accept: &str,
         authorization: Option<&Authorization>,
     ) -> Result<Response<Body>, OciError> {
-        let mut uri = self.checked(url, None)?;
+        let mut uri = self.checked(url, from)?;
         for turn in 0..=MAX_REDIRECTS {
             let host = host_of(&uri);
             let mut request = self.agent(&host)?.get(&uri).header("Accept", accept);
@@ -64,6 +65,10 @@ impl Client {
                 request = request.header("Authorization", value.expose_bytes());
             }
             let response = request.call().map_err(|error| unreachable(&host, &error))?;
+            if turn > 0 && response.status().as_u16() == 401 {
+                // What it asks for would be the business of the first; nor may it say who gives out tokens.
+                return Err(wrong(&host, "wants to be shown a password or token, though we were only sent on to it"));
+            }
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -80,18 +85,18 @@ impl Client {
     }
 
     /// An address that may be asked: encrypted, or where plain text may be; never plain on behalf of an encrypted one.
-    fn checked(&self, url: &str, from: Option<&Uri>) -> Result<Uri, OciError> {
+    pub(crate) fn checked(&self, url: &str, from: Option<&Uri>) -> Result<Uri, OciError> {
         let none = || wrong(&from.map(host_of).unwrap_or_default(), "names an address that is none");
         let uri: Uri = url.parse().map_err(|_| none())?;
         let host = host_of(&uri);
         if host.is_empty() || uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(none());
         }
-        let was_encrypted = from.is_some_and(|from| from.scheme_str() == Some("https"));
-        match uri.scheme_str() {
-            Some("https") => Ok(uri),
-            Some("http") if self.settings.may_be_plain(&host) && !was_encrypted => Ok(uri),
-            Some("http") => Err(OciError::PlainHttp { host }),
+        let encrypted = from.filter(|from| from.scheme_str() == Some("https"));
+        match (uri.scheme_str(), encrypted) {
+            (Some("https"), _) => Ok(uri),
+            (Some("http"), None) if self.settings.may_be_plain(&host) => Ok(uri),
+            (Some("http"), from) => Err(OciError::PlainHttp { host, from: from.map(host_of) }),
             _ => Err(none()),
         }
     }

@@ -95,11 +95,11 @@ impl Registry {
     fn get(&self, path: &str, accept: &str) -> Result<Response<Body>, OciError> {
         let RegistryName { host, repository } = &self.name;
         let url = format!("{}/v2/{repository}/{path}", self.client.base(host));
-        let first = self.client.get(&url, accept, self.authorization.borrow().as_ref())?;
+        let first = self.client.get(&url, None, accept, self.authorization.borrow().as_ref())?;
         let response = match first.status().as_u16() {
             401 => {
                 let authorization = self.authorize(&first)?;
-                let second = self.client.get(&url, accept, Some(&authorization))?;
+                let second = self.client.get(&url, None, accept, Some(&authorization))?;
                 self.authorization.replace(Some(authorization));
                 second
             }
@@ -141,7 +141,9 @@ impl Registry {
         if let Some(service) = service {
             url.push_str(&format!("&service={}", auth::in_query(service)));
         }
-        let response = self.client.get(&url, ANY, known)?;
+        // An encrypted registry sends nobody to an address in plain, with or without a password.
+        let registry = self.client.checked(&self.client.base(&self.name.host), None)?;
+        let response = self.client.get(&url, Some(&registry), ANY, known)?;
         match response.status().as_u16() {
             200 => {}
             status @ (400 | 401 | 403) => return Err(self.denied(status)),

@@ -170,7 +170,7 @@ fn a_registry_that_is_not_this_machine_is_never_asked_in_plain() {
     // A registry of this machine that sends us away to somebody who would be asked in plain.
     let server = Server::start(|_| Answer::status(307).with("Location", "http://192.0.2.1/secret"));
     let error = place.fetch(&format!("{}/a@{}", server.host, sha256(b"x"))).unwrap_err();
-    assert!(matches!(&error, OciError::PlainHttp { host } if host == "192.0.2.1"), "{error}");
+    assert!(matches!(&error, OciError::PlainHttp { host, from: None } if host == "192.0.2.1"), "{error}");
     assert!(error.remedy().contains("plain_http"), "{}", error.remedy());
 }
 
@@ -186,7 +186,7 @@ fn being_sent_on_ends_and_shows_the_second_server_nothing() {
         (true, _) => Answer::status(307).with("Location", format!("http://{to}{}", question.path)),
         (false, _) => honest(&layout, question),
     });
-    let settings = || {
+    let settings = |first: &Server| {
         let mut settings = Settings::default();
         let (user, password) = (Some("me".to_owned()), Some(Plaintext::new(b"open-sesame".to_vec())));
         let own = RegistrySettings { user, password, ..RegistrySettings::default() };
@@ -194,12 +194,27 @@ fn being_sent_on_ends_and_shows_the_second_server_nothing() {
         Arc::new(settings)
     };
     let name = format!("{}/a@{}", first.host, made.manifest);
-    place.fetch_by(&name, &settings()).unwrap();
+    place.fetch_by(&name, &settings(&first)).unwrap();
     assert!(
         first.asked().iter().any(|question| question.authorization.as_deref() == Some("Basic bWU6b3Blbi1zZXNhbWU="))
     );
     assert!(!second.asked().is_empty());
     assert!(second.asked().iter().all(|question| question.authorization.is_none()), "{:?}", second.asked());
+
+    // One that we are sent on to does not get them by naming itself for tokens either.
+    let address = Arc::new(std::sync::Mutex::new(String::new()));
+    let named = Arc::clone(&address);
+    let greedy = Server::start(move |_| {
+        let realm = format!("Bearer realm=\"http://{}/token\"", named.lock().unwrap());
+        Answer::status(401).with("WWW-Authenticate", realm)
+    });
+    let to = greedy.host.clone();
+    address.lock().unwrap().clone_from(&to);
+    let first =
+        Server::start(move |question| Answer::status(307).with("Location", format!("http://{to}{}", question.path)));
+    let error = place.fetch_by(&format!("{}/a@{}", first.host, made.config), &settings(&first)).unwrap_err();
+    assert_eq!((error.code(), greedy.asked().len()), ("OCI-013", 1), "{error} {:?}", greedy.asked());
+    assert_eq!(greedy.asked()[0].authorization, None);
 
     let round = Server::start(|question| Answer::status(302).with("Location", question.path.clone()));
     let error = place.fetch(&format!("{}/a@{}", round.host, sha256(b"x"))).unwrap_err();

@@ -14,6 +14,7 @@ use hotcell_types::Explain;
 
 use crate::image::{Packed, Place};
 use crate::layer::Layer;
+use crate::server::{Answer, Server};
 
 /// A registry of this machine, gone at the end.
 struct Registry {
@@ -74,6 +75,37 @@ fn push(layout: &Path, to: &str, more: &[&str]) {
 fn image(place: &Place) -> PathBuf {
     let layers = [Layer::new().file("etc/motd", b"hello\n").done(), Layer::new().symlink("motd", "etc/motd").done()];
     place.layout(&layers, Packed::Gzip, "{\"Cmd\":[\"/bin/x\"],\"User\":\"7\"}").layout
+}
+
+/// A key and a certificate for this machine, beside the registry's files, and what its configuration says of them.
+fn certified(place: &Place) -> String {
+    fs::create_dir_all(place.path("registry")).unwrap();
+    let path = |name: &str| place.path("registry").join(name).to_string_lossy().into_owned();
+    run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=registry",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=CA:FALSE",
+            "-keyout",
+            &path("key.pem"),
+            "-out",
+            &path("cert.pem"),
+        ],
+    );
+    format!("  tls:\n    certificate: {}\n    key: {}\n", path("cert.pem"), path("key.pem"))
 }
 
 #[test]
@@ -137,35 +169,10 @@ fn a_registry_with_a_password_and_a_certificate_of_its_own_is_spoken_to_encrypte
     require_program!("skopeo");
     require_program!("openssl");
     let place = Place::new();
-    fs::create_dir_all(place.path("registry")).unwrap();
     let path = |name: &str| place.path("registry").join(name).to_string_lossy().into_owned();
-    run(
-        "openssl",
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=registry",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-addext",
-            "basicConstraints=CA:FALSE",
-            "-keyout",
-            &path("key.pem"),
-            "-out",
-            &path("cert.pem"),
-        ],
-    );
+    let http = certified(&place);
     // `me`, `open-sesame`, by bcrypt.
     fs::write(path("passwords"), "me:$2b$05$gbhOcyT7rlk0x/I0Nb3v7eHk0KujdwmXxfl11tH/woyAEr52shg3W\n").unwrap();
-    let http = format!("  tls:\n    certificate: {}\n    key: {}\n", path("cert.pem"), path("key.pem"));
     let auth = format!("auth:\n  htpasswd:\n    realm: hotcell\n    path: {}\n", path("passwords"));
     let registry = Registry::start(&place, &http, &auth);
     let name = format!("{}/hello", registry.host);
@@ -195,6 +202,42 @@ fn a_registry_with_a_password_and_a_certificate_of_its_own_is_spoken_to_encrypte
     assert_eq!(unvouched.code(), "OCI-011", "{unvouched}");
     let plain = place.fetch_by(&reference, &settings(None, "open-sesame")).unwrap_err();
     assert_eq!(plain.code(), "OCI-013", "{plain}");
+}
+
+/// The same registry names the same server for tokens, once encrypted and once in plain.
+#[test]
+fn an_encrypted_registry_sends_nobody_to_a_plain_server_for_a_token() {
+    require_program!("docker-registry");
+    require_program!("openssl");
+    let place = Place::new();
+    let http = certified(&place);
+    let certificate = place.path("registry").join("cert.pem");
+    for is_encrypted in [true, false] {
+        let tokens = Server::start(|_| Answer::ok("{\"token\":\"t0ken\"}"));
+        let auth = format!(
+            "auth:\n  token:\n    realm: http://{}/token\n    service: s\n    issuer: i\n    rootcertbundle: {}\n",
+            tokens.host,
+            certificate.display()
+        );
+        let registry = Registry::start(&place, if is_encrypted { &http } else { "" }, &auth);
+        let own = RegistrySettings {
+            certificate: is_encrypted.then(|| certificate.clone()),
+            user: Some("me".into()),
+            password: Some(Plaintext::new(b"open-sesame".to_vec())),
+            ..RegistrySettings::default()
+        };
+        let mut settings = Settings::default();
+        settings.registries.insert(registry.host.clone(), own);
+        let error = place.fetch_by(&format!("{}/hello:v1", registry.host), &Arc::new(settings)).unwrap_err();
+        let asked = tokens.asked();
+        if is_encrypted {
+            assert_eq!((error.code(), asked.as_slice()), ("OCI-014", [].as_slice()), "{error}");
+            assert!(error.remedy().contains(&registry.host), "no setting helps: {}", error.remedy());
+        } else {
+            assert_eq!((error.code(), asked.len()), ("OCI-012", 1), "its token is none, but it was asked: {error}");
+            assert_eq!(asked[0].authorization.as_deref(), Some("Basic bWU6b3Blbi1zZXNhbWU="));
+        }
+    }
 }
 
 #[test]
