@@ -157,7 +157,10 @@ impl Service {
     }
 
     fn try_to_lock_in(&self) -> io::Result<Locked> {
-        let locked = lock_memory();
+        // Root raises its limit as long as it may: memory to come is then locked without a capability, too.
+        let is_unlimited = limit::set(limit::MEMLOCK, u64::MAX).is_ok();
+        process::drop_own_capabilities().map_err(from_sys)?;
+        let locked = lock_memory(is_unlimited);
         if self.order.must_lock && locked == Locked::Nothing {
             return Err(io::Error::other("its key cannot be kept out of the host's swap"));
         }
@@ -211,9 +214,9 @@ const CALLS: &[&str] = &[
     "exit_group",
 ];
 
-/// Locks as much memory as this user may.
-fn lock_memory() -> Locked {
-    if memory::lock_all().is_ok() {
+/// Locks as much memory as this user may. Memory to come is locked without a limit only, at which it would end.
+fn lock_memory(is_unlimited: bool) -> Locked {
+    if is_unlimited && memory::lock_all().is_ok() {
         return Locked::All;
     }
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return Locked::Nothing };

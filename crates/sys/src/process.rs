@@ -211,10 +211,15 @@ pub fn drop_bounding_set() -> Result<()> {
 
 /// Empties the ambient, bounding, effective, permitted and inheritable capability sets.
 pub fn drop_capabilities() -> Result<()> {
+    drop_bounding_set()?;
+    drop_own_capabilities()
+}
+
+/// The same without the bounding set, which is for programs yet to be executed. Every user may.
+pub fn drop_own_capabilities() -> Result<()> {
     const PR_CAP_AMBIENT: i32 = 47;
     const PR_CAP_AMBIENT_CLEAR_ALL: u64 = 4;
     control(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)?;
-    drop_bounding_set()?;
     // struct __user_cap_header_struct (version 3, this process) and three empty words per half.
     let header = [0x2008_0522u32, 0];
     let empty = [0u32; 6];

@@ -226,11 +226,23 @@ fn the_server_is_of_no_use_to_anybody_else() {
 fn the_server_is_locked_in() {
     require_fuse!();
     require_root!();
-    let mut waiting = Waiting::start(&place(), "true");
+    // What it keeps of files and blocks grows by some megabytes, which it may lock without a capability.
+    let script =
+        "cd /scratch; head -c 100000000 /dev/zero > a; i=0; while [ $i -lt 5000 ]; do : > $i; i=$((i+1)); done";
+    let mut waiting = Waiting::start(&place(), script);
     let status = fs::read_to_string(format!("/proc/{}/status", waiting.server)).unwrap();
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "Threads:\t1"] {
         assert!(status.contains(line), "{line}: {status}");
     }
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert!(status.contains(&format!("{set}:\t0000000000000000\n")), "{set}: {status}");
+    }
+    let number = |field| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    let (locked, data) = (number("VmLck:"), number("VmData:"));
+    assert!(locked >= data, "all of its data is locked, also what came later: {locked} of {data} KiB");
     // Streams, control socket, backing file, device.
     let open = fs::read_dir(format!("/proc/{}/fd", waiting.server)).unwrap().count();
     assert!(open <= 7, "{open}");
