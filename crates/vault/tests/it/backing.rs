@@ -163,7 +163,7 @@ fn a_full_disk_is_no_space_inside_and_what_was_there_stays() {
 fn a_long_target_of_a_link_takes_a_block_and_gives_it_back() {
     let backing = tempfile::tempfile().unwrap();
     let mut volume = volume(backing.try_clone().unwrap(), Cipher::with_new_key().unwrap());
-    let mut link = |volume: &mut Volume, name: &[u8], length| {
+    let link = |volume: &mut Volume, name: &[u8], length| {
         volume.make(Ino::ROOT, name, NewKind::Link(&vec![b't'; length]), 0o777, OWNER, NOW)
     };
     link(&mut volume, b"short", 60).unwrap();
