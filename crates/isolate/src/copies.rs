@@ -40,13 +40,17 @@ impl Copies {
         Ok(Self { mount, entries: 0, bytes: 0, roots: 0 })
     }
 
-    /// Copies a file or a folder; gives its name in there.
-    pub(crate) fn add(&mut self, source: &Path) -> io::Result<String> {
+    /// Copies a file or a folder; gives its name in there. `found` is the device and the inode that were looked at.
+    pub(crate) fn add(&mut self, source: &Path, found: (u64, u64)) -> io::Result<String> {
         let name = self.roots.to_string();
         self.roots += 1;
         let file = openat(CWD, source, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, NONE)?;
         let mount = self.mount.try_clone()?;
-        match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        let opened = rustix::fs::fstat(&file)?;
+        if (opened.st_dev, opened.st_ino) != found {
+            return Err(io::Error::other("it was replaced meanwhile"));
+        }
+        match FileType::from_raw_mode(opened.st_mode) {
             FileType::Directory => self.folder(file, mount.as_fd(), &name, 0)?,
             FileType::RegularFile => self.file(file, mount.as_fd(), &name)?,
             _ => return Err(io::Error::other("it is neither a file nor a folder")),
@@ -160,6 +164,12 @@ mod tests {
 
     use super::*;
 
+    fn identity(path: &Path) -> (u64, u64) {
+        use std::os::unix::fs::MetadataExt as _;
+        let found = std::fs::symlink_metadata(path).unwrap();
+        (found.dev(), found.ino())
+    }
+
     fn read(copies: &Copies, path: &str) -> io::Result<String> {
         let file = openat(copies.as_fd(), path, OFlags::RDONLY | OFlags::NOFOLLOW, NONE)?;
         io::read_to_string(File::from(file))
@@ -177,8 +187,9 @@ mod tests {
         symlink(place.path().join("secret"), tree.join("link")).unwrap();
         rustix::fs::mknodat(CWD, tree.join("pipe"), FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
         let mut copies = Copies::new().unwrap();
-        assert_eq!(copies.add(&tree).unwrap(), "0");
-        assert_eq!(copies.add(&tree.join("deep/er/file")).unwrap(), "1");
+        assert_eq!(copies.add(&tree, identity(&tree)).unwrap(), "0");
+        let file = tree.join("deep/er/file");
+        assert_eq!(copies.add(&file, identity(&file)).unwrap(), "1");
         assert_eq!(read(&copies, "0/deep/er/file").unwrap(), "content");
         assert_eq!(read(&copies, "1").unwrap(), "content");
         let mode = |path| statat(copies.as_fd(), path, AtFlags::SYMLINK_NOFOLLOW).unwrap().st_mode & 0o777;
@@ -187,7 +198,31 @@ mod tests {
         assert_eq!(link.to_bytes(), place.path().join("secret").as_os_str().as_encoded_bytes());
         assert_eq!(read(&copies, "0/link").unwrap_err().raw_os_error(), Some(40), "a link, not what it points to");
         assert!(statat(copies.as_fd(), "0/pipe", AtFlags::empty()).is_err());
-        assert!(copies.add(&tree.join("link")).is_err(), "nor is a link copied in place of an input");
+        let link = tree.join("link");
+        assert!(copies.add(&link, identity(&link)).is_err(), "nor is a link copied in place of an input");
+    }
+
+    #[test]
+    fn what_took_the_place_of_an_input_is_not_copied() {
+        hotcell_testkit::require_root!();
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        for (kind, make) in [
+            ("file", &(|path: &Path| std::fs::write(path, "secret")) as &dyn Fn(&Path) -> io::Result<()>),
+            ("folder", &|path| std::fs::create_dir(path)),
+        ] {
+            let (input, other) = (path(kind), path(&format!("other {kind}")));
+            make(&input).unwrap();
+            make(&other).unwrap();
+            let found = identity(&input);
+            std::fs::rename(&input, path(&format!("old {kind}"))).unwrap();
+            std::fs::rename(&other, &input).unwrap();
+            let mut copies = Copies::new().unwrap();
+            let error = copies.add(&input, found).unwrap_err().to_string();
+            assert_eq!(error, "it was replaced meanwhile", "{kind}");
+            assert!(statat(copies.as_fd(), "0", AtFlags::empty()).is_err(), "{kind}: nothing was copied");
+            copies.add(&input, identity(&input)).unwrap();
+        }
     }
 
     #[test]
@@ -196,7 +231,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let large = place.path().join("large");
         File::create(&large).unwrap().set_len(MAX_BYTES + 1).unwrap();
-        let error = Copies::new().unwrap().add(&large).unwrap_err().to_string();
+        let error = Copies::new().unwrap().add(&large, identity(&large)).unwrap_err().to_string();
         assert!(error.contains("2 GiB") && error.contains("chmod -R o+rX"), "{error}");
     }
 

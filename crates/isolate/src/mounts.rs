@@ -136,7 +136,8 @@ impl Mounts {
                 if self.copies.is_none() {
                     self.copies = Some(Copies::new().map_err(|error| mount.error(error))?);
                 }
-                let copied = self.copies.as_mut().map(|copies| copies.add(mount.path())).transpose();
+                let found = (mount.device, mount.inode);
+                let copied = self.copies.as_mut().map(|copies| copies.add(mount.path(), found)).transpose();
                 mount.copy = copied.map_err(|error| mount.error(error))?;
                 mount.below.clear();
                 continue;

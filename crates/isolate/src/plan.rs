@@ -17,7 +17,7 @@ use crate::landlock::{self, Handled};
 use crate::mounts::{Mount, Mounts};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Omitted, Program, Spec};
-use crate::scratch::{INODES, ScratchKind};
+use crate::scratch::{ScratchKind, inodes};
 
 /// Mount attributes of everything that only shows.
 pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
@@ -180,11 +180,10 @@ impl Plan {
         let terminal_step = spec.terminal.then(|| number + plan.terminal());
         let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
         let on_scratch = if profile.scratch_exec() { writable & !mount::ATTR_NOEXEC } else { writable };
-        let inodes = c_text(&INODES.to_string())?;
         let mut fuse_step = None;
         match along.scratch {
             ScratchKind::Memory => {
-                let size = c_text(&profile.limits().scratch().bytes().to_string())?;
+                let (size, inodes) = tmpfs_limits(profile.limits().scratch())?;
                 plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: on_scratch });
             }
             ScratchKind::Encrypted => {
@@ -199,7 +198,7 @@ impl Plan {
             scratch_step = Some(number + plan.count);
             plan.push(Step::Hand { path: c"scratch", create: 0 });
         }
-        let output = c_text(&profile.limits().output().bytes().to_string())?;
+        let (output, inodes) = tmpfs_limits(profile.limits().output())?;
         plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable });
         let output_step = number + plan.count;
         plan.push(Step::Hand { path: c"output", create: 0 });
@@ -498,6 +497,11 @@ impl Plan {
 
 /// The terminal that controls a workload that asked for one.
 const TERMINAL: &CStr = c"/dev/pts/0";
+/// Size and number of inodes of a tmpfs, as mount options.
+fn tmpfs_limits(size: hotcell_types::ByteSize) -> Result<(CString, CString), IsolateError> {
+    Ok((c_text(&size.bytes().to_string())?, c_text(&inodes(size).to_string())?))
+}
+
 /// Whether the limit on processors is kept by affinity, for want of a control group.
 fn limited_by_affinity(profile: &Profile, host: &Host) -> bool {
     !host.cgroups.has_cpu() && profile.limits().cpu_millis() < host.processors * 1000

@@ -31,8 +31,11 @@ pub const SERVER_NAME: &str = "hotcell-scratch";
 /// And its only argument: any other program refuses it.
 pub const SERVER_ARGUMENT: &str = "--serve-one-sandbox-and-nothing-else";
 
-/// Inodes of scratch and of output; a named number, so that a flood of empty files ends.
-pub(crate) const INODES: u64 = 65536;
+/// Inodes of a scratch or an output of this size: one for each 4 KiB, within bounds, so that a flood of empty files
+/// ends before it takes much more of the host's memory than the size says.
+pub(crate) fn inodes(size: ByteSize) -> u64 {
+    (size.bytes() / 4096).clamp(1024, 65536)
+}
 
 /// Where a sandbox's scratch lives, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +72,7 @@ impl Swap {
             return Self::NotInPlain;
         }
         match std::fs::read_to_string("/proc/swaps") {
-            Ok(text) => Self::find(&text, &|file| std::fs::read_to_string(file).ok()),
+            Ok(text) => Self::find(&text, &|file| std::fs::read_to_string(file)),
             Err(error) => Self::InPlain(format!("unknown swap (/proc/swaps: {error})")),
         }
     }
@@ -78,14 +81,21 @@ impl Swap {
     ///
     /// A compressed device in memory (zram) without a backing device and an encrypted one (dm-crypt) do not count.
     /// What cannot be told counts, as does a file, whatever it lies on.
-    pub fn find(swaps: &str, read: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub fn find(swaps: &str, read: &dyn Fn(&str) -> io::Result<String>) -> Self {
         for line in swaps.lines().skip(1) {
             let path = line.split_whitespace().next().unwrap_or("");
             let device = path.strip_prefix("/dev/").unwrap_or("");
             let is_safe = if device.starts_with("zram") {
-                read(&format!("/sys/block/{device}/backing_dev")).is_none_or(|backing| backing.trim() == "none")
+                match read(&format!("/sys/block/{device}/backing_dev")) {
+                    Ok(backing) => backing.trim() == "none",
+                    // A kernel that knows no backing devices, where the device itself can be looked at.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        read(&format!("/sys/block/{device}/disksize")).is_ok()
+                    }
+                    Err(_) => false,
+                }
             } else if device.starts_with("dm-") {
-                read(&format!("/sys/block/{device}/dm/uuid")).is_some_and(|uuid| uuid.starts_with("CRYPT-"))
+                read(&format!("/sys/block/{device}/dm/uuid")).is_ok_and(|uuid| uuid.starts_with("CRYPT-"))
             } else {
                 false
             };
@@ -175,7 +185,7 @@ impl Server {
             .spawn()
             .map_err(wrap("starting the server of scratch"))?;
         let must_lock = Swap::of_this_host() != Swap::NotInPlain;
-        let order = Order { bytes: size.bytes(), inodes: INODES, must_lock };
+        let order = Order { bytes: size.bytes(), inodes: inodes(size), must_lock };
         Ok(Self { child, control, backing: Some(backing), order, locked: Locked::Nothing })
     }
 
@@ -292,17 +302,21 @@ mod tests {
     #[test]
     fn swap_in_memory_and_encrypted_swap_are_not_plain() {
         let sys = |file: &str| match file {
-            "/sys/block/zram1/backing_dev" => Some("/dev/sda3\n".to_owned()),
-            "/sys/block/zram0/backing_dev" => Some("none\n".to_owned()),
-            "/sys/block/dm-0/dm/uuid" => Some("CRYPT-PLAIN-swap\n".to_owned()),
-            "/sys/block/dm-1/dm/uuid" => Some("LVM-abc\n".to_owned()),
-            _ => None,
+            "/sys/block/zram0/backing_dev" => Ok("none\n".to_owned()),
+            "/sys/block/zram1/backing_dev" => Ok("/dev/sda3\n".to_owned()),
+            "/sys/block/zram2/disksize" | "/sys/block/zram4/disksize" => Ok("8589934592\n".to_owned()),
+            "/sys/block/zram4/backing_dev" => Err(io::ErrorKind::PermissionDenied.into()),
+            "/sys/block/dm-0/dm/uuid" => Ok("CRYPT-PLAIN-swap\n".to_owned()),
+            "/sys/block/dm-1/dm/uuid" => Ok("LVM-abc\n".to_owned()),
+            _ => Err(io::ErrorKind::NotFound.into()),
         };
         for (line, plain) in [
             ("", false),
             ("/dev/zram0 partition 8388604 0 100\n", false),
             ("/dev/zram2 partition 8388604 0 100\n", false),
             ("/dev/zram1 partition 8388604 0 100\n", true),
+            ("/dev/zram3 partition 8388604 0 100\n", true),
+            ("/dev/zram4 partition 8388604 0 100\n", true),
             ("/dev/dm-0 partition 8388604 0 -2\n", false),
             ("/dev/dm-1 partition 8388604 0 -2\n", true),
             ("/dev/dm-2 partition 8388604 0 -2\n", true),
@@ -328,6 +342,13 @@ mod tests {
         assert_eq!(choose(ScratchRule::Encrypted, GIB, Swap::NotInPlain), Some(Encrypted));
         assert_eq!(choose(ScratchRule::Memory, 3 * GIB, Swap::NotInPlain), Some(Memory));
         assert_eq!(choose(ScratchRule::Memory, GIB, plain()), None, "never a silent downgrade");
+    }
+
+    #[test]
+    fn the_number_of_inodes_follows_the_size_within_bounds() {
+        for (size, expected) in [(1, 1024), (4 << 20, 1024), (40 << 20, 10240), (256 << 20, 65536), (1 << 40, 65536)] {
+            assert_eq!(inodes(ByteSize(size)), expected, "{size}");
+        }
     }
 
     #[test]

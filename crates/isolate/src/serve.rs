@@ -157,7 +157,8 @@ impl Service {
     }
 
     fn try_to_lock_in(&self) -> io::Result<Locked> {
-        let locked = lock_memory();
+        let may_lock_all = drop_capabilities().map_err(from_sys)?;
+        let locked = lock_memory(may_lock_all);
         if self.order.must_lock && locked == Locked::Nothing {
             return Err(io::Error::other("its key cannot be kept out of the host's swap"));
         }
@@ -211,9 +212,30 @@ const CALLS: &[&str] = &[
     "exit_group",
 ];
 
-/// Locks as much memory as this user may.
-fn lock_memory() -> Locked {
-    if memory::lock_all().is_ok() {
+/// Drops all capabilities; says whether memory can be locked without a limit, also memory to come.
+///
+/// Where root lacks the right to raise its limit (`CAP_SYS_RESOURCE`, in some containers), it keeps the one to lock
+/// memory beyond it, and no other.
+fn drop_capabilities() -> hotcell_sys::Result<bool> {
+    if limit::set(limit::MEMLOCK, u64::MAX).is_ok() {
+        process::keep_capabilities(0)?;
+        return Ok(true);
+    }
+    // Under a limit of nothing, only a capability that counts on this host locks: one of a user namespace does not.
+    let page = [0u8; 1];
+    limit::set_soft(limit::MEMLOCK, 0)?;
+    let counts = process::keep_capabilities(process::CAP_IPC_LOCK).is_ok()
+        && memory::lock_range(page.as_ptr().addr(), page.len()).is_ok();
+    limit::set_soft(limit::MEMLOCK, limit::hard(limit::MEMLOCK)?)?;
+    if !counts {
+        process::keep_capabilities(0)?;
+    }
+    Ok(counts)
+}
+
+/// Locks as much memory as this user may. Memory to come only where there is no limit, at which the server would end.
+fn lock_memory(may_lock_all: bool) -> Locked {
+    if may_lock_all && memory::lock_all().is_ok() {
         return Locked::All;
     }
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return Locked::Nothing };

@@ -31,6 +31,13 @@ pub fn set(resource: u32, value: u64) -> Result<()> {
     unsafe { syscall!(prlimit64, 0, resource, limit.as_ptr(), 0) }.map(drop)
 }
 
+/// Sets the soft limit of this process.
+pub fn set_soft(resource: u32, value: u64) -> Result<()> {
+    let limit = [value, hard(resource)?];
+    // SAFETY: the kernel reads one `struct rlimit64` (two words) from a live array.
+    unsafe { syscall!(prlimit64, 0, resource, limit.as_ptr(), 0) }.map(drop)
+}
+
 /// The hard limit of this process.
 pub fn hard(resource: u32) -> Result<u64> {
     let mut limit = [0u64; 2];

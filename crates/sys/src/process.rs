@@ -211,15 +211,25 @@ pub fn drop_bounding_set() -> Result<()> {
 
 /// Empties the ambient, bounding, effective, permitted and inheritable capability sets.
 pub fn drop_capabilities() -> Result<()> {
+    drop_bounding_set()?;
+    keep_capabilities(0)
+}
+
+/// `CAP_IPC_LOCK`, as a mask: locking memory without a limit.
+pub const CAP_IPC_LOCK: u64 = 1 << 14;
+
+/// Keeps only the capabilities of a mask, permitted and effective. The bounding set, which is for programs yet to be
+/// executed, stays. Every user may keep none; `EPERM` where one to keep is not there.
+pub fn keep_capabilities(mask: u64) -> Result<()> {
     const PR_CAP_AMBIENT: i32 = 47;
     const PR_CAP_AMBIENT_CLEAR_ALL: u64 = 4;
     control(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)?;
-    drop_bounding_set()?;
-    // struct __user_cap_header_struct (version 3, this process) and three empty words per half.
+    // struct __user_cap_header_struct (version 3, this process) and for each half: effective, permitted, inheritable.
     let header = [0x2008_0522u32, 0];
-    let empty = [0u32; 6];
+    let (low, high) = (mask as u32, (mask >> 32) as u32);
+    let sets = [low, low, 0, high, high, 0];
     // SAFETY: both arrays have the sizes that version 3 asks for and are live.
-    unsafe { syscall!(capset, header.as_ptr(), empty.as_ptr()) }.map(drop)
+    unsafe { syscall!(capset, header.as_ptr(), sets.as_ptr()) }.map(drop)
 }
 
 /// Joins a new, empty session keyring.

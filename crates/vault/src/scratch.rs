@@ -11,7 +11,7 @@
 //! INVARIANT (known-tag): a block is believed only with the tag that its last write left in memory, so that neither
 //! a changed, an exchanged nor an older block of the backing file is ever read.
 //! INVARIANT (bounded): the memory of the server is bounded by the volume's limits: 1% of its bytes, and for each
-//! inode its name, its link target and 400 bytes.
+//! inode its name and 460 bytes, of which a short target of a link takes 60. A longer target takes a block.
 //! Deliberately absent: persistence, extended attributes, devices, threads, the clock.
 
 mod blocks;

@@ -226,10 +226,29 @@ fn the_server_is_of_no_use_to_anybody_else() {
 fn the_server_is_locked_in() {
     require_fuse!();
     require_root!();
-    let mut waiting = Waiting::start(&place(), "true");
+    // What it keeps of files and blocks grows by some megabytes, which it may lock without a capability.
+    let script =
+        "cd /scratch; head -c 100000000 /dev/zero > a; i=0; while [ $i -lt 5000 ]; do : > $i; i=$((i+1)); done";
+    let mut waiting = Waiting::start(&place(), script);
     let status = fs::read_to_string(format!("/proc/{}/status", waiting.server)).unwrap();
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "Threads:\t1"] {
         assert!(status.contains(line), "{line}: {status}");
+    }
+    let field = |status: &str, name: &str, radix| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(value.split_whitespace().next().unwrap(), radix).unwrap()
+    };
+    // No capability; where root may not raise limits, the one that locks memory beyond them.
+    let own = field(&fs::read_to_string("/proc/self/status").unwrap(), "CapEff:", 16);
+    let (ipc_lock, sys_resource) = (1 << 14, 1 << 24);
+    let is_unlimited = rustix::process::getrlimit(rustix::process::Resource::Memlock).maximum.is_none();
+    let kept = if is_unlimited || own & sys_resource != 0 { 0 } else { own & ipc_lock };
+    for (set, expected) in [("CapInh:", 0), ("CapPrm:", kept), ("CapEff:", kept), ("CapAmb:", 0)] {
+        assert_eq!(field(&status, set, 16), expected, "{set} {status}");
+    }
+    if is_unlimited || own & (sys_resource | ipc_lock) != 0 {
+        let (locked, data) = (field(&status, "VmLck:", 10), field(&status, "VmData:", 10));
+        assert!(locked >= data, "all of its data is locked, also what came later: {locked} of {data} KiB");
     }
     // Streams, control socket, backing file, device.
     let open = fs::read_dir(format!("/proc/{}/fd", waiting.server)).unwrap().count();

@@ -98,9 +98,18 @@ pub(crate) enum Content {
     /// Blocks by their number in the file; one that is absent is a hole.
     File(BTreeMap<u64, Slot>),
     Folder(Folder),
-    Link(Box<[u8]>),
+    Link(Target),
     Pipe,
     Socket,
+}
+
+/// Where a symbolic link points to.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// A short target, in the inode.
+    Inline(Box<[u8]>),
+    /// A long one, in a block as contents are; its length is the inode's size.
+    Block(Slot),
 }
 
 impl Inode {

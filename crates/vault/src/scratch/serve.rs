@@ -304,7 +304,7 @@ impl Handler<'_> {
     }
 
     fn read_link(&mut self, mut answer: Answer<'_>) -> Result<Done, Errno> {
-        answer.bytes(self.volume.target(Ino(self.head.node))?);
+        answer.bytes(&self.volume.target(Ino(self.head.node))?);
         self.finish(answer)
     }
 

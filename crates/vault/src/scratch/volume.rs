@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::BLOCK_BYTES;
 use super::blocks::{Blocks, Slot};
-use super::inode::{Attributes, Content, Folder, Inode, Kind, Owner, Time};
+use super::inode::{Attributes, Content, Folder, Inode, Kind, Owner, Target, Time};
 
 /// The number of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,7 @@ impl Ino {
 /// What a volume holds at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of content, in whole blocks.
+    /// Bytes of content, in whole blocks; a long target of a link is content too.
     pub bytes: u64,
     /// Inodes, and names beyond the first of each.
     pub inodes: u64,
@@ -93,6 +93,8 @@ pub struct Volume {
 const NAME_BYTES: usize = 255;
 /// Longest target of a symbolic link.
 const TARGET_BYTES: usize = 4095;
+/// Longest target that lies in the inode. A longer one takes a block: memory for it would be the host's.
+const INLINE_TARGET_BYTES: usize = 60;
 /// Largest size of a file, as the kernel has it.
 const FILE_BYTES: u64 = i64::MAX as u64;
 /// Set-user-id and set-group-id.
@@ -157,6 +159,7 @@ impl Volume {
             size: inode.size,
             blocks: match &inode.content {
                 Content::File(map) => map.len() as u64,
+                Content::Link(Target::Block(_)) => 1,
                 _ => 0,
             },
             accessed: inode.accessed,
@@ -192,7 +195,8 @@ impl Volume {
     /// Makes something new under a free name.
     ///
     /// # Errors
-    /// `EEXIST`, `ENOENT`, `ENOTDIR`, `ENAMETOOLONG`; `EDQUOT` when there are as many inodes as there may be.
+    /// `EEXIST`, `ENOENT`, `ENOTDIR`, `ENAMETOOLONG`; `EDQUOT` when there are as many inodes as there may be, or no
+    /// block for a long target of a link; `ENOSPC` and `EIO` from the disk.
     pub fn make(
         &mut self,
         parent: Ino,
@@ -217,16 +221,16 @@ impl Volume {
                 mode |= SET_GROUP_ID;
             }
         }
+        self.check_inode_quota()?;
         let (content, size) = match kind {
             NewKind::File => (Content::File(Default::default()), 0),
             NewKind::Folder => (Content::Folder(Folder::new(parent)), 0),
-            NewKind::Link(target) if target.len() > TARGET_BYTES => return Err(Errno::NAMETOOLONG),
-            NewKind::Link(target) => (Content::Link(target.into()), target.len() as u64),
+            NewKind::Link(target) => (Content::Link(self.keep_target(target)?), target.len() as u64),
             NewKind::Pipe => (Content::Pipe, 0),
             NewKind::Socket => (Content::Socket, 0),
         };
         let is_folder = kind == NewKind::Folder;
-        self.take_inode_quota()?;
+        self.usage.inodes += 1;
         let links = if is_folder { 2 } else { 1 };
         let inode = Inode { content, mode, owner, links, known: 0, size, accessed: now, modified: now, changed: now };
         let ino = self.keep(inode);
@@ -252,7 +256,8 @@ impl Volume {
             _ if inode.links == 0 || self.inode(parent)?.links == 0 => return Err(Errno::NOENT),
             _ => {}
         }
-        self.take_inode_quota()?;
+        self.check_inode_quota()?;
+        self.usage.inodes += 1;
         let inode = self.inode_mut(ino)?;
         inode.links += 1;
         inode.changed = now;
@@ -344,12 +349,19 @@ impl Volume {
     /// Where a symbolic link points to.
     ///
     /// # Errors
-    /// `EINVAL` when it is none.
-    pub fn target(&self, ino: Ino) -> Result<&[u8], Errno> {
-        match &self.inode(ino)?.content {
-            Content::Link(target) => Ok(target),
-            _ => Err(Errno::INVAL),
-        }
+    /// `EINVAL` when it is none; `EIO` where the disk fails or the block is not the one that was written.
+    pub fn target(&mut self, ino: Ino) -> Result<Vec<u8>, Errno> {
+        let inode = self.inode(ino)?;
+        let (slot, size) = match &inode.content {
+            Content::Link(Target::Inline(target)) => return Ok(target.to_vec()),
+            Content::Link(Target::Block(slot)) => (*slot, inode.size),
+            _ => return Err(Errno::INVAL),
+        };
+        let mut target = vec![0; BLOCK_BYTES];
+        self.blocks.read(&[slot], &mut target)?;
+        // At most TARGET_BYTES.
+        target.truncate(size as usize);
+        Ok(target)
     }
 
     /// Calls `take` for the entries of a folder behind a place, with the place of each, until it says `false`.
@@ -748,12 +760,27 @@ impl Volume {
         }
     }
 
-    fn take_inode_quota(&mut self) -> Result<(), Errno> {
-        if self.usage.inodes >= self.usage.inodes_limit {
-            return Err(Errno::DQUOT);
+    fn check_inode_quota(&self) -> Result<(), Errno> {
+        if self.usage.inodes < self.usage.inodes_limit { Ok(()) } else { Err(Errno::DQUOT) }
+    }
+
+    fn keep_target(&mut self, target: &[u8]) -> Result<Target, Errno> {
+        if target.len() > TARGET_BYTES {
+            return Err(Errno::NAMETOOLONG);
         }
-        self.usage.inodes += 1;
-        Ok(())
+        if target.len() <= INLINE_TARGET_BYTES {
+            return Ok(Target::Inline(target.into()));
+        }
+        let slot = self.blocks.take_counted(&mut self.usage)?;
+        let mut block = target.to_vec();
+        block.resize(BLOCK_BYTES, 0);
+        match self.blocks.write(&[slot], &mut block) {
+            Ok(()) => Ok(Target::Block(slot)),
+            Err(error) => {
+                self.blocks.give_back_counted(slot, &mut self.usage);
+                Err(error)
+            }
+        }
     }
 
     fn keep(&mut self, inode: Inode) -> Ino {
@@ -817,6 +844,9 @@ impl Volume {
         if matches!(self.map(ino), Ok(map) if !map.is_empty()) {
             // It is a file, which is all that this can fail for.
             let _ = self.free_blocks(ino, 0, u64::MAX);
+        }
+        if let Ok(Content::Link(Target::Block(slot))) = self.inode(ino).map(|inode| &inode.content) {
+            self.blocks.give_back_counted(*slot, &mut self.usage);
         }
         if let Some((number, place)) = place(ino).and_then(|number| Some((number, self.inodes.get_mut(number)?))) {
             *place = None;

@@ -160,6 +160,39 @@ fn a_full_disk_is_no_space_inside_and_what_was_there_stays() {
 }
 
 #[test]
+fn a_long_target_of_a_link_takes_a_block_and_gives_it_back() {
+    let backing = tempfile::tempfile().unwrap();
+    let mut volume = volume(backing.try_clone().unwrap(), Cipher::with_new_key().unwrap());
+    let link = |volume: &mut Volume, name: &[u8], length| {
+        volume.make(Ino::ROOT, name, NewKind::Link(&vec![b't'; length]), 0o777, OWNER, NOW)
+    };
+    link(&mut volume, b"short", 60).unwrap();
+    assert_eq!((volume.usage().blocks, backing.metadata().unwrap().len()), (0, 0));
+    let long = link(&mut volume, b"long", 4095).unwrap();
+    assert_eq!((volume.usage().blocks, backing.metadata().unwrap().len()), (1, 4096));
+    assert_eq!(volume.target(long).unwrap(), [b't'; 4095]);
+    assert_eq!(link(&mut volume, b"longer", 4096), Err(Errno::NAMETOOLONG));
+    volume.link(long, Ino::ROOT, b"again", NOW).unwrap();
+
+    // All 256 blocks of the volume but the link's own.
+    let ino = make(&mut volume, b"file");
+    assert_eq!(volume.write(ino, 0, &mut vec![1; 1 << 20], true, NOW), Ok(255 * 4096));
+    let before = volume.usage();
+    assert_eq!(link(&mut volume, b"more", 61), Err(Errno::DQUOT));
+    assert_eq!(volume.usage(), before, "what was refused takes nothing");
+    link(&mut volume, b"another short", 60).unwrap();
+    volume.unlink(Ino::ROOT, b"long", NOW).unwrap();
+    assert_eq!(link(&mut volume, b"more", 61), Err(Errno::DQUOT), "it has a name left");
+    volume.unlink(Ino::ROOT, b"again", NOW).unwrap();
+    let more = link(&mut volume, b"more", 61).unwrap();
+    assert_eq!(volume.target(more).unwrap(), [b't'; 61]);
+
+    // It is as safe on the disk as contents are.
+    backing.write_all_at(&[0; 1 << 20], 0).unwrap();
+    assert_eq!((volume.target(more), volume.blocks().tampered()), (Err(Errno::IO), 1));
+}
+
+#[test]
 fn the_size_and_the_number_of_inodes_are_hard() {
     let mut volume = volume(tempfile::tempfile().unwrap(), Cipher::with_new_key().unwrap());
     let ino = make(&mut volume, b"file");

@@ -23,7 +23,7 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 enum Step {
     File(Path),
     Folder(Path),
-    Link(Path),
+    Link(Path, bool),
     HardLink(Path, Path),
     Unlink(Path),
     RemoveFolder(Path),
@@ -42,7 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => path().prop_map(Step::File),
         1 => path().prop_map(Step::Folder),
-        1 => path().prop_map(Step::Link),
+        2 => (path(), any::<bool>()).prop_map(|(path, is_long)| Step::Link(path, is_long)),
         1 => (path(), path()).prop_map(|(from, to)| Step::HardLink(from, to)),
         1 => path().prop_map(Step::Unlink),
         1 => path().prop_map(Step::RemoveFolder),
@@ -66,9 +66,13 @@ struct Naive {
 }
 
 enum Node {
-    File { data: Vec<u8>, blocks: BTreeSet<u64> },
+    File {
+        data: Vec<u8>,
+        blocks: BTreeSet<u64>,
+    },
     Folder(BTreeMap<&'static str, usize>),
-    Link,
+    /// To [`target`].
+    Link(bool),
 }
 
 impl Naive {
@@ -116,7 +120,8 @@ impl Naive {
     fn blocks(&self) -> u64 {
         let blocks = self.nodes.values().map(|node| match node {
             Node::File { blocks, .. } => blocks.len() as u64,
-            _ => 0,
+            Node::Link(is_long) => u64::from(*is_long),
+            Node::Folder(_) => 0,
         });
         blocks.sum()
     }
@@ -133,7 +138,8 @@ impl Naive {
         if self.names(folder)?.contains_key(NAMES[path.1]) {
             return Err(Errno::EXIST);
         }
-        if self.inodes() >= INODES {
+        let is_full = matches!(node, Node::Link(true)) && self.blocks() >= BLOCKS;
+        if self.inodes() >= INODES || is_full {
             return Err(Errno::DQUOT);
         }
         self.nodes.insert(self.next, node);
@@ -269,7 +275,7 @@ impl Naive {
         let done = match *step {
             Step::File(path) => self.make(path, Node::File { data: Vec::new(), blocks: BTreeSet::new() }),
             Step::Folder(path) => self.make(path, Node::Folder(BTreeMap::new())),
-            Step::Link(path) => self.make(path, Node::Link),
+            Step::Link(path, is_long) => self.make(path, Node::Link(is_long)),
             Step::HardLink(from, to) => {
                 let folder = self.folder(to.0)?;
                 let node = self.find(from)?;
@@ -352,7 +358,7 @@ impl Real {
         let done = match *step {
             Step::File(path) => self.make(path, NewKind::File),
             Step::Folder(path) => self.make(path, NewKind::Folder),
-            Step::Link(path) => self.make(path, NewKind::Link(b"target")),
+            Step::Link(path, is_long) => self.make(path, NewKind::Link(&target(is_long))),
             Step::HardLink(from, to) => {
                 let folder = self.folder(to.0)?;
                 let ino = self.find(from)?;
@@ -400,6 +406,11 @@ impl Real {
     }
 }
 
+/// What links point to: the longest target that costs no block, or the shortest that costs one.
+fn target(is_long: bool) -> Vec<u8> {
+    vec![b't'; if is_long { 61 } else { 60 }]
+}
+
 /// Both trees, as far as they differ.
 fn compare(naive: &Naive, node: usize, real: &mut Real, ino: Ino, at: &str) {
     let attributes = real.volume.attributes(ino).unwrap();
@@ -416,8 +427,10 @@ fn compare(naive: &Naive, node: usize, real: &mut Real, ino: Ino, at: &str) {
                 assert!(out[..count] == *expected, "{at}: {offset}+{length} differs");
             }
         }
-        Node::Link => {
-            assert_eq!(real.volume.target(ino).unwrap(), b"target", "{at}");
+        Node::Link(is_long) => {
+            let target = target(*is_long);
+            assert_eq!((attributes.size, attributes.blocks), (target.len() as u64, u64::from(*is_long)), "{at}");
+            assert_eq!(real.volume.target(ino).unwrap(), target, "{at}");
         }
         Node::Folder(names) => {
             let mut listed = Vec::new();

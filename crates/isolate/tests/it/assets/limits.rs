@@ -198,6 +198,9 @@ fn a_flood_of_empty_files_ends() {
     let scene = Scene::new();
     assert_eq!(scene.seen(&flood(60_000), &[]), 0);
     assert_eq!(scene.seen(&flood(66_000), &[]), ENOSPC);
+    let small = Scene::limited("scratch=8MiB");
+    assert_eq!(small.seen(&flood(2_000), &[]), 0);
+    assert_eq!(small.seen(&flood(2_100), &[]), ENOSPC, "one for each 4 KiB");
 }
 
 #[test]
