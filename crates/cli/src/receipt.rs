@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::audit::own_key;
 use crate::failure::{self, Failure};
-use crate::{print, receipt_page, receipt_text};
+use crate::print::{self, theirs};
+use crate::{receipt_page, receipt_text};
 
 /// Check receipts.
 #[derive(Debug, Args)]
@@ -89,7 +90,7 @@ pub(crate) fn tell(verified: &Verified, trusted: bool, html: Option<&Path>, app:
     }
     writeln!(to, "signed {} by {} ({signer})", verified.signed, verified.signer)?;
     let Verified { origin, index, size, witnessed, .. } = verified;
-    writeln!(to, "entry {index} of {size} in the log {origin}, {witnessed}")?;
+    writeln!(to, "entry {index} of {size} in the log {}, {witnessed}", theirs(origin))?;
     Ok(())
 }
 
