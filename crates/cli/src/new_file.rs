@@ -149,7 +149,9 @@ impl Explain for NewFileError {
 
     fn remedy(&self) -> String {
         match self {
-            Self::Exists { .. } => "choose another name, or replace it with --force".to_owned(),
+            Self::Exists { .. } => {
+                "choose another name, or replace it with --force where the command has that option".to_owned()
+            }
             Self::Write { source, .. } => match source.kind() {
                 ErrorKind::IsADirectory => "name a file: this is a folder",
                 ErrorKind::NotFound => "make the folder first",

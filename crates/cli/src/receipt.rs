@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::audit::own_key;
 use crate::failure::{self, Failure};
+use crate::new_file::NewFile;
 use crate::print::{self, theirs};
 use crate::{receipt_page, receipt_text};
 
@@ -76,7 +77,9 @@ pub(crate) fn tell(verified: &Verified, trusted: bool, html: Option<&Path>, app:
         if path == Path::new("-") {
             return Ok(io::stdout().lock().write_all(page.as_bytes())?);
         }
-        std::fs::write(path, page).map_err(|source| Failure::file("write", path, source))?;
+        let mut file = NewFile::create(path, 0o644, false)?;
+        file.write_all(page.as_bytes()).map_err(|source| Failure::file("write", path, source))?;
+        file.publish()?;
     }
     if app.json {
         return Ok(print::json(&as_json(verified, trusted))?);

@@ -104,7 +104,7 @@ impl Page {
 fn exit_text(body: &ReceiptBody) -> String {
     match body.exit_status {
         Some(status) => format!(", the workload exited with {status}"),
-        None => ", the workload was not executed".to_owned(),
+        None => ", the workload did not exit by itself".to_owned(),
     }
 }
 
@@ -129,6 +129,9 @@ fn what(page: &mut Page, body: &ReceiptBody) {
     let command = body.workload.command.join(" ");
     let command = if command.is_empty() { &body.workload.kind } else { &command };
     page.row("What ran", &[mono(command, page.room.paragraph)]);
+    if let Some(image) = &body.image {
+        page.row("In which image", &[text(&image.name, page.room.line), mono(image.digest, page.room.line)]);
+    }
     if let Some(model) = &body.model {
         let version = model.version.map(|version| format!(" version {version}")).unwrap_or_default();
         let sealed = if model.sealed { "sealed" } else { "plain" };

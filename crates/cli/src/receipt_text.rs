@@ -83,7 +83,7 @@ fn outcome(body: &ReceiptBody) -> String {
     let outcome = outcome.as_ref().and_then(|outcome| outcome.as_str()).unwrap_or_default().to_owned();
     match body.exit_status {
         Some(status) => format!("{outcome}; the workload exited with {status}"),
-        None => format!("{outcome}; the workload was not executed"),
+        None => format!("{outcome}; the workload did not exit by itself"),
     }
 }
 

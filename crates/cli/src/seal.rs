@@ -41,7 +41,8 @@ pub(crate) struct Arguments {
     /// The vendor's signing key (`hotcell keygen --signing`).
     #[arg(long, value_name = "KEYFILE", requires = "model")]
     sign: Option<PathBuf>,
-    /// Term: this program too may open the model. Default: the built-in runner only.
+    /// Term: this program too may open the model. Default: the built-in runner only. No command is identified yet, so
+    /// that it opens for none of them.
     #[arg(long = "allow-runner", value_name = "sha256:HEX", requires = "model")]
     allow_runners: Vec<Digest>,
     /// Term: from this date on (RFC 3339, as 2027-01-31 or 2027-01-31T12:00:00Z) it may no longer be opened. Default:

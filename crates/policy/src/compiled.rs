@@ -24,7 +24,7 @@ pub(crate) const RULES: &[Rule] = &[
         resource: "Task",
         when: And(&Attribute(&Context, "sealedModel"), &Not(&IsEmpty(&Attribute(&Context, "bestEffort")))),
         reason: "a wall may not be given up while the model of somebody else is open behind it",
-        remedy: "leave out --best-effort, and let `hotcell doctor` say how this host gets the control",
+        remedy: "leave out --best-effort, use a profile that requires every wall (not baseline-5.10), and let `hotcell doctor` say how this host gets the control",
         exit: None,
     },
     Rule {
@@ -46,7 +46,7 @@ pub(crate) const RULES: &[Rule] = &[
         resource: "Model",
         when: And(&Attribute(&Resource, "sealed"), &Not(&Attribute(&Context, "runnerInTerms"))),
         reason: "the vendor's terms do not let this program read the model",
-        remedy: "use the built-in runner (give no command), or ask the vendor to list the program's digest in the terms",
+        remedy: "use the built-in runner (give no command)",
         exit: None,
     },
     Rule {

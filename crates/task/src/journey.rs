@@ -222,7 +222,7 @@ impl Journey<'_, '_> {
             version: self.context.version.to_owned(),
             policy,
             outcome: judged.outcome,
-            exit_status: Some(judged.status),
+            exit_status: judged.exited,
             submitted: self.submitted.now,
             started,
             walls,

@@ -26,6 +26,8 @@ pub(crate) struct Left {
 pub(crate) struct Judged {
     pub(crate) outcome: Outcome,
     pub(crate) status: u8,
+    /// The workload's own status, where it exited by itself.
+    pub(crate) exited: Option<u8>,
     pub(crate) outputs: Vec<OutputRecord>,
     pub(crate) notes: Vec<(String, Vec<String>)>,
     pub(crate) refusals: Vec<Refusal>,
@@ -47,6 +49,7 @@ impl Journey<'_, '_> {
         let mut judged = Judged {
             outcome,
             status,
+            exited: matches!(outcome, Outcome::Released | Outcome::WorkloadFailed).then_some(status),
             outputs: Vec::new(),
             notes: Vec::new(),
             refusals: Vec::new(),

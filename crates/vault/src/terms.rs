@@ -186,9 +186,7 @@ impl Explain for TermsError {
 
     fn remedy(&self) -> String {
         match self {
-            Self::Runner { .. } => {
-                "run the model without a command, or ask the vendor to add the program's digest to the terms".to_owned()
-            }
+            Self::Runner { .. } => "run the model without a command".to_owned(),
             Self::Expired { .. } => "ask the vendor for a package with a later end".to_owned(),
             Self::OutputSchema { .. } => "use the output schema that the vendor delivers with the model".to_owned(),
             Self::Custody => {

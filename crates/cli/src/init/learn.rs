@@ -1,6 +1,7 @@
 //! A learned run: the command once, contained, with room; what it used becomes a proposal.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use hotcell_policy::{Engine, Origin, Overlay};
@@ -11,6 +12,7 @@ use super::draft::{Draft, Runs};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::print;
+use crate::temporary::Temporary;
 use crate::watch::Watch;
 
 /// Limits of a learned run: wide, for the program is to show what it needs, but limits.
@@ -24,10 +26,8 @@ const DEFAULT_FILES: usize = 100;
 /// Runs the command and adds what it needs to the draft.
 pub(super) fn learn(draft: &mut Draft, app: &App) -> Result<(), Failure> {
     let Runs::Command(command) = &draft.runs else { return Ok(()) };
-    let outputs = app.state.join(format!("learning-{}", std::process::id()));
-    let result = observe(command, &draft.inputs, &outputs, app);
-    let _ = std::fs::remove_dir_all(&outputs);
-    let done = result?;
+    let outputs = Temporary::new("learning")?;
+    let done = observe(command, &draft.inputs, &outputs.path().join("output"), app)?;
     if done.outcome != Outcome::Released {
         let why = done.problem.map(|problem| format!(": {}", problem.what)).unwrap_or_default();
         return Err(Failure::not_found(
@@ -51,6 +51,7 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
         overlay.set_limit(limit)?;
         spec.overlays.push((overlay, Origin::Flag(format!("--limit {limit}"))));
     }
+    let cancel = crate::run::cancelled_by_signals()?;
     let mut watch = Watch::new(app.json, None);
     let mut context = Context {
         state: &app.state,
@@ -58,7 +59,7 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
         clock: &app.clock,
         principal: crate::run::principal(),
         engine: &Engine::default(),
-        cancel: None,
+        cancel: Some(cancel.as_fd()),
         onwards: [None, None],
         observer: &mut watch,
         shell: None,
