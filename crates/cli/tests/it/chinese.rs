@@ -107,6 +107,16 @@ fn commands_and_purposes_stay_as_they_were_given() {
     let cells = |label: &str| shown.lines().find_map(|line| Some(line.strip_prefix(label)?.trim().to_owned()));
     assert_eq!(cells("工作负载").as_deref(), Some("make"), "{shown}");
     assert!(shown.contains("，目的：read\n") && !shown.contains("创建"), "{shown}");
+    let script = "printf x > /output/refused";
+    let ran = said(&place, &["run", "--verbose", "--output", "o\u{1b}]0;x", "--", "sh", "-c", script]).1;
+    assert!(ran.contains("o\\u{1b}]0;x/refused：1 字节") && !ran.contains('\u{1b}'), "{ran}");
+    let listed = said(&place, &["ps", "--all"]).1;
+    let shown = said(&place, &["show", listed.lines().last().unwrap().split(' ').next().unwrap()]).1;
+    assert_eq!(
+        shown.lines().find(|line| line.contains("字节，原样")).and_then(|line| line.find("refused：1 字节")),
+        Some(14),
+        "{shown}"
+    );
 }
 
 #[test]
