@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::date;
 use crate::failure::{self, Failure};
-use crate::print::{self, plain_line};
+use crate::print::{self, theirs};
 
 /// Show and verify the audit log.
 #[derive(Debug, Args)]
@@ -85,7 +85,7 @@ fn as_lines(events: Events, to: &mut dyn Write) -> Result<Exit, Failure> {
         let task = event.task.map_or_else(|| "-".to_owned(), |task| task.to_string());
         write!(to, "{index:>6}  {}  {:<18}  {task:<20}", event.time, kind_text(event.kind))?;
         for (name, value) in &event.data {
-            write!(to, " {}", plain_line(&format!("{name}={value}")))?;
+            write!(to, " {}", theirs(format!("{name}={value}")))?;
         }
         writeln!(to)?;
     }
@@ -136,7 +136,7 @@ fn check(trust: Option<&str>, app: &App) -> Result<Exit, Failure> {
 
 fn tell(report: &Report, key: &VerifyingKey, own: bool) -> io::Result<()> {
     let mut to = print::out();
-    writeln!(to, "the log {} is whole: {} entries, root {}", report.origin, report.entries, report.root)?;
+    writeln!(to, "the log {} is whole: {} entries, root {}", theirs(&report.origin), report.entries, report.root)?;
     writeln!(to, "its checkpoint over {} entries is signed by {key}", report.signed.size)?;
     if report.entries > report.signed.size {
         writeln!(to, "{} entries after it are not signed yet", report.entries - report.signed.size)?;

@@ -112,7 +112,7 @@ fn tell(report: &Report, is_terminal: bool, to: &mut dyn Write) -> io::Result<()
         writeln!(to, "  missing for it: {}", names.join(", "))?;
         writeln!(to, "  -> {}", print::plain_line(&cause.remedy))?;
         for command in &cause.commands {
-            writeln!(to, "     {}", print::plain_line(command))?;
+            writeln!(to, "     {}", print::theirs(command))?;
         }
         if cause.fix.is_some() {
             writeln!(to, "     (`sudo hotcell doctor --fix` does it, after asking)")?;

@@ -111,10 +111,21 @@ fn as_text(error: &dyn Explain) -> String {
     let mut text = String::new();
     let shown = Shown::new(error, &|text| print::shown(&plain(text), look, language)).in_language_of_code(language);
     match handler.render_report(&mut text, &shown) {
-        Ok(()) => text.replacen("help: ", &print::shown("help: ", look, language), 1),
+        Ok(()) => with_help(&text, &print::shown(HELP, look, language)),
         Err(fmt::Error) => format!("{}: {}\n  help: {}\n", error.code(), error, error.remedy()),
     }
 }
+
+/// A report with the word before its remedy in the reader's language: the one that the remedy's mark follows, for a
+/// message may have that word as well.
+fn with_help(report: &str, said: &str) -> String {
+    let Some((before, remedy)) = report.split_once(print::OPEN) else { return report.to_owned() };
+    let before = before.rsplit_once(HELP).map_or(before.to_owned(), |(text, colour)| format!("{text}{said}{colour}"));
+    before + remedy
+}
+
+/// What the reports' library writes before a remedy.
+const HELP: &str = "help: ";
 
 /// The texts of what caused an error, from near to far.
 pub(crate) fn causes(error: &dyn Explain) -> Vec<String> {
@@ -268,7 +279,7 @@ impl Diagnostic for Shown {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as _)
+        self.help.as_ref().map(|help| Box::new(format!("{}{help}", print::OPEN)) as _)
     }
 }
 
@@ -278,3 +289,20 @@ fn is_chinese(text: &str) -> bool {
 
 /// As if SIGPIPE had ended us. Not 0: a check whose answer nobody read did not say yes.
 const READER_LEFT: u8 = 128 + 13;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_before_the_remedy_is_translated() {
+        let error = Failure::not_found("no file `help: x`", "look for help: there");
+        let shown = Shown::new(error.error().unwrap(), &|text| text.to_owned());
+        let mut report = String::new();
+        let handler = GraphicalReportHandler::new_themed(GraphicalTheme::none());
+        handler.render_report(&mut report, &shown).unwrap();
+        let told = with_help(&report, "建议：");
+        assert!(told.contains("no file `help: x`"), "{told}");
+        assert!(told.contains("建议：look for help: there") && !told.contains(print::OPEN), "{told}");
+    }
+}

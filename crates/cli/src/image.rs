@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::bar;
 use crate::failure::Failure;
-use crate::print::{self, plain, plain_line};
+use crate::print::{self, theirs};
 
 /// Fetch, list and remove images for `hotcell run --image` (docs/images.md).
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ fn pull(name: &str, app: &App) -> Result<Exit, Failure> {
             "user": image.config().user,
             "command": image.config().default_command().unwrap_or_default(),
         }))?,
-        false => writeln!(print::out(), "{}", plain_line(&exact))?,
+        false => writeln!(print::out(), "{}", theirs(&exact))?,
     }
     Ok(Exit::Yes)
 }
@@ -90,13 +90,13 @@ fn list(app: &App) -> Result<Exit, Failure> {
         let mut table = print::table(&["digest", "size", "entries", "name"]);
         for image in &images {
             let (size, entries) = (ByteSize(image.bytes).to_string(), image.entries.to_string());
-            table.add_row([&image.digest.to_string(), &size, &entries, &plain(&image.name)]);
+            table.add_row([&image.digest.to_string(), &size, &entries, &theirs(&image.name)]);
         }
         writeln!(print::out(), "{table}")?;
     } else {
         let mut to = print::out();
         for image in &images {
-            writeln!(to, "{} {} {} {}", image.digest, image.bytes, image.entries, plain_line(&image.name))?;
+            writeln!(to, "{} {} {} {}", image.digest, image.bytes, image.entries, theirs(&image.name))?;
         }
     }
     Ok(Exit::Yes)

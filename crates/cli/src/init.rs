@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<Exit, Failure> {
             for remark in &draft.remarks {
                 writeln!(out, "note: {}", print::plain_line(remark))?;
             }
-            writeln!(out, "wrote {0}; run it: hotcell run --task {0}", print::plain_line(&name))?;
+            writeln!(out, "wrote {0}; run it: hotcell run --task {0}", print::theirs(name))?;
         }
     }
     Ok(Exit::Yes)
@@ -128,7 +128,7 @@ fn questions(draft: &mut Draft) -> Result<(), Failure> {
 /// A question on the terminal; the proposal when only return is pressed.
 fn ask(question: &str, proposal: &str) -> Result<String, Failure> {
     let mut told = print::err();
-    write!(told, "{} [{}] ", print::plain(question), print::plain_line(proposal))?;
+    write!(told, "{} [{}] ", print::plain(question), print::theirs(proposal))?;
     told.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(|source| Failure::system("reading the answer", source))?;

@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     let output = arguments.output.display();
     match app.json {
         true => print::json(&json!({ "output": output.to_string(), "plain_bytes": bytes }))?,
-        false => writeln!(print::out(), "{output}: {bytes} bytes opened")?,
+        false => writeln!(print::out(), "{}: {bytes} bytes opened", print::theirs(&output))?,
     }
     Ok(Exit::Yes)
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::failure::{self, Failure};
-use crate::print::{self, plain, plain_line};
+use crate::print::{self, plain, plain_line, theirs};
 
 /// Check policy files and profiles, and show what is in force.
 #[derive(Debug, Args)]
@@ -101,14 +101,13 @@ fn as_json(checked: &Checked<'_>) -> serde_json::Value {
 
 fn tell(checked: &Checked<'_>) -> Result<(), Failure> {
     let mut to = print::out();
-    let file = checked.file.display().to_string();
-    let file = plain_line(&file);
+    let file = theirs(checked.file.display());
     match &checked.content {
-        Content::Profile(name) => writeln!(to, "{file}: profile {} is sound", plain_line(name))?,
+        Content::Profile(name) => writeln!(to, "{file}: profile {} is sound", theirs(name))?,
         Content::Rules(rules) => {
             writeln!(to, "{file}: {} rules, all sound", rules.len())?;
             for rule in rules {
-                writeln!(to, "  {}: {}", plain_line(&rule.id), plain_line(&rule.reason))?;
+                writeln!(to, "  {}: {}", theirs(&rule.id), theirs(&rule.reason))?;
             }
         }
         Content::Nothing => writeln!(to, "{file}: {} faults", checked.faults.len())?,
@@ -133,14 +132,21 @@ fn explain(name: &str, limits: &[String], app: &App) -> Result<Exit, Failure> {
             for row in &rows {
                 table.add_row([&plain(&row.key), &plain(&row.value), &plain(&row.origin), &plain(&bound(row))]);
             }
-            writeln!(print::out(), "profile {}\n{table}", plain_line(profile.name()))?;
+            writeln!(print::out(), "profile {}\n{table}", theirs(profile.name()))?;
         }
         (false, false) => {
             let mut to = print::out();
-            writeln!(to, "profile {}", plain_line(profile.name()))?;
+            writeln!(to, "profile {}", theirs(profile.name()))?;
             for row in &rows {
                 let bound = if row.bound.is_some() { format!("; {}", bound(row)) } else { String::new() };
-                writeln!(to, "{:<30} {}  ({}{})", row.key, plain(&row.value), plain(&row.origin), plain(&bound))?;
+                writeln!(
+                    to,
+                    "{:<30} {}  ({}{})",
+                    row.key,
+                    plain_line(&row.value),
+                    plain_line(&row.origin),
+                    plain_line(&bound)
+                )?;
             }
         }
     }

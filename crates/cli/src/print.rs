@@ -37,12 +37,6 @@ impl<W: Write> Edge<W> {
         Self { to, look, language, begun: Vec::new() }
     }
 
-    /// Whether lines go through as they are.
-    fn is_plain(&self) -> bool {
-        let is_bare = !self.look.is_terminal && !self.look.colour;
-        self.look.unicode && self.language == Language::English && is_bare
-    }
-
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
         let Ok(line) = std::str::from_utf8(line) else { return self.to.write_all(line) };
         let mut text = shown(line, self.look, self.language);
@@ -69,9 +63,6 @@ impl<W: Write> Edge<W> {
 
 impl<W: Write> Write for Edge<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.is_plain() {
-            return self.to.write(bytes);
-        }
         self.begun.extend_from_slice(bytes);
         while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
             let rest = self.begun.split_off(end + 1);
@@ -88,12 +79,20 @@ impl<W: Write> Write for Edge<W> {
     }
 }
 
-/// A text in the reader's language and signs.
+impl<W: Write> Drop for Edge<W> {
+    /// A last line without an end is told as well.
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
+/// A text in the reader's language and signs. What is marked as others' is as it was, without its marks.
 pub(crate) fn shown(text: &str, look: Look, language: Language) -> String {
     let text = match language {
         Language::Chinese => words::lines(text),
         Language::English => text.to_owned(),
     };
+    let text = if text.contains(MARKS) { text.replace(MARKS, "") } else { text };
     if look.unicode { text } else { look::ascii(&text) }
 }
 
@@ -123,10 +122,11 @@ const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[1;31m";
 const PLAIN: &str = "\x1b[0m";
 
-/// A line in the width of a terminal: it goes on below its last column. What is to be copied, a command, stays whole.
+/// A line in the width of a terminal: it goes on below its last column. What is to be copied, a command, stays whole:
+/// one of ours, and what is indented as far as commands are.
 fn wrapped(line: &str, width: usize, language: Language) -> String {
     let text = line.trim_start_matches(' ');
-    if line.width() <= width || text.starts_with("hotcell ") {
+    if line.width() <= width || text.starts_with("hotcell ") || line.starts_with(COMMAND_INDENT) {
         return line.to_owned();
     }
     let column = line.trim_end().rfind("  ").and_then(|gap| line.get(..gap + 2)).map_or(0, UnicodeWidthStr::width);
@@ -148,6 +148,9 @@ fn wrapped(line: &str, width: usize, language: Language) -> String {
         .break_words(false);
     textwrap::fill(line, options)
 }
+
+/// Before a command that is to be copied.
+const COMMAND_INDENT: &str = "     ";
 
 /// How far a line that has no columns goes on to the right of its beginning.
 const HANGING: usize = 2;
@@ -185,9 +188,25 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.table.fmt(f)
+        // It has been put into the reader's language cell by cell.
+        let table = self.table.to_string();
+        let mut lines = table.lines();
+        lines.next().map_or(Ok(()), |line| write!(f, "{OPEN}{line}{CLOSE}"))?;
+        lines.try_for_each(|line| write!(f, "\n{OPEN}{line}{CLOSE}"))
     }
 }
+
+/// A name, a command, a path: a text that is not ours, on one line and harmless to a terminal, and between marks that
+/// keep the phrase book away from it. The marks are gone when it is shown.
+pub(crate) fn theirs(text: impl fmt::Display) -> String {
+    format!("{OPEN}{}{CLOSE}", plain_line(&text.to_string()))
+}
+
+/// Begins a text of others. Characters that no script has, and that do not pass in the texts of others.
+pub(crate) const OPEN: char = '\u{10fff0}';
+/// Ends it.
+pub(crate) const CLOSE: char = '\u{10fff1}';
+const MARKS: [char; 2] = [OPEN, CLOSE];
 
 /// A text of others for a terminal: control characters, but line ends, are written as escapes.
 pub(crate) fn plain(text: &str) -> String {
@@ -195,7 +214,9 @@ pub(crate) fn plain(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\n' => shown.push('\n'),
-            _ if character.is_control() || is_bidirectional(character) => shown.extend(character.escape_unicode()),
+            _ if character.is_control() || is_bidirectional(character) || MARKS.contains(&character) => {
+                shown.extend(character.escape_unicode());
+            }
             _ => shown.push(character),
         }
     }
@@ -205,6 +226,18 @@ pub(crate) fn plain(text: &str) -> String {
 /// The same on one line.
 pub(crate) fn plain_line(text: &str) -> String {
     plain(text).replace('\n', "\\n")
+}
+
+/// The same of a line in which some texts are marked as others' already.
+pub(crate) fn plain_around(text: &str) -> String {
+    let pieces = text.split_inclusive(MARKS).map(|piece| {
+        let (piece, mark) = match piece.strip_suffix(MARKS) {
+            Some(before) => (before, &piece[before.len()..]),
+            None => (piece, ""),
+        };
+        plain_line(piece) + mark
+    });
+    pieces.collect()
 }
 
 /// Characters that turn the direction of what follows, so that a text reads as another one.
@@ -224,6 +257,7 @@ mod tests {
             ("a\rb", "a\\u{d}b"),
             ("\u{9b}31m", "\\u{9b}31m"),
             ("fdp.\u{202e}exe", "fdp.\\u{202e}exe"),
+            ("\u{10fff1}read", "\\u{10fff1}read"),
         ] {
             assert_eq!(plain(text), shown);
         }
@@ -256,6 +290,53 @@ mod tests {
         }
         let chinese = wrapped("控制项    这台主机缺少所需的内核功能，请按下面的办法启用它。", 40, Language::Chinese);
         assert!(chinese.lines().count() == 2 && chinese.lines().all(|line| line.width() <= 40), "{chinese}");
+    }
+
+    #[test]
+    fn a_command_that_is_to_be_copied_is_not_broken() {
+        let command = "     sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=1000";
+        assert_eq!(wrapped(command, 40, Language::English), command);
+        assert!(wrapped(&command[1..], 40, Language::English).contains('\n'));
+    }
+
+    #[test]
+    fn a_text_of_others_stays_as_it_is_in_each_language_and_its_marks_never_leave() {
+        let look = Look { is_terminal: false, moves: false, colour: false, unicode: true, width: 80 };
+        for (text, english, chinese) in [
+            (theirs("make"), "make", "make"),
+            (format!("  {}", theirs("refused: a  b")), "  refused: a  b", "  refused: a  b"),
+            (format!("refused: {} [X-1]", theirs("read")), "refused: read [X-1]", "已拒绝：read [X-1]"),
+            (
+                format!("{} would run: {}", theirs("a"), theirs("sh -c 'echo  x'")),
+                "a would run: sh -c 'echo  x'",
+                "a 将运行：sh -c 'echo  x'",
+            ),
+            (format!("workload    {}", theirs("make  write")), "workload    make  write", "工作负载    make  write"),
+            (
+                theirs("\u{10fff1}make\u{10fff0}\n\x1b["),
+                "\\u{10fff1}make\\u{10fff0}\\n\\u{1b}[",
+                "\\u{10fff1}make\\u{10fff0}\\n\\u{1b}[",
+            ),
+        ] {
+            for (language, expected) in [(Language::English, english), (Language::Chinese, chinese)] {
+                let mut edge = Edge::new(Vec::new(), look, language);
+                writeln!(edge, "{text}").unwrap();
+                assert_eq!(String::from_utf8_lossy(&edge.to), format!("{expected}\n"), "{language:?}");
+            }
+        }
+        assert_eq!(plain_around(&format!("\x1b{}\n", theirs("\x1b"))), format!("\\u{{1b}}{OPEN}\\u{{1b}}{CLOSE}\\n"));
+    }
+
+    #[test]
+    fn the_cells_of_a_table_are_put_into_words_once() {
+        let look = Look { is_terminal: false, moves: false, colour: false, unicode: true, width: 80 };
+        let mut cells = table(&["control", "state"]);
+        cells.language = Language::Chinese;
+        cells.add_row([&theirs("read"), "refused"]);
+        let mut edge = Edge::new(Vec::new(), look, Language::Chinese);
+        writeln!(edge, "{cells}").unwrap();
+        let told = String::from_utf8_lossy(&edge.to).into_owned();
+        assert!(told.contains("read") && told.contains("拒绝") && !told.contains(MARKS), "{told}");
     }
 
     #[test]

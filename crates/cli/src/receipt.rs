@@ -14,7 +14,8 @@ use crate::app::App;
 use crate::audit::own_key;
 use crate::failure::{self, Failure};
 use crate::new_file::NewFile;
-use crate::{print, receipt_page, receipt_text};
+use crate::print::{self, theirs};
+use crate::{receipt_page, receipt_text};
 
 /// Check receipts.
 #[derive(Debug, Args)]
@@ -92,7 +93,7 @@ pub(crate) fn tell(verified: &Verified, trusted: bool, html: Option<&Path>, app:
     }
     writeln!(to, "signed {} by {} ({signer})", verified.signed, verified.signer)?;
     let Verified { origin, index, size, witnessed, .. } = verified;
-    writeln!(to, "entry {index} of {size} in the log {origin}, {witnessed}")?;
+    writeln!(to, "entry {index} of {size} in the log {}, {witnessed}", theirs(origin))?;
     Ok(())
 }
 

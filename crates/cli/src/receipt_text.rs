@@ -7,17 +7,18 @@ use std::io::{self, Write};
 
 use hotcell_types::{Enforcement, ImageRecord, ModelRecord, Observation, OutputRecord, ReceiptBody, Timestamp};
 
-use crate::print::plain_line;
+use crate::print::{plain_around, theirs};
 
 /// Writes what the receipt says.
 pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
     let mut lines = Lines { to };
     lines.add("task", body.task)?;
     lines.add("outcome", outcome(body))?;
-    lines.add("asked by", format!("{}, for: {}", body.principal, or(&body.purpose, "no purpose named")))?;
+    let purpose = if body.purpose.is_empty() { "no purpose named".to_owned() } else { theirs(&body.purpose) };
+    lines.add("asked by", format!("{}, for: {purpose}", theirs(&body.principal)))?;
     lines.add("ran", times(body))?;
     lines.add("on", format!("Hotcell {}, isolation {}", body.hotcell_version, body.isolation))?;
-    lines.add("profile", format!("{} ({})", body.policy.profile, body.policy.profile_digest))?;
+    lines.add("profile", format!("{} ({})", theirs(&body.policy.profile), body.policy.profile_digest))?;
     lines.add("allowed by", format!("{} ({})", list(&body.policy.rules), body.policy.grant))?;
     lines.add("policy", body.policy.policy_digest)?;
     walls(body, &mut lines)?;
@@ -27,22 +28,31 @@ pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
         lines.add("limit", format!("{} {}{used}{reached} ({})", limit.name, limit.limit, limit.enforcement))?;
     }
     let digest = body.workload.digest.map(|digest| format!(" ({digest})")).unwrap_or_default();
-    let command = body.workload.command.join(" ");
-    lines.add("workload", format!("{}{digest}", or(&command, &body.workload.kind)))?;
+    let command = match body.workload.command.as_slice() {
+        [] => body.workload.kind.clone(),
+        command => theirs(command.join(" ")),
+    };
+    lines.add("workload", format!("{command}{digest}"))?;
     if let Some(record) = &body.image {
         let left_out = match record.left_out {
             0 => String::new(),
             count => format!(", {count} devices and pipes left out"),
         };
         let ImageRecord { name, digest, config, user, .. } = record;
-        lines.add("image", format!("{name} ({digest}), config {config}, made for user {user}{left_out}"))?;
+        lines.add(
+            "image",
+            format!("{} ({digest}), config {config}, made for user {}{left_out}", theirs(name), theirs(user)),
+        )?;
     }
     if let Some(record) = &body.model {
         lines.add("model", model(record))?;
     }
     for input in &body.inputs {
         let commitment = input.commitment.map(|digest| format!(", commitment {digest}")).unwrap_or_default();
-        lines.add("input", format!("{}: {} files, {} bytes{commitment}", input.name, input.files, input.bytes))?;
+        lines.add(
+            "input",
+            format!("{}: {} files, {} bytes{commitment}", theirs(&input.name), input.files, input.bytes),
+        )?;
     }
     left(body, &mut lines)?;
     for refusal in &body.refusals {
@@ -64,7 +74,7 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn add(&mut self, label: &str, text: impl Display) -> io::Result<()> {
-        writeln!(self.to, "{label:<11} {}", plain_line(&text.to_string()))
+        writeln!(self.to, "{label:<11} {}", plain_around(&text.to_string()))
     }
 }
 
@@ -116,8 +126,8 @@ fn walls(body: &ReceiptBody, lines: &mut Lines<'_>) -> io::Result<()> {
 fn model(record: &ModelRecord) -> String {
     let version = record.version.map(|version| format!(" version {version}")).unwrap_or_default();
     let sealed = if record.sealed { "sealed" } else { "plain" };
-    let signer = record.signer.as_ref().map_or("unsigned".to_owned(), |signer| format!("signed by {signer}"));
-    format!("{}{version}, {sealed}, {signer}, {}", record.id, record.digest)
+    let signer = record.signer.as_ref().map_or("unsigned".to_owned(), |signer| format!("signed by {}", theirs(signer)));
+    format!("{}{version}, {sealed}, {signer}, {}", theirs(&record.id), record.digest)
 }
 
 /// What left, and how much it can carry.
@@ -141,13 +151,9 @@ fn output(record: &OutputRecord) -> String {
         recipients => format!("sealed to {}", list(recipients)),
     };
     let (bytes, form, capacity) = (record.bytes, &record.form, record.capacity);
-    format!("{}: {bytes} bytes{rows}, {form}, at most {capacity}, {sealed}, {}", record.path, record.digest)
+    format!("{}: {bytes} bytes{rows}, {form}, at most {capacity}, {sealed}, {}", theirs(&record.path), record.digest)
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
-    if text.is_empty() { otherwise } else { text }
+    if names.is_empty() { "none".to_owned() } else { theirs(names.join(", ")) }
 }

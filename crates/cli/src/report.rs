@@ -8,7 +8,7 @@ use hotcell_types::{ByteSize, LimitRecord, Outcome, OutputRecord};
 use serde_json::{Map, Value, json};
 
 use crate::explain;
-use crate::print::{self, plain_line};
+use crate::print::{self, plain_line, theirs};
 use crate::watch::Watch;
 
 /// One JSON object on standard output.
@@ -169,11 +169,11 @@ pub(crate) fn left(record: &OutputRecord, output: Option<&Path>, notes: &[String
         1 => ", sealed to 1 recipient".to_owned(),
         count => format!(", sealed to {count} recipients"),
     };
-    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
-    let form = &record.form;
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", plain_line(&notes.join(", "))) };
+    let form = plain_line(&record.form);
     format!(
         "{}: {} bytes{rows}, {form}, carries at most {}{sealed}{notes}",
-        path.display(),
+        theirs(path.display()),
         record.bytes,
         record.capacity
     )
@@ -202,24 +202,28 @@ pub(crate) fn dry(dry: &DryRun, json: bool) -> io::Result<()> {
         return print::json(dry);
     }
     let mut to = print::out();
-    let command =
-        if dry.workload.command.is_empty() { dry.workload.kind.clone() } else { dry.workload.command.join(" ") };
-    writeln!(to, "{} would run: {command}", dry.principal)?;
-    writeln!(to, "allowed by: {}", dry.rules.join(", "))?;
-    let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let command = match dry.workload.command.as_slice() {
+        [] => plain_line(&dry.workload.kind),
+        command => theirs(command.join(" ")),
+    };
+    let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { theirs(names.join(", ")) };
+    writeln!(to, "{} would run: {command}", theirs(&dry.principal))?;
+    writeln!(to, "allowed by: {}", theirs(dry.rules.join(", ")))?;
     match &dry.image {
-        Some(image) => writeln!(to, "image: {} ({}), in place of the host's system", image.name, image.digest)?,
+        Some(image) => {
+            writeln!(to, "image: {} ({}), in place of the host's system", theirs(&image.name), image.digest)?
+        }
         None => writeln!(to, "image: none, the host's system as `mounts.system_view` says")?,
     }
-    writeln!(to, "model: {}", dry.model.as_deref().unwrap_or("none"))?;
+    writeln!(to, "model: {}", dry.model.as_ref().map_or("none".to_owned(), theirs))?;
     writeln!(to, "inputs: {}", list(&dry.inputs))?;
     writeln!(to, "declared outputs: {}", list(&dry.outputs))?;
     let reasons: Vec<_> = dry.stream_reasons.iter().map(|rule| rule.reason.clone()).collect();
-    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-    writeln!(to, "standard streams: {}{why}", dry.streams)?;
-    writeln!(to, "profile {}:", dry.profile)?;
+    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", plain_line(&reasons.join("; "))) };
+    writeln!(to, "standard streams: {}{why}", plain_line(&dry.streams))?;
+    writeln!(to, "profile {}:", theirs(&dry.profile))?;
     for row in &dry.settings {
-        writeln!(to, "  {:<28} {}  ({})", row.key, row.value, row.origin)?;
+        writeln!(to, "  {:<28} {}  ({})", row.key, plain_line(&row.value), plain_line(&row.origin))?;
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ fn age_file(arguments: &Arguments, path: &Path, recipients: &[PublicKey], app: &
             "recipients": texts(recipients),
         }))?,
         false => {
-            let output = arguments.output.display();
+            let output = print::theirs(arguments.output.display());
             writeln!(print::out(), "{output}: {bytes} bytes sealed to {}", people(recipients))?;
         }
     }
@@ -155,9 +155,9 @@ fn package(arguments: &Arguments, id: &str, path: &Path, recipients: &[PublicKey
             "terms": spec.terms,
         }))?,
         false => {
-            let output = arguments.output.display();
+            let output = print::theirs(arguments.output.display());
             let mut to = print::out();
-            writeln!(to, "{output}: model {id} version {version}, sealed to {}", people(recipients))?;
+            writeln!(to, "{output}: model {} version {version}, sealed to {}", print::theirs(id), people(recipients))?;
             writeln!(to, "package {}, signed by {}", report.digest, vendor.verifying())?;
         }
     }

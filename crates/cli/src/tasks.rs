@@ -80,7 +80,14 @@ pub(crate) fn ps(arguments: &Ps, app: &App) -> Result<Exit, Failure> {
     }
     let mut to = print::out();
     for line in lines {
-        writeln!(to, "{}  {}  {:<28}  {}", line.task, line.submitted, line.state, line.what.escape_debug())?;
+        writeln!(
+            to,
+            "{}  {}  {:<28}  {}",
+            line.task,
+            line.submitted,
+            print::plain_line(&line.state),
+            print::theirs(&line.what)
+        )?;
     }
     Ok(Exit::Yes)
 }
@@ -180,7 +187,7 @@ fn tell_events(events: &[Event]) -> io::Result<()> {
         let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default();
         let data: Vec<_> = event.data.iter().map(|(name, value)| format!("{name}: {}", brief(value))).collect();
         let after = event.time.0.saturating_sub(first);
-        writeln!(to, "{} {after:>8} ms  {kind:<20} {}", event.time, print::plain_line(&data.join(", ")))?;
+        writeln!(to, "{} {after:>8} ms  {kind:<20} {}", event.time, print::theirs(data.join(", ")))?;
     }
     Ok(())
 }
@@ -207,7 +214,7 @@ pub(crate) fn cancel(arguments: &Cancel, app: &App) -> Result<Exit, Failure> {
     let state = ended(app)?.remove(&task).map(|line| line.state).unwrap_or_default();
     match app.json {
         true => print::json(&serde_json::json!({ "task": task, "state": state }))?,
-        false => writeln!(print::out(), "{task}: {state}")?,
+        false => writeln!(print::out(), "{task}: {}", print::plain_line(&state))?,
     }
     Ok(Exit::Yes)
 }

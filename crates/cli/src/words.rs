@@ -2,12 +2,15 @@
 //!
 //! Texts are translated where they leave us, line by line, so that no command knows of it. A phrase of the book is a
 //! line, a column of a line or a part that stands for a `{}` of a longer phrase; `{}` stands for what a line carries
-//! (a name, a number, another phrase). What stands in backticks is never touched: it is the user's own.
+//! (a name, a number, another phrase). What stands in backticks is never touched: it is the user's own; nor is what
+//! [`crate::print::theirs`] has marked, in which no phrase, column or value begins or ends.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use unicode_width::UnicodeWidthStr;
+
+use crate::print::{CLOSE, OPEN};
 
 /// The book: a phrase, then `= ` and its translation. `#` begins a comment.
 pub(crate) const BOOK: &str = include_str!("zh-CN.txt");
@@ -79,7 +82,7 @@ impl Book {
         }
         match self.fixed.get(text) {
             Some(translation) => format!("{indent}{translation}"),
-            None if text.contains("  ") => self.columns(line),
+            None if find(text, "  ").is_some() => self.columns(line),
             None => format!("{indent}{}", self.phrase(text, MAX_DEPTH).unwrap_or_else(|| text.to_owned())),
         }
     }
@@ -91,14 +94,14 @@ impl Book {
         while !rest.is_empty() {
             let cell = rest.trim_start_matches(' ');
             place += rest.len() - cell.len();
-            let end = cell.find("  ").unwrap_or(cell.len());
+            let end = find(cell, "  ").unwrap_or(cell.len());
             let (cell, after) = cell.split_at(end);
-            let gap = place.saturating_sub(made.width()).max(if made.trim().is_empty() { 0 } else { 2 });
+            let gap = place.saturating_sub(width(&made)).max(if made.trim().is_empty() { 0 } else { 2 });
             if !cell.is_empty() {
                 made.extend(std::iter::repeat_n(' ', gap));
                 made.push_str(&self.phrase(cell, MAX_DEPTH).unwrap_or_else(|| cell.to_owned()));
             }
-            place += cell.width();
+            place += width(cell);
             rest = after;
         }
         made
@@ -135,9 +138,12 @@ impl Phrase {
         let mut before = *first;
         let mut values = Vec::new();
         for part in middle {
-            // At least one character is the value's.
-            let from = rest.chars().next()?.len_utf8();
-            let at = from + rest.get(from..)?.find(part)?;
+            // At least one character is the value's, or one text of others.
+            let from = match rest.starts_with(OPEN) {
+                true => rest.find(CLOSE)? + CLOSE.len_utf8(),
+                false => rest.chars().next()?.len_utf8(),
+            };
+            let at = from + find(rest.get(from..)?, part)?;
             values.push((&rest[..at], before.ends_with('`')));
             rest = rest.get(at + part.len()..)?;
             before = part;
@@ -148,6 +154,24 @@ impl Phrase {
         values.push((rest, before.ends_with('`')));
         Some(values)
     }
+}
+
+/// Where a text of ours stands in another one, outside of the texts of others.
+fn find(text: &str, part: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let rest = text.get(from..)?;
+        let open = rest.find(OPEN).unwrap_or(rest.len());
+        if let Some(at) = rest.get(..open)?.find(part) {
+            return Some(from + at);
+        }
+        from += open + rest.get(open..)?.find(CLOSE)? + CLOSE.len_utf8();
+    }
+}
+
+/// The columns that a text takes when its marks are gone.
+fn width(text: &str) -> usize {
+    text.width() - text.matches([OPEN, CLOSE]).map(UnicodeWidthStr::width).sum::<usize>()
 }
 
 /// A translation with its values: `{}` is the next one, `{2}` the second.

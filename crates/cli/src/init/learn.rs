@@ -126,7 +126,7 @@ fn tell(done: &TaskReport) -> io::Result<()> {
         writeln!(told, "seen: {} {}", limit.name, print::plain_line(used))?;
     }
     for output in &done.body.outputs {
-        writeln!(told, "seen: left {} ({})", print::plain_line(&output.path), ByteSize(output.bytes))?;
+        writeln!(told, "seen: left {} ({})", print::theirs(&output.path), ByteSize(output.bytes))?;
     }
     writeln!(told, "seen: no network, for there was none; what it read of this folder is not recorded")
 }

@@ -41,6 +41,41 @@ fn what_stands_in_backticks_is_the_users_own() {
 }
 
 #[test]
+fn what_is_marked_as_others_is_one_value_and_never_touched() {
+    let book = book("make\n= 创建\n{}: {} rows\n= {}：{} 行\n{}, for: {}\n= {}，用途：{}\nleft\n= 放行\n");
+    let theirs = crate::print::theirs;
+    for (text, expected) in [
+        (theirs("make"), theirs("make")),
+        (format!("{}: 3 rows", theirs("a: b rows")), format!("{}：3 行", theirs("a: b rows"))),
+        (format!("make, for: {}", theirs("make")), format!("创建，用途：{}", theirs("make"))),
+        (format!("left   {}  x", theirs("make  make")), format!("放行   {}  x", theirs("make  make"))),
+        (format!("{}   left", theirs("一  b")), format!("{}   放行", theirs("一  b"))),
+    ] {
+        assert_eq!(book.line(&text), expected);
+    }
+    // A mark without its other half makes nothing fail.
+    for text in ["\u{10fff0}", "make\u{10fff0}  make", "\u{10fff1}: 3 rows", "\u{10fff0}a: 3 rows"] {
+        let _ = book.line(text);
+    }
+}
+
+#[test]
+fn the_line_that_closes_a_run_is_told_whole() {
+    for (line, expected) in [
+        (
+            "1 file, 3 B, 136 bits of capacity left · 0 findings · receipt: hotcell show t-1",
+            "放行 1 个文件，3 B，容量 136 比特 · 0 项发现 · 回执：hotcell show t-1",
+        ),
+        (
+            "2 files, 3 B and 4 B live, uninspected, 136 bits of capacity left · 1 finding · receipt: hotcell show t-1",
+            "放行 2 个文件，3 B，另有 4 B 直接输出，未经检查，容量 136 比特 · 1 项发现 · 回执：hotcell show t-1",
+        ),
+    ] {
+        assert_eq!(Book::get().line(line), expected);
+    }
+}
+
+#[test]
 fn no_text_makes_the_book_fail_or_go_on_for_ever() {
     let book = book("{}{}{}\n= {}{}{}\n{}: {}\n= {}：{}\na{\n= {9}{}}\n");
     for text in ["a", "ab", "abc", ": : : :", "a{", "{}", "é", "\u{202e}", "`", "a: b: c: d: e: f: g: h"] {

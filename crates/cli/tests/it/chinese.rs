@@ -26,8 +26,9 @@ fn the_demo_speaks_chinese() {
     let place = Place::new();
     let (status, said) = said(&place, &["demo"]);
     assert_eq!(status, 0, "{said}");
-    // What the preflight tried is written as system calls are.
-    let lines = said.lines().filter(|line| !line.contains("立住"));
+    // What the preflight tried is written as system calls are, and a purpose as whoever asked wrote it.
+    let lines =
+        said.lines().filter(|line| !line.contains("立住") && !line.contains("目的：second reading of biopsies"));
     let english: Vec<_> = lines.filter_map(|line| Some((english_in(line)?, line))).collect();
     assert!(english.is_empty(), "not in crates/cli/src/zh-CN.txt: {english:#?}");
     for word in ["Hotcell（热室）演示", "每道隔离墙都已立住", "已放行", "离线核验", "恶意运行器的 10 次尝试中的 10 次"]
@@ -92,6 +93,30 @@ fn keys_seals_policies_and_the_log_speak_chinese() {
     let (status, said) = said(&place, &["policy", "explain"]);
     assert!(status == 0 && said.contains("（内置配置档 `strict`；最多 64GiB）"), "{said}");
     assert!(!said.contains("built-in profile"), "{said}");
+}
+
+#[test]
+fn commands_and_purposes_stay_as_they_were_given() {
+    let place = Place::new();
+    let dry = said(&place, &["run", "--dry-run", "--", "make", "a  b"]).1;
+    assert!(dry.contains("将运行：make a  b\n"), "{dry}");
+    let ran = said(&place, &["run", "--purpose", "read", "--", "make"]).1;
+    let listed = said(&place, &["ps", "--all"]).1;
+    assert!(listed.trim_end().ends_with("  make"), "{ran}{listed}");
+    let shown = said(&place, &["show", listed.split(' ').next().unwrap()]).1;
+    let cells = |label: &str| shown.lines().find_map(|line| Some(line.strip_prefix(label)?.trim().to_owned()));
+    assert_eq!(cells("工作负载").as_deref(), Some("make"), "{shown}");
+    assert!(shown.contains("，目的：read\n") && !shown.contains("创建"), "{shown}");
+    let script = "printf x > /output/refused";
+    let ran = said(&place, &["run", "--verbose", "--output", "o\u{1b}]0;x", "--", "sh", "-c", script]).1;
+    assert!(ran.contains("o\\u{1b}]0;x/refused：1 字节") && !ran.contains('\u{1b}'), "{ran}");
+    let listed = said(&place, &["ps", "--all"]).1;
+    let shown = said(&place, &["show", listed.lines().last().unwrap().split(' ').next().unwrap()]).1;
+    assert_eq!(
+        shown.lines().find(|line| line.contains("字节，原样")).and_then(|line| line.find("refused：1 字节")),
+        Some(14),
+        "{shown}"
+    );
 }
 
 #[test]

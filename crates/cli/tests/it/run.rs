@@ -158,6 +158,20 @@ fn bad_models_tables_and_task_files_are_named() {
 }
 
 #[test]
+fn a_dry_run_tells_a_task_of_others_without_commanding_the_terminal() {
+    let place = Place::new();
+    let file = place.file("task.toml", "command = [\"sh\", \"-c\", \"\\u001b]0;x\\u0007 echo  two   three\"]\n");
+    for locale in ["C.UTF-8", "zh_CN.UTF-8"] {
+        let words = ["run", "--dry-run", "--task", file.to_str().unwrap()];
+        let output = place.command(&words).env("LC_ALL", locale).output().unwrap();
+        let told = text(&output.stdout);
+        assert!(output.status.success() && told.contains("sh -c \\u{1b}]0;x\\u{7} echo  two   three\n"), "{told}");
+        let is_harmless = |letter: char| letter == '\n' || !(letter.is_control() || letter >= '\u{f0000}');
+        assert!(told.chars().all(is_harmless), "{told:?}");
+    }
+}
+
+#[test]
 fn a_dry_run_tells_and_does_nothing() {
     let place = Place::new();
     let told = place.json(0, &["--json", "run", "--dry-run", "--output", "out", "--", "/bin/true"]);
