@@ -181,7 +181,7 @@ impl Demo<'_> {
         let spec = parse_task_file(TASK, &task_file.to_string_lossy(), &self.place)?;
         let mut teller = Teller { demo: self, watch: Watch::new(self.app.json, None), rows: 0, told: Ok(()) };
         let ran = run_in(&self.place, self.app, spec, &mut teller);
-        teller.watch.finish();
+        teller.watch.finish(|| ());
         let (rows, told) = (teller.rows, teller.told);
         told?;
         let done = ran?;

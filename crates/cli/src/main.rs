@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod feed;
 mod help;
 mod hostile;
 mod image;

@@ -16,10 +16,11 @@ use hotcell_policy::{Engine, Origin, Overlay};
 use hotcell_task::{
     Context, ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, run_task,
 };
-use hotcell_types::{Exit, Wall};
+use hotcell_types::{Exit, Outcome, Wall};
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::feed::Feed;
 use crate::report;
 use crate::terminal::Session;
 use crate::watch::Watch;
@@ -146,7 +147,12 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         }
         false => (cancelled_by_signals()?, None),
     };
-    let mut watch = Watch::new(app.json, session);
+    let (out, err) = (io::stdout(), io::stderr());
+    let feeds =
+        if app.json { [None, None] } else { [Feed::to(&out), Feed::to(&err)].map(Result::ok).map(Option::flatten) };
+    let writers = feeds.each_ref().map(|feed| feed.as_ref().and_then(|feed| feed.writer().ok()));
+    let [to_out, to_err] = feeds.each_ref().map(|feed| feed.as_ref().map(AsFd::as_fd));
+    let mut watch = Watch::new(app.json, session).by(writers);
     let mut context = Context {
         state: &app.state,
         version: crate::VERSION,
@@ -155,7 +161,10 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         engine: &Engine::default(),
         shell,
         cancel: Some(cancel.as_fd()),
-        onwards: if app.json { [None, None] } else { [rustix::stdio::stdout(), rustix::stdio::stderr()].map(Some) },
+        onwards: match app.json {
+            true => [None, None],
+            false => [to_out.or(Some(out.as_fd())), to_err.or(Some(err.as_fd()))],
+        },
         observer: &mut watch,
     };
     if is_dry {
@@ -165,7 +174,10 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     }
     let output = spec.output.clone();
     let result = run_task(spec, &mut context);
-    watch.finish();
+    // Nobody waits for the reader of a workload that was stopped.
+    let was_stopped =
+        result.as_ref().is_ok_and(|done| matches!(done.outcome, Outcome::LimitReached | Outcome::Cancelled));
+    watch.finish(|| feeds.into_iter().flatten().filter(|_| !was_stopped).for_each(Feed::drain));
     let done = result?;
     match app.json {
         true => report::json(&done, &watch)?,

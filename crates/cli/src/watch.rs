@@ -1,5 +1,6 @@
 //! What is shown while a task runs: its own words, and a bar on a terminal.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(crate) struct Watch {
 /// One of our own streams, or the memory of it for `--json`.
 struct Stream {
     neutralizer: Option<Neutralizer>,
+    /// The way to a terminal, where it is one.
+    feed: Option<File>,
     kept: Vec<u8>,
 }
 
@@ -37,26 +40,26 @@ impl Watch {
         let harmless = session.is_none();
         let stream = |is_terminal: bool| Stream {
             neutralizer: (is_terminal && harmless).then(Neutralizer::new),
+            feed: None,
             kept: Vec::new(),
         };
         let (stdout, stderr) = (stream(io::stdout().is_terminal()), stream(io::stderr().is_terminal()));
         Self { json, stdout, stderr, bar: None, session }
     }
 
-    /// Ends the bar, gives the terminal back, and shows what is left of the streams.
-    pub(crate) fn finish(&mut self) {
+    /// What passes live goes by these ways, where the streams are terminals.
+    pub(crate) fn by(mut self, feeds: [Option<File>; 2]) -> Self {
+        [self.stdout.feed, self.stderr.feed] = feeds;
+        self
+    }
+
+    /// Ends the bar, shows what is left of the streams, waits for `shown`, and gives the terminal back.
+    pub(crate) fn finish(&mut self, shown: impl FnOnce()) {
         self.end_bar();
+        self.stdout.finish(&mut io::stdout());
+        self.stderr.finish(&mut io::stderr());
+        shown();
         self.session = None;
-        let mut rest = Vec::new();
-        if let Some(neutralizer) = self.stdout.neutralizer.take() {
-            neutralizer.finish(&mut rest);
-            let _ = io::stdout().write_all(&rest);
-        }
-        rest.clear();
-        if let Some(neutralizer) = self.stderr.neutralizer.take() {
-            neutralizer.finish(&mut rest);
-            let _ = io::stderr().write_all(&rest);
-        }
     }
 
     fn end_bar(&mut self) {
@@ -122,14 +125,14 @@ impl Observer for Watch {
     fn stdout(&mut self, bytes: &[u8]) {
         match self.json {
             true => self.stdout.keep(bytes),
-            false => self.stdout.show(bytes, &mut io::stdout().lock()),
+            false => self.stdout.show(bytes, &mut io::stdout()),
         }
     }
 
     fn stderr(&mut self, bytes: &[u8]) {
         match self.json {
             true => self.stderr.keep(bytes),
-            false => self.stderr.show(bytes, &mut io::stderr().lock()),
+            false => self.stderr.show(bytes, &mut io::stderr()),
         }
     }
 }
@@ -150,6 +153,17 @@ impl Stream {
             }
             None => bytes,
         };
+        let to = self.feed.as_mut().map_or(to, |feed| feed);
         let _ = to.write_all(bytes).and_then(|()| to.flush());
+    }
+
+    /// Shows what was held back, and closes the way.
+    fn finish(&mut self, to: &mut dyn Write) {
+        let mut rest = Vec::new();
+        if let Some(neutralizer) = self.neutralizer.take() {
+            neutralizer.finish(&mut rest);
+            self.show(&rest, to);
+        }
+        self.feed = None;
     }
 }

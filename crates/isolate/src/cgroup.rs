@@ -299,12 +299,12 @@ pub fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// A file of the kernel's, in few reads: it makes the text anew for each.
+/// A file of the kernel's, in few reads: it makes the text anew for each. Names of mounts may hold any bytes.
 fn read_at_once(path: &str) -> String {
-    let mut text = String::with_capacity(16 * 1024);
+    let mut bytes = Vec::with_capacity(16 * 1024);
     // What cannot be read names no group.
-    let _ = fs::File::open(path).and_then(|mut file| io::Read::read_to_string(&mut file, &mut text));
-    text
+    let _ = fs::File::open(path).and_then(|mut file| io::Read::read_to_end(&mut file, &mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn cpu_quota_us(millis: u64) -> u64 {

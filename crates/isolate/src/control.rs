@@ -79,7 +79,8 @@ impl Control {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             match recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => {}
+                // A launcher that ended before it read what we sent says so once, ahead of its last words.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
                 Err(error) => {
                     return Err(IsolateError::Host { what: "listening to the launcher", source: error.into() });
                 }

@@ -118,9 +118,17 @@ pub fn is_root_of_the_host() -> bool {
     rustix::process::geteuid().is_root() && Rights::of_this_process().is_root_of_the_host()
 }
 
-/// The text of this process's mounts.
-pub(crate) fn mounts() -> String {
-    std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+/// Whether this process is user 0 of the host itself, with whatever rights.
+pub(crate) fn is_user_0_of_the_host() -> bool {
+    rustix::process::geteuid().is_root() && Rights::of_this_process().all_ids
+}
+
+/// The text of this process's mounts. What is no UTF-8 in it has replacement characters.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn mounts() -> std::io::Result<String> {
+    std::fs::read("/proc/self/mountinfo").map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether the attributes of mounts can be set (`mount_setattr`, Linux 5.12): one by one they can be without it.

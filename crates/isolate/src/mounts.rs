@@ -86,7 +86,8 @@ impl Mounts {
         }
         let mut mounts = Self { all, links, trees: Vec::new(), copies: None };
         if !host.mount_attributes {
-            let text = crate::host::mounts();
+            let text = crate::host::mounts()
+                .map_err(|source| IsolateError::Host { what: "reading the mounts of this host", source })?;
             for mount in &mut mounts.all {
                 mount.below = mounts_below(&text, mount.path());
             }
@@ -240,6 +241,12 @@ impl Mount {
     /// Whether the sandbox's own id can read it as it is.
     fn is_open_to(&self, outer: u32) -> bool {
         self.is_readable || self.owner.0 == outer
+    }
+
+    /// Where a path of the host is seen inside, without the first `/`; none where this mount does not hold it.
+    pub(crate) fn path_inside(&self, path: &Path) -> Option<String> {
+        let below = path.strip_prefix(self.path()).ok().filter(|_| self.is_dir)?.to_str()?;
+        Some(if below.is_empty() { self.at.clone() } else { format!("{}/{below}", self.at) })
     }
 
     /// The steps that make the mount point and mount.

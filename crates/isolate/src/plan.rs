@@ -119,7 +119,13 @@ impl Plan {
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         plan.push(Step::Dir { path: c"etc", mode: 0o755 });
         // Where the attributes of a tree cannot be set at once, each mount in it gets them by itself.
-        let host_mounts = (!crate::host::has_mount_attributes()).then(crate::host::mounts);
+        let host_mounts = match crate::host::has_mount_attributes() {
+            true => None,
+            false => Some(
+                crate::host::mounts()
+                    .map_err(|source| IsolateError::Host { what: "reading the mounts of this host", source })?,
+            ),
+        };
         for path in view.paths() {
             let at = path.trim_start_matches('/');
             plan.push(Step::Show { source: &c_text(path)?, path: &c_text(at)?, attributes: SHOW });
@@ -171,8 +177,13 @@ impl Plan {
             plan.push(Step::Dir { path: COPIES, mode: 0o700 });
             plan.push(Step::Attach { place, path: COPIES, attributes: mount::ATTR_NOSUID });
         }
+        let state = std::fs::canonicalize(&spec.state).unwrap_or_else(|_| spec.state.clone());
         for mount in &along.mounts.all {
             mount.attach(&mut plan, up(Wall::ReadOnly))?;
+            // Keys and log stay out of sight also where a folder is shown that holds them.
+            if let Some(path) = mount.path_inside(&state) {
+                plan.push(Step::Tmpfs { path: &c_text(&path)?, size: c"4k", inodes: c"16", attributes: DATA });
+            }
         }
         if copies.is_some() {
             plan.push(Step::Detach { path: COPIES });

@@ -127,6 +127,8 @@ impl Running {
             for ((stream, is_ready), pending) in carried.iter_mut().zip(ready.streams).zip(&mut pending) {
                 match is_ready {
                     true if stream.has_onwards() && !*pending => *pending = true,
+                    // The other stream may have filled what both lead to.
+                    true if !stream.can_pass_on() => {}
                     true => {
                         stream.carry()?;
                         *pending = false;

@@ -487,6 +487,13 @@ fn refuse_missing(grant: &GrantUse, host: &Host) -> Result<(), IsolateError> {
             }
         }
     }
+    if required.contains(&Wall::UserNamespace) && !host.is_root && crate::host::is_user_0_of_the_host() {
+        let why = "this is user 0 of the host without the right to administer it: no other id outside can be had, and \
+                   the workload would be user 0 there";
+        let remedy = "run it as an ordinary user, or as root that may administer (CAP_SYS_ADMIN); `hotcell doctor` says \
+                      what this host can enforce";
+        return lack(Wall::UserNamespace, why.to_owned(), remedy);
+    }
     for (key, wall) in
         [(LimitKey::Memory, Wall::MemoryLimit), (LimitKey::Pids, Wall::PidsLimit), (LimitKey::Cpu, Wall::CpuLimit)]
     {
@@ -500,7 +507,7 @@ fn refuse_missing(grant: &GrantUse, host: &Host) -> Result<(), IsolateError> {
 
 fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group>, IsolateError> {
     let limits = grant.profile().limits();
-    if !host.cgroups.has_memory() && !host.cgroups.has_pids() {
+    if !host.cgroups.has_memory() && !host.cgroups.has_pids() && !host.cgroups.has_cpu() {
         return Ok(None);
     }
     let cpu = limits.cpu_millis();

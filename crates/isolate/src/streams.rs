@@ -33,7 +33,12 @@ pub(crate) enum Streams {
 /// A pipe for standard output and one for standard error, and the sandbox's ends of all three streams.
 pub(crate) fn pipes(stdin: Option<OwnedFd>) -> Result<(Streams, [OwnedFd; 3]), IsolateError> {
     let pipe = |what| {
-        let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+        let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).and_then(|(reader, writer)| {
+            // INVARIANT (never-waits): whoever may open the pipe anew can take bytes back that were seen to be
+            // there; then there is nothing to read, and nothing to wait for.
+            rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::NONBLOCK)?;
+            Ok((reader, writer))
+        });
         made.map_err(|error| IsolateError::Host { what, source: error.into() })
     };
     let (stdout, stdout_writer) = pipe("making a pipe for standard output")?;
@@ -119,9 +124,15 @@ impl<'a> Carried<'a> {
         self.onwards.is_some()
     }
 
-    /// Carries what is there, at most a buffer of it. At the end of the stream, closes it.
-    pub(crate) fn carry(&mut self) -> Result<(), IsolateError> {
-        let Some(from) = &self.from else { return Ok(()) };
+    /// Whether what is read now can be passed on without waiting.
+    pub(crate) fn can_pass_on(&self) -> bool {
+        self.onwards.is_none_or(|onwards| can_be_written_to(onwards.fd))
+    }
+
+    /// Carries what is there, at most a buffer of it, and tells whether there was anything. At the end of the stream,
+    /// closes it.
+    pub(crate) fn carry(&mut self) -> Result<bool, IsolateError> {
+        let Some(from) = &self.from else { return Ok(false) };
         let room = self.onwards.map_or(CHUNK, |onwards| onwards.room());
         let buffer = self.buffer.get_mut(..room).unwrap_or_default();
         loop {
@@ -129,14 +140,15 @@ impl<'a> Carried<'a> {
                 // A terminal whose last user has left says EIO.
                 Ok(0) | Err(Errno::IO) => {
                     self.from = None;
-                    return Ok(());
+                    return Ok(false);
                 }
                 Ok(count) => {
                     (self.sink)(buffer.get(..count).unwrap_or_default());
                     self.bytes += count as u64;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(false),
                 Err(error) => return Err(IsolateError::Host { what: "reading a stream", source: error.into() }),
             }
         }
@@ -145,13 +157,8 @@ impl<'a> Carried<'a> {
     /// Carries all that is left. Every writer must be dead. Without patience, what cannot be passed on at once is let
     /// go: nobody waits for the reader of a workload that was stopped.
     pub(crate) fn drain(&mut self, is_patient: bool) -> Result<(), IsolateError> {
-        while self.from.is_some() {
-            if !is_patient && self.onwards.is_some_and(|onwards| !can_be_written_to(onwards.fd)) {
-                self.from = None;
-                return Ok(());
-            }
-            self.carry()?;
-        }
+        while (is_patient || self.can_pass_on()) && self.carry()? {}
+        self.from = None;
         Ok(())
     }
 }

@@ -65,7 +65,7 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
         shell: None,
     };
     let result = run_task(spec, &mut context);
-    watch.finish();
+    watch.finish(|| ());
     Ok(result?)
 }
 

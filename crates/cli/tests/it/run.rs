@@ -271,3 +271,15 @@ fn the_program_that_is_shipped_cannot_leave_out_a_wall() {
     let program = fs::read(env!("CARGO_BIN_EXE_hotcell")).unwrap();
     assert!(!program.windows(mark.len()).any(|bytes| bytes == mark.as_bytes()));
 }
+
+#[test]
+fn the_state_is_out_of_sight_also_in_a_folder_that_holds_it() {
+    let place = Place::new();
+    place.expect(0, &["run", "--", "true"]);
+    let keys = "ls /code/state/keys /input/all/state; ls -A /code/state /input/all/state | grep -c .";
+    let output = place.output(&["run", "--code", ".", "--input", "all=.", "--", "sh", "-c", keys]);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(!said.contains("signing.key") && !said.contains("journal"), "{said}");
+    // Two lines that name the folders, and none of what is in them.
+    assert!(said.contains("\n2\n"), "{said}");
+}

@@ -89,6 +89,33 @@ fn a_reader_that_pauses_holds_up_neither_time_limit_nor_cancellation() {
 }
 
 #[test]
+fn one_reader_of_both_streams_that_pauses_holds_up_no_time_limit() {
+    let place = Place::new();
+    for _ in 0..4 {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = place.command(&["run", "--limit", "wall=500ms", "--", "sh", "-c", "yes & exec yes >&2"]);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        assert_eq!(child.wait().unwrap().code(), Some(124));
+        drop(reader);
+    }
+}
+
+#[test]
+fn a_workload_that_takes_its_own_output_back_holds_up_no_time_limit() {
+    let place = Place::new();
+    // It writes, and reads the same bytes again. Where root started it, the pipe is not its own and it cannot.
+    let script = "(: </proc/self/fd/1) 2>/dev/null || exec sleep 60; exec 3</proc/self/fd/1; \
+                  while :; do echo bytes; timeout 0.01 cat <&3 >/dev/null; done";
+    let mut child = place.start(&["run", "--limit", "wall=2s", "--", "sh", "-c", script]);
+    let mut out = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    assert_eq!(child.wait().unwrap().code(), Some(124));
+    reader.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_reader_that_leaves_does_not_end_the_task() {
     let place = Place::new();
     let script = "head -c 1000000 /dev/zero; echo done > /output/done";

@@ -313,3 +313,24 @@ fn what_a_terminal_showed_is_kept_and_counted_like_any_live_stream() {
     let task = receipt["receipt"]["task"].as_str().unwrap();
     assert_eq!(place.expect(0, &["logs", task]), "shown\r\n");
 }
+
+#[test]
+fn a_terminal_that_nobody_reads_holds_up_neither_time_limit_nor_cancellation() {
+    let place = Place::new();
+    for options in [&["run"][..], &["run", "--tty"]] {
+        let arguments = [options, &["--limit", "wall=500ms", "--", "yes"]].concat();
+        // Its screen is not looked at before there is a receipt.
+        let _ = std::fs::remove_dir_all(place.state().join("tasks"));
+        let screen = Screen::new(&place, &arguments);
+        let has_receipt = || {
+            let tasks = std::fs::read_dir(place.state().join("tasks")).into_iter().flatten().flatten();
+            tasks.filter(|task| task.path().join("receipt.json").exists()).count() == 1
+        };
+        let begin = Instant::now();
+        while !has_receipt() {
+            assert!(begin.elapsed() < PATIENCE, "{options:?}: held up by a terminal that nobody reads");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(screen.ends().0, Some(124), "{options:?}");
+    }
+}
