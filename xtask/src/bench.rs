@@ -90,7 +90,7 @@ mod tests {
     fn a_folder_in_memory_is_refused() {
         let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /tmp/disk xfs rw 0 0\n";
         for (folder, good) in
-            [("/work/target", true), ("/tmp/target", false), ("/tmp/disk/target", true), ("/tmpx", true)]
+            [("/home/target", true), ("/tmp/target", false), ("/tmp/disk/target", true), ("/tmpx", true)]
         {
             assert_eq!(on_a_disk(Path::new(folder), mounts).is_ok(), good, "{folder}");
         }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,6 +52,16 @@ impl Place {
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{err}");
         out
+    }
+
+    /// Waits until a task of this place has its receipt.
+    pub(crate) fn awaits_a_receipt(&self) {
+        let begin = Instant::now();
+        let tasks = || std::fs::read_dir(self.state().join("tasks")).into_iter().flatten().flatten();
+        while !tasks().any(|task| task.path().join("receipt.json").exists()) {
+            assert!(begin.elapsed() < Duration::from_secs(120), "there is no receipt after two minutes");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The same, as JSON.

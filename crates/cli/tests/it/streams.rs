@@ -90,15 +90,17 @@ fn a_reader_that_pauses_holds_up_neither_time_limit_nor_cancellation() {
 
 #[test]
 fn one_reader_of_both_streams_that_pauses_holds_up_no_time_limit() {
-    let place = Place::new();
     for _ in 0..4 {
-        let (reader, writer) = std::io::pipe().unwrap();
+        let place = Place::new();
+        let (mut reader, writer) = std::io::pipe().unwrap();
         let mut command = place.command(&["run", "--limit", "wall=500ms", "--", "sh", "-c", "yes & exec yes >&2"]);
         command.stdout(writer.try_clone().unwrap()).stderr(writer);
         let mut child = command.spawn().unwrap();
         drop(command);
+        place.awaits_a_receipt();
+        // Now somebody reads, and Hotcell can say what it has to say.
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(124));
-        drop(reader);
     }
 }
 

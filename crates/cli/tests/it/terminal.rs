@@ -316,21 +316,12 @@ fn what_a_terminal_showed_is_kept_and_counted_like_any_live_stream() {
 
 #[test]
 fn a_terminal_that_nobody_reads_holds_up_neither_time_limit_nor_cancellation() {
-    let place = Place::new();
     for options in [&["run"][..], &["run", "--tty"]] {
+        let place = Place::new();
         let arguments = [options, &["--limit", "wall=500ms", "--", "yes"]].concat();
-        // Its screen is not looked at before there is a receipt.
-        let _ = std::fs::remove_dir_all(place.state().join("tasks"));
         let screen = Screen::new(&place, &arguments);
-        let has_receipt = || {
-            let tasks = std::fs::read_dir(place.state().join("tasks")).into_iter().flatten().flatten();
-            tasks.filter(|task| task.path().join("receipt.json").exists()).count() == 1
-        };
-        let begin = Instant::now();
-        while !has_receipt() {
-            assert!(begin.elapsed() < PATIENCE, "{options:?}: held up by a terminal that nobody reads");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        // It is not looked at before there is a receipt.
+        place.awaits_a_receipt();
         assert_eq!(screen.ends().0, Some(124), "{options:?}");
     }
 }
