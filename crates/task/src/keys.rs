@@ -1,12 +1,14 @@
 //! The key that signs the log and the receipts, and the log itself.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use hotcell_audit::{Durability, Log, Origin};
 use hotcell_crypto::{SigningKey, keyfile};
 use hotcell_types::{Event, EventKind, Timestamp};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::TaskError;
 
@@ -19,13 +21,30 @@ pub fn read_or_create_signing_key(state: &Path, now: Timestamp) -> Result<Signin
     let path = folder.join("signing.key");
     if !path.exists() {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(TaskError::file("make", &folder))?;
-        match keyfile::write_pair(&path, &keyfile::KeyPair::Signing(SigningKey::generate()), now) {
-            // Another process was quicker: its key is the key.
-            Ok(_) | Err(keyfile::KeyFileError::Exists { .. }) => {}
-            Err(error) => return Err(TaskError::part(error)),
-        }
+        make_signing_key(&folder, &path, now)?;
     }
     keyfile::read_signing(&path).map_err(TaskError::part)
+}
+
+/// One process makes the key, and whoever sees it sees it whole: it gets its name when it is written.
+fn make_signing_key(folder: &Path, path: &Path, now: Timestamp) -> Result<(), TaskError> {
+    let wrap = |source| TaskError::file("make the signing key in", folder)(source);
+    let lock = File::open(folder).and_then(|lock| Ok(flock(&lock, FlockOperation::LockExclusive).map(|()| lock)?));
+    let _lock = lock.map_err(wrap)?;
+    if path.exists() {
+        // Another process was quicker: its key is the key.
+        return Ok(());
+    }
+    let making = folder.join(".signing.key");
+    let public = |path: &Path| path.with_added_extension("pub");
+    for left in [&making, &public(&making)] {
+        match fs::remove_file(left) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(wrap(error)),
+            _ => {}
+        }
+    }
+    keyfile::write_pair(&making, &keyfile::KeyPair::Signing(SigningKey::generate()), now).map_err(TaskError::part)?;
+    fs::rename(public(&making), public(path)).and_then(|()| fs::rename(&making, path)).map_err(wrap)
 }
 
 /// Opens the audit log of this state folder, and begins it on first use.
