@@ -100,6 +100,9 @@ fn of_inspection_in_chinese(code: &str) -> &'static str {
     match code.get(..5) {
         Some("INS-0") => "任务声明的输出不成立，或无法检查。没有运行任何程序。",
         Some("INS-1") => "工作负载写出的表格与任务的声明不符。消息会指出行和列，但从不显示其值。没有放行任何输出。",
+        Some("INS-5") => {
+            "将要离开的内容里有个人数据或秘密，或无法在界限内解码。消息会指出种类和位置，从不显示其值。没有放行任何输出。"
+        }
         Some("INS-2") => "工作负载在输出目录中留下了不允许离开的内容。没有放行任何输出。",
         _ => "工作负载打印的内容不允许离开。它已被扣留，回执中有说明。",
     }
@@ -120,6 +123,11 @@ fn of_inspection(code: &'static str, title: &'static str, remedy: &'static str) 
         Some("INS-1") => (
             "A table that the workload wrote is not what the task declares. The message names the row and the column, \
              never the value. No output was released.",
+            Some(Exit::Refused),
+        ),
+        Some("INS-5") => (
+            "What would leave holds personal data or a secret, or cannot be decoded within the bounds. The message tells \
+             kind and place, never the value. No output was released; a stream was withheld.",
             Some(Exit::Refused),
         ),
         Some("INS-2") => (

@@ -209,6 +209,7 @@ explained!(
     hotcell_crypto::age_seal::OpenError,
     hotcell_crypto::age_seal::SealError,
     hotcell_crypto::keyfile::KeyFileError,
+    hotcell_inspect::scan::DetectorError,
     hotcell_oci::OciError,
     hotcell_policy::PolicyError,
     hotcell_policy::ProfileError,

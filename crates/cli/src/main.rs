@@ -28,6 +28,7 @@ mod receipt_text;
 mod report;
 mod run;
 mod runner;
+mod scan;
 mod scratch;
 mod seal;
 mod selftest;
@@ -82,6 +83,7 @@ enum Command {
     Seal(seal::Arguments),
     Open(open::Arguments),
     Policy(policy::Arguments),
+    Scan(scan::Arguments),
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
     Explain(explain::Arguments),
@@ -139,6 +141,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
         Command::Policy(arguments) => policy::run(&arguments, &app),
+        Command::Scan(arguments) => scan::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),
@@ -172,6 +175,7 @@ impl Command {
             | Self::Seal(_)
             | Self::Open(_)
             | Self::Policy(_)
+            | Self::Scan(_)
             | Self::Receipt(_)
             | Self::Explain(_)
             | Self::Completions(_) => false,

@@ -54,6 +54,8 @@ coded! {
         StreamNotUtf8 = "INS-301", "the stream is not UTF-8 text", "let the workload print UTF-8 text";
         StreamTooLong = "INS-302", "the stream is longer than may be released", "let the workload print less";
         StreamHoldsInput = "INS-303", "the stream holds values of the input", "do not print input data";
+        SensitiveData = "INS-501", "personal data or a secret stands in it", "do not write it; or let your own profile say `detectors = \"off\"` under [inspection] where it may leave";
+        NotDecoded = "INS-502", "it is encoded deeper, or unpacks to more, than inspection looks at", "write it plainly";
     }
 }
 

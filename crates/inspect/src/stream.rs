@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use hotcell_types::{Bits, ByteSize, StreamRecord};
 
-use crate::{Finding, FindingKind, Neutralizer};
+use crate::scan::Scanner;
+use crate::{Finding, FindingKind, Neutralizer, sensitive};
 
 /// What the profile says about a captured stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +73,8 @@ impl SensitiveValues {
 
 /// Judges a captured stream.
 ///
+/// A stream that would be released is held against the detectors of `scanner`, where there is one.
+///
 /// `written` is the number of bytes that the workload wrote, which is more than were captured when the capture was cut.
 pub fn inspect_stream(
     name: &str,
@@ -79,6 +82,7 @@ pub fn inspect_stream(
     written: u64,
     rule: StreamRule,
     sensitive: &SensitiveValues,
+    scanner: Option<&Scanner>,
 ) -> StreamVerdict {
     let mut findings = Vec::new();
     let held = sensitive.lines_held_by(&String::from_utf8_lossy(captured));
@@ -94,6 +98,9 @@ pub fn inspect_stream(
                 findings.push(Finding::of_file(FindingKind::StreamTooLong, name).with_detail(limit));
             } else if std::str::from_utf8(captured).is_err() {
                 findings.push(Finding::of_file(FindingKind::StreamNotUtf8, name));
+            }
+            if let Some(scanner) = scanner {
+                findings.extend(sensitive::reasons(name, &scanner.scan(captured)));
             }
             if findings.is_empty() { neutralized(captured) } else { None }
         }
@@ -148,7 +155,7 @@ mod tests {
             (b"cut", 101, release, &["INS-302"]),
             (&[b'x'; 101], 101, release, &["INS-302"]),
         ] {
-            let verdict = inspect_stream("stdout", captured, written, rule, &sensitive());
+            let verdict = inspect_stream("stdout", captured, written, rule, &sensitive(), None);
             let found: Vec<_> = verdict.findings.iter().map(|finding| finding.kind.code()).collect();
             assert_eq!(found, codes, "{captured:?}");
             assert_eq!((verdict.text, verdict.capacity), (None, Bits(0.0)), "{captured:?}");
@@ -161,7 +168,7 @@ mod tests {
     #[test]
     fn a_released_stream_is_neutralised_and_counted() {
         let rule = StreamRule::Release { max_bytes: 1023 };
-        let verdict = inspect_stream("stderr", b"ok\x1b[2J 17.99\n", 12, rule, &sensitive());
+        let verdict = inspect_stream("stderr", b"ok\x1b[2J 17.99\n", 12, rule, &sensitive(), None);
         assert_eq!(verdict.text.as_deref(), Some("ok␛[2J 17.99\n"));
         assert_eq!(verdict.capacity, Bits(8.0 * 13.0 + 10.0));
         assert_eq!(verdict.record.disposition, "released");

@@ -2,6 +2,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
 
+use std::io::Write;
+
+use hotcell_inspect::scan::{Bounds, Scanner};
 use hotcell_inspect::{CheckedSchema, Format, InputKeys, KeySet, OutputSchema, canonicalize};
 use hotcell_testkit::fuzz::Target;
 
@@ -52,4 +55,60 @@ fn no_csv_table_makes_rewriting_panic_and_what_is_written_is_canonical() {
 #[test]
 fn no_table_of_json_lines_makes_rewriting_panic_and_what_is_written_is_canonical() {
     tables("jsonl");
+}
+
+#[test]
+fn no_file_of_detectors_makes_its_reader_panic() {
+    let mut good = 0;
+    Target::new(env!("CARGO_MANIFEST_DIR"), "detectors").run(150, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        match Scanner::with(&[("fuzz.toml", &text)]) {
+            Ok(_) => good += 1,
+            Err(error) => assert!(error.to_string().contains("fuzz.toml"), "{error}"),
+        }
+    });
+    assert!(good > 0, "no file was good: nothing behind the first check was tried");
+}
+
+/// Whatever is scanned, findings lie within it and in order, and memory stays within the bounds.
+fn scanned(scanner: &Scanner, bytes: &[u8]) -> usize {
+    let report = scanner.scan(bytes);
+    let mut before = 0;
+    for finding in &report.findings {
+        assert!(finding.start < finding.end && finding.end <= bytes.len() as u64, "{finding:?} of {}", bytes.len());
+        assert!(finding.start >= before, "{finding:?}");
+        before = finding.start;
+    }
+    report.findings.len()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn nothing_that_is_decoded_makes_the_scanner_panic() {
+    let bounds = Bounds { decoded_bytes: 1 << 20, ..Bounds::default() };
+    let scanner = Scanner::builtin().unwrap().within(bounds);
+    let card = b"card 4111 1111 1111 1111 of jane@hospital.org, \xe4\xba\xac\xe6\x9c\x88";
+    let wide: Vec<u8> = String::from_utf8_lossy(card).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let zlib = {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(card).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut found = 0;
+    Target::new(env!("CARGO_MANIFEST_DIR"), "scan")
+        .with(*card)
+        .with(wide)
+        .with(gzip(card))
+        .with(zlib)
+        .with(
+            *b"4%31%311 1111 1111 1111 %u4e2d Y2FyZCA0MTExMTExMTExMTExMTEx \\u0034111111111111111 &#52;111111111111111",
+        )
+        .with(*b"MNQXEZBAGQYTCMJRGEYTCMJRGEYTCMJR 6361726420343131313131313131313131313131")
+        .run(400, |bytes| found += scanned(&scanner, bytes));
+    assert!(found > 100, "{found}: nothing was found, so nothing was tried");
 }

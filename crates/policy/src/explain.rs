@@ -55,6 +55,7 @@ impl Profile {
         rows.push(set("system_calls.deny", &self.deny));
         rows.push(plain("inspection.streams", &self.streams));
         rows.push(plain("inspection.outputs", &self.outputs));
+        rows.push(plain("inspection.detectors", &self.detectors));
         rows.push(plain("model.signature", &self.signature));
         rows.push(set("walls.required", &self.walls));
         rows

@@ -45,6 +45,6 @@ pub use overlay::{
 };
 pub use profile::Profile;
 pub use request::{Form, ItemKind, ModelFacts, Principal, ReleaseItem, Request, Runner, Signature};
-pub use rule::{OutputRule, ScratchRule, SignatureRule, StreamRule};
+pub use rule::{DetectorRule, OutputRule, ScratchRule, SignatureRule, StreamRule};
 pub use rules::{DEFAULT_POLICY, SCHEMA};
 pub use system_view::{SYSTEM_VIEW, SystemView, ViewRule};

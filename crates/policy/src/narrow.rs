@@ -45,6 +45,11 @@ impl Profile {
         if let Some(asked) = overlay.inspection.outputs {
             tighten("inspection.outputs", &mut self.outputs, asked, origin, |new, old| new >= old)?;
         }
+        if let Some(asked) = overlay.inspection.detectors {
+            // Whose data it is may decide that it may leave; a file that came with the code may not.
+            let own = origin.is_own_choice();
+            tighten("inspection.detectors", &mut self.detectors, asked, origin, |new, old| own || new >= old)?;
+        }
         if let Some(asked) = overlay.model.signature {
             tighten("model.signature", &mut self.signature, asked, origin, |new, old| new >= old)?;
         }

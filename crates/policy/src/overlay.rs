@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::ProfileError;
 use crate::limit::{Demand, LimitKey};
-use crate::{CallGroup, OutputRule, ScratchRule, SignatureRule, StreamRule};
+use crate::{CallGroup, DetectorRule, OutputRule, ScratchRule, SignatureRule, StreamRule};
 
 /// Settings that one layer makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -119,6 +119,8 @@ pub struct InspectionSettings {
     pub streams: Option<StreamRule>,
     /// Files under `/output`.
     pub outputs: Option<OutputRule>,
+    /// Personal data and secrets in what would leave.
+    pub detectors: Option<DetectorRule>,
 }
 
 /// What is asked of a model.

@@ -13,7 +13,7 @@ use crate::overlay::{
     Overlay, RawSystemView, ScratchSettings, WallSettings, parse_toml,
 };
 use crate::system_view::{SystemView, check_path};
-use crate::{Origin, OutputRule, ScratchRule, SignatureRule, StreamRule};
+use crate::{DetectorRule, Origin, OutputRule, ScratchRule, SignatureRule, StreamRule};
 
 /// The shape of a sandbox: checked, complete, and with the origin of each value.
 ///
@@ -38,6 +38,7 @@ pub struct Profile {
     pub(crate) deny: Setting<BTreeSet<&'static str>>,
     pub(crate) streams: Setting<StreamRule>,
     pub(crate) outputs: Setting<OutputRule>,
+    pub(crate) detectors: Setting<DetectorRule>,
     pub(crate) signature: Setting<SignatureRule>,
     pub(crate) walls: Setting<BTreeSet<Wall>>,
 }
@@ -154,6 +155,11 @@ impl Profile {
         self.outputs.value
     }
 
+    /// What is done about personal data and secrets in what would leave.
+    pub fn detectors(&self) -> DetectorRule {
+        self.detectors.value
+    }
+
     /// Which signature a model needs.
     pub fn signature(&self) -> SignatureRule {
         self.signature.value
@@ -216,6 +222,7 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         deny: from(check_deny(&deny, origin)?, origin),
         streams: present(overlay.inspection.streams, "inspection.streams", origin)?,
         outputs: present(overlay.inspection.outputs, "inspection.outputs", origin)?,
+        detectors: present(overlay.inspection.detectors, "inspection.detectors", origin)?,
         signature: present(overlay.model.signature, "model.signature", origin)?,
         walls: from(walls.into_iter().collect(), origin),
     })

@@ -24,6 +24,16 @@ pub enum OutputRule {
     Declared,
 }
 
+/// What detectors of personal data and secrets do to outputs and to streams that would be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DetectorRule {
+    /// They do not look.
+    Off,
+    /// What they find does not leave.
+    Refuse,
+}
+
 /// Which signature a model needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,6 +69,7 @@ macro_rules! words {
 }
 
 words!(StreamRule: Live = "live", Inspect = "inspect");
+words!(DetectorRule: Off = "off", Refuse = "refuse");
 words!(OutputRule: Any = "any", Declared = "declared");
 words!(ScratchRule: Auto = "auto", Memory = "memory", Encrypted = "encrypted");
 words!(SignatureRule: None = "none", Valid = "valid", Trusted = "trusted");

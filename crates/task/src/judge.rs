@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use hotcell_audit::Durability;
+use hotcell_inspect::scan::Scanner;
 use hotcell_inspect::{InputKeys, SensitiveValues, StreamVerdict};
 use hotcell_isolate::{Cause, Ended, Exit as WorkloadExit};
-use hotcell_policy::{Form, GrantUse, ItemKind, LimitKey, Limits, OutputRule, ReleaseItem, StreamRule};
+use hotcell_policy::{DetectorRule, Form, GrantUse, ItemKind, LimitKey, Limits, OutputRule, ReleaseItem, StreamRule};
 use hotcell_types::{Bits, Event, EventKind, Exit, Explain, Outcome, OutputRecord, Refusal};
 
 use crate::TaskError;
@@ -62,10 +63,14 @@ impl Journey<'_, '_> {
         }
         let undeclared = self.submitted.outputs.is_none() && grant.profile().outputs() == OutputRule::Any;
         let may_release = outcome == Outcome::Released || outcome == Outcome::WorkloadFailed && undeclared;
+        let scanner = match grant.profile().detectors() {
+            DetectorRule::Off => None,
+            DetectorRule::Refuse => Some(Scanner::builtin().map_err(TaskError::part)?),
+        };
         if let (true, Some(output)) = (may_release, self.submitted.spec.output.clone()) {
-            self.release_files(grant, left, keys, &output, &mut judged)?;
+            self.release_files(grant, left, keys, scanner.as_ref(), &output, &mut judged)?;
         }
-        self.judge_streams(grant, left, &mut judged);
+        self.judge_streams(grant, left, scanner.as_ref(), &mut judged);
         Ok(judged)
     }
 
@@ -74,11 +79,12 @@ impl Journey<'_, '_> {
         grant: &GrantUse,
         left: &Left,
         keys: &InputKeys,
+        scanner: Option<&Scanner>,
         output: &Path,
         judged: &mut Judged,
     ) -> Result<(), TaskError> {
         let schema = self.submitted.outputs.as_ref();
-        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys)? {
+        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys, scanner)? {
             Inspection::Fit(inspected) => inspected,
             Inspection::Refused { refusals, code, remedy } => {
                 let what = refusals.first().map(|refusal| refusal.what.clone()).unwrap_or_default();
@@ -126,17 +132,17 @@ impl Journey<'_, '_> {
         judged.problem = Some(problem);
     }
 
-    fn judge_streams(&self, grant: &GrantUse, left: &Left, judged: &mut Judged) {
+    fn judge_streams(&self, grant: &GrantUse, left: &Left, scanner: Option<&Scanner>, judged: &mut Judged) {
         let live = grant.streams() == StreamRule::Live;
         let mut sensitive = None;
         for stream in &left.streams {
             let verdict = if live {
                 stream.passed()
             } else if stream.kept().is_empty() {
-                stream.judge(false, &SensitiveValues::new())
+                stream.judge(false, &SensitiveValues::new(), None)
             } else {
                 let sensitive = sensitive.get_or_insert_with(|| sensitive_values(&self.submitted.inputs));
-                stream.judge(self.may_release_stream(grant, stream), sensitive)
+                stream.judge(self.may_release_stream(grant, stream), sensitive, scanner)
             };
             judged.refusals.extend(verdict.findings.iter().map(|finding| finding.refusal()));
             judged.verdicts.push(verdict);

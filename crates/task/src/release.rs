@@ -3,12 +3,14 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use hotcell_crypto::{Plaintext, PublicKey, Sha256Stream, age_seal};
+use hotcell_inspect::scan::Scanner;
 use hotcell_inspect::{
-    CanonicalizeError, CheckedSchema, CollectError, CollectRule, Collected, InputKeys, canonicalize, collect,
+    CanonicalizeError, CheckedSchema, CollectError, CollectRule, Collected, Finding, InputKeys, canonicalize, collect,
+    sensitive_in_file, sensitive_in_table,
 };
 use hotcell_policy::{Engine, Form, GrantUse, ItemKind, OutputRule, ReleaseGrant, ReleaseItem};
 use hotcell_types::{Bits, OutputRecord, Refusal, TaskId};
@@ -53,6 +55,7 @@ pub(crate) fn inspect(
     grant: &GrantUse,
     schema: Option<&CheckedSchema>,
     keys: &InputKeys,
+    scanner: Option<&Scanner>,
 ) -> Result<Inspection, TaskError> {
     let limits = grant.profile().limits();
     let max_bytes = limits.output_bytes().bytes();
@@ -81,6 +84,9 @@ pub(crate) fn inspect(
     for file in collected {
         let declared = schema.and_then(|schema| schema.files().iter().find(|declared| declared.name() == file.path));
         let Some(declared) = declared else {
+            if let Some(refused) = refused(sensitive_in_opaque(&file, scanner)?) {
+                return Ok(refused);
+            }
             inspected.push(Inspected {
                 path: file.path.clone(),
                 rows: None,
@@ -92,13 +98,19 @@ pub(crate) fn inspect(
         };
         let mut text = Vec::new();
         match canonicalize(declared, keys, &file.file, &mut text) {
-            Ok(canonical) => inspected.push(Inspected {
-                path: file.path,
-                rows: Some(canonical.rows),
-                capacity: canonical.capacity,
-                notes: canonical.rewriting.notes(),
-                content: Content::Canonical(Plaintext::new(text)),
-            }),
+            Ok(canonical) => {
+                let found = scanner.map(|scanner| sensitive_in_table(declared, &text, scanner)).unwrap_or_default();
+                if let Some(refused) = refused(found) {
+                    return Ok(refused);
+                }
+                inspected.push(Inspected {
+                    path: file.path,
+                    rows: Some(canonical.rows),
+                    capacity: canonical.capacity,
+                    notes: canonical.rewriting.notes(),
+                    content: Content::Canonical(Plaintext::new(text)),
+                });
+            }
             Err(CanonicalizeError::Refused(finding)) => {
                 return Ok(Inspection::Refused {
                     refusals: vec![finding.refusal()],
@@ -110,6 +122,38 @@ pub(crate) fn inspect(
         }
     }
     Ok(Inspection::Fit(inspected))
+}
+
+/// What the detectors find in a file that leaves as the workload wrote it.
+fn sensitive_in_opaque(file: &Collected, scanner: Option<&Scanner>) -> Result<Vec<Finding>, TaskError> {
+    let Some(scanner) = scanner else { return Ok(Vec::new()) };
+    let from_start = FromStart { file: &file.file, at: 0 };
+    let path = Path::new(&file.path);
+    sensitive_in_file(&file.path, from_start, scanner).map_err(TaskError::file("inspect the output", path))
+}
+
+/// Findings as a refusal of everything.
+fn refused(findings: Vec<Finding>) -> Option<Inspection> {
+    let kind = findings.first()?.kind;
+    Some(Inspection::Refused {
+        refusals: findings.iter().map(Finding::refusal).collect(),
+        code: kind.code(),
+        remedy: kind.remedy().to_owned(),
+    })
+}
+
+/// Reads a file from its start, and leaves the place where others read on as it is.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 /// Asks policy for each file. The first no is a no to all.

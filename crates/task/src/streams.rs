@@ -1,5 +1,6 @@
 //! Standard output and error: passed live, or captured, bounded and judged.
 
+use hotcell_inspect::scan::Scanner;
 use hotcell_inspect::{SensitiveValues, StreamRule, StreamVerdict, inspect_stream};
 use hotcell_types::{Bits, StreamRecord};
 
@@ -44,11 +45,11 @@ impl Captured {
     }
 
     /// Judges a stream that was captured.
-    pub(crate) fn judge(&self, release: bool, sensitive: &SensitiveValues) -> StreamVerdict {
+    pub(crate) fn judge(&self, release: bool, sensitive: &SensitiveValues, scanner: Option<&Scanner>) -> StreamVerdict {
         let rule = match release {
             true => StreamRule::Release { max_bytes: self.limit as u64 },
             false => StreamRule::Withhold,
         };
-        inspect_stream(self.name, &self.kept, self.written, rule, sensitive)
+        inspect_stream(self.name, &self.kept, self.written, rule, sensitive, scanner)
     }
 }

@@ -19,6 +19,7 @@ mod programs;
 mod readme;
 mod receipt;
 mod run;
+mod scan;
 mod scratch;
 mod seal;
 mod selftest;

@@ -126,3 +126,64 @@ fn a_stream_that_repeats_an_input_is_withheld_and_reported() {
     let streams: Vec<_> = done.streams.iter().map(|stream| (stream.name.as_str(), stream.text.as_str())).collect();
     assert_eq!(streams, [("stderr", "fine\n")]);
 }
+
+/// A table with a column of text, which may leave under `infer`; the profile itself may turn the detectors off.
+fn noted(place: &Place, note: &str, profile: &str) -> TaskSpec {
+    let schema = r#"[{"file": "notes.csv", "format": "csv", "max_rows": 9, "rows": "any", "column": [
+        {"name": "count", "type": "integer", "min": 0, "max": 5000000000000000},
+        {"name": "note", "type": "text", "max_length": 100}]}]"#;
+    TaskSpec {
+        outputs: Some(serde_json::from_str(schema).unwrap()),
+        profile: Some(profile.to_owned()),
+        ..shell(
+            place,
+            &format!("printf 'count,note\\n7,all well\\n4111111111111111,%s\\n' '{note}' > /output/notes.csv"),
+        )
+    }
+}
+
+#[test]
+fn personal_data_and_secrets_in_a_text_column_do_not_leave_and_are_told_without_the_value() {
+    let encoded = "Y2FyZCA0MTExIDExMTEgMTExMSAxMTExIHBsZWFzZQ==";
+    for (note, kind) in [
+        ("write to jane.doe@hospital.org", "email"),
+        ("11010519491231002X", "cn-resident-id"),
+        ("ghp_q7XnB3kTz5LwM2pD9vRc8YsHf4JgUa1EoViK", "github-pat"),
+        (encoded, "bank-card"),
+    ] {
+        let place = Place::new();
+        let done = place.run(noted(&place, note, "infer")).unwrap();
+        assert_eq!((done.outcome, done.status), (Outcome::Refused, 121), "{note}: {:?}", done.problem);
+        let refusal = &done.body.refusals[0];
+        assert_eq!(refusal.code, "INS-501");
+        assert!(refusal.what.contains(kind) && refusal.what.contains("row 2, column `note`"), "{}", refusal.what);
+        assert!(!format!("{:?}", done.body).contains(note), "{note}");
+        assert!(place.released().is_empty(), "{note}");
+    }
+}
+
+#[test]
+fn harmless_text_leaves_and_with_the_detectors_off_so_does_the_rest() {
+    let place = Place::new();
+    let done = place.run(noted(&place, "all is well with ward 7", "infer")).unwrap();
+    assert_eq!(done.outcome, Outcome::Released, "{:?}", done.problem);
+    let own = place.file("own.toml", "name = \"own\"\nextends = \"infer\"\n[inspection]\ndetectors = \"off\"\n");
+    let done = place.run(noted(&place, "write to jane.doe@hospital.org", &own.to_string_lossy())).unwrap();
+    assert_eq!(done.outcome, Outcome::Released, "{:?}", done.problem);
+}
+
+#[test]
+fn an_undeclared_output_is_looked_at_where_the_profile_asks() {
+    let own = "name = \"own\"\nextends = \"strict\"\n[inspection]\ndetectors = \"refuse\"\n";
+    for (text, outcome) in [("all is well", Outcome::Released), ("card 4111 1111 1111 1111", Outcome::Refused)] {
+        let place = Place::new();
+        let own = place.file("own.toml", own).to_string_lossy().into_owned();
+        let spec = TaskSpec {
+            profile: Some(own),
+            ..shell(&place, &format!("echo '{text}' > /output/note; echo b > /output/b"))
+        };
+        let done = place.run(spec).unwrap();
+        assert_eq!(done.outcome, outcome, "{text}: {:?}", done.problem);
+        assert_eq!(place.released().len(), if outcome == Outcome::Released { 2 } else { 0 }, "{text}");
+    }
+}

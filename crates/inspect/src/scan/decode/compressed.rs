@@ -1,0 +1,191 @@
+//! Compressed streams and archives, within bounds.
+
+use std::io::Read;
+
+use super::super::place::Map;
+use super::Decoded;
+
+/// Most bytes that one stream or member is unpacked to.
+pub(crate) const MAX_UNPACKED_BYTES: usize = 64 << 20;
+/// Largest ratio that is believed: beyond it a stream is taken for a bomb, and told.
+const MAX_RATIO: usize = 1100;
+/// A stream without a magic number is tried from this size on.
+const LEAST_UNMARKED: usize = 16;
+/// The greatest window of Zstandard that is given memory.
+const MAX_WINDOW_BYTES: u64 = 8 << 20;
+/// Fewer unpacked bytes prove nothing where the end is missing.
+const LEAST_UNPACKED: usize = 16;
+
+/// What became of a stream.
+#[derive(Debug)]
+pub(crate) enum Unpacked {
+    /// Its bytes, whole or as far as they are there.
+    Bytes(Decoded),
+    /// Its bytes up to the bound; the rest was not looked at.
+    Cut(Decoded),
+    /// It is none.
+    Nothing,
+}
+
+/// The formats that say what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Gzip,
+    Zlib,
+    Zstd,
+    Zip,
+}
+
+/// What each begins with.
+pub(crate) const MAGIC: &[(Packing, &[u8])] = &[
+    (Packing::Gzip, b"\x1f\x8b\x08"),
+    (Packing::Zstd, b"\x28\xb5\x2f\xfd"),
+    (Packing::Zip, b"PK\x03\x04"),
+    (Packing::Zlib, b"\x78\x01"),
+    (Packing::Zlib, b"\x78\x5e"),
+    (Packing::Zlib, b"\x78\x9c"),
+    (Packing::Zlib, b"\x78\xda"),
+];
+
+/// Whether bytes begin as one of them.
+pub(crate) fn has_magic(bytes: &[u8]) -> bool {
+    MAGIC.iter().any(|(packing, magic)| bytes.starts_with(magic) && (*packing != Packing::Zlib || is_zlib(bytes)))
+}
+
+/// The two bytes of zlib are a multiple of 31.
+fn is_zlib(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, second, ..] if (u32::from(*first) * 256 + u32::from(*second)).is_multiple_of(31))
+}
+
+/// Unpacks the stream that begins at `at`, to at most `most` bytes.
+pub(crate) fn unpack(packing: Packing, bytes: &[u8], at: usize, most: usize) -> Unpacked {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match packing {
+        Packing::Gzip => {
+            let mut left = rest;
+            let read = take(flate2::bufread::GzDecoder::new(&mut left), most);
+            finish("gzip", read, at, rest.len() - left.len(), 1)
+        }
+        Packing::Zlib if is_zlib(rest) => {
+            let mut left = rest;
+            let read = take(flate2::bufread::ZlibDecoder::new(&mut left), most);
+            finish("zlib", read, at, rest.len() - left.len(), LEAST_UNPACKED)
+        }
+        Packing::Zlib => Unpacked::Nothing,
+        Packing::Zstd => zstd(rest, at, most),
+        Packing::Zip => zip(rest, at, most),
+    }
+}
+
+/// Tries a whole buffer as a stream without a magic number: deflate, brotli.
+pub(crate) fn unpack_unmarked(bytes: &[u8], most: usize) -> Vec<Unpacked> {
+    if bytes.len() < LEAST_UNMARKED {
+        return Vec::new();
+    }
+    let mut left = bytes;
+    let read = take(flate2::bufread::DeflateDecoder::new(&mut left), most);
+    let deflate = only_text(finish("deflate", read, 0, bytes.len(), LEAST_UNPACKED));
+    let read = take(brotli_decompressor::Decompressor::new(bytes, 4096), most);
+    let brotli = only_text(finish("brotli", read, 0, bytes.len(), LEAST_UNPACKED));
+    vec![deflate, brotli]
+}
+
+/// Without a magic number only what holds something is believed.
+fn only_text(unpacked: Unpacked) -> Unpacked {
+    match unpacked {
+        Unpacked::Bytes(decoded) if super::is_plausible(&decoded.bytes) => Unpacked::Bytes(decoded),
+        Unpacked::Cut(decoded) if super::is_plausible(&decoded.bytes) => Unpacked::Cut(decoded),
+        _ => Unpacked::Nothing,
+    }
+}
+
+fn zstd(rest: &[u8], at: usize, most: usize) -> Unpacked {
+    let mut left = rest;
+    let mut decoder = ruzstd::decoding::FrameDecoder::new();
+    decoder.set_max_window_size(MAX_WINDOW_BYTES);
+    let Ok(decoder) = ruzstd::decoding::StreamingDecoder::new_with_decoder(&mut left, decoder) else {
+        return Unpacked::Nothing;
+    };
+    let read = take(decoder, most);
+    finish("zstd", read, at, rest.len() - left.len(), 1)
+}
+
+/// One member of an archive, by the header before it.
+fn zip(rest: &[u8], at: usize, most: usize) -> Unpacked {
+    let short =
+        |place: usize| rest.get(place..place + 2).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
+    let (method, data) = (short(8), 30 + short(26) + short(28));
+    let Some(packed) = rest.get(data..) else { return Unpacked::Nothing };
+    match method {
+        // What is stored is found where it stands.
+        8 => {
+            let mut left = packed;
+            let read = take(flate2::bufread::DeflateDecoder::new(&mut left), most);
+            finish("zip", read, at + data, packed.len() - left.len(), 1)
+        }
+        _ => Unpacked::Nothing,
+    }
+}
+
+/// What was read, and whether the bound cut it.
+fn take(mut from: impl Read, most: usize) -> (Vec<u8>, bool, bool) {
+    let mut bytes = Vec::new();
+    let read = from.by_ref().take(most as u64 + 1).read_to_end(&mut bytes);
+    let cut = bytes.len() > most;
+    bytes.truncate(most);
+    (bytes, cut, read.is_ok())
+}
+
+fn finish(name: &'static str, read: (Vec<u8>, bool, bool), at: usize, consumed: usize, least: usize) -> Unpacked {
+    let (bytes, cut, whole) = read;
+    // A stream that breaks off still gave what it gave.
+    if bytes.is_empty() || !whole && bytes.len() < least {
+        return Unpacked::Nothing;
+    }
+    let decoded = Decoded { name, bytes, map: Map::whole(at..at + consumed.max(1)) };
+    if cut { Unpacked::Cut(decoded) } else { Unpacked::Bytes(decoded) }
+}
+
+/// What a stream of so many bytes may be unpacked to.
+pub(crate) fn bound(packed: usize, left: usize) -> usize {
+    packed.saturating_mul(MAX_RATIO).min(MAX_UNPACKED_BYTES).min(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_stream_in_the_middle_is_unpacked_and_its_place_is_all_of_it() {
+        let packed = gzip(b"hello, hello, hello");
+        let bytes = [b"before".as_slice(), &packed, b"after"].concat();
+        let Unpacked::Bytes(decoded) = unpack(Packing::Gzip, &bytes, 6, 1000) else { panic!() };
+        assert_eq!(decoded.bytes, b"hello, hello, hello");
+        assert_eq!(decoded.map.before(&(3..5)), 6..6 + packed.len());
+    }
+
+    #[test]
+    fn a_bomb_is_cut_at_the_bound_and_said() {
+        let packed = gzip(&vec![0; 10 << 20]);
+        let Unpacked::Cut(decoded) = unpack(Packing::Gzip, &packed, 0, 1 << 20) else { panic!() };
+        assert_eq!(decoded.bytes.len(), 1 << 20);
+        assert!(bound(packed.len(), usize::MAX) < 16 << 20);
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_gives_what_is_there() {
+        let text: Vec<u8> = (0..2000u32).flat_map(|number| format!("{number} ").into_bytes()).collect();
+        let packed = gzip(&text);
+        let Unpacked::Bytes(decoded) = unpack(Packing::Gzip, &packed[..packed.len() / 2], 0, 1 << 20) else { panic!() };
+        assert!(text.starts_with(&decoded.bytes) && decoded.bytes.len() > 1000);
+        assert!(matches!(unpack(Packing::Gzip, b"\x1f\x8b\x08 no gzip at all", 0, 100), Unpacked::Nothing));
+    }
+}

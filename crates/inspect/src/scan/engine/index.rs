@@ -1,0 +1,161 @@
+//! What leads from a place to the detectors that look at it.
+
+use std::collections::BTreeMap;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use crate::scan::decode::compressed::{MAGIC, Packing};
+use crate::scan::decode::fold;
+use crate::scan::detector::{Anchor, Detector};
+
+/// What is done where a word stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// A detector's pattern is tried.
+    Try(usize),
+    /// It speaks for the detectors of this number.
+    Context(usize),
+    /// An encoding begins there, perhaps.
+    Decode(Mark),
+}
+
+/// Encodings that a sign or two give away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    Percent,
+    Backslash,
+    Entity,
+    Fold,
+    Packed(PackedMark),
+}
+
+/// [`Packing`] with an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PackedMark {
+    Gzip,
+    Zlib,
+    Zstd,
+    Zip,
+}
+
+impl PackedMark {
+    pub(super) fn packing(self) -> Packing {
+        match self {
+            Self::Gzip => Packing::Gzip,
+            Self::Zlib => Packing::Zlib,
+            Self::Zstd => Packing::Zstd,
+            Self::Zip => Packing::Zip,
+        }
+    }
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Index {
+    words: Option<AhoCorasick>,
+    /// By word: what is done.
+    actions: Vec<Vec<Action>>,
+    /// By number of digits.
+    digits: Vec<Vec<usize>>,
+    around: Vec<Vec<usize>>,
+    /// By length.
+    tokens: Vec<Vec<usize>>,
+    /// By detector: the numbers of its words of context.
+    contexts: Vec<Vec<usize>>,
+}
+
+/// Longest number and longest token that any detector looks at.
+const MAX_DIGITS: usize = 40;
+const MAX_TOKEN: usize = 256;
+
+impl Index {
+    pub(super) fn of(detectors: &[Detector]) -> Self {
+        let mut words: BTreeMap<Vec<u8>, Vec<Action>> = BTreeMap::new();
+        let mut context_words: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut index = Self {
+            words: None,
+            actions: Vec::new(),
+            digits: vec![Vec::new(); MAX_DIGITS + 1],
+            around: vec![Vec::new(); MAX_DIGITS + 1],
+            tokens: vec![Vec::new(); MAX_TOKEN + 1],
+            contexts: Vec::new(),
+        };
+        let put = |table: &mut Vec<Vec<usize>>, place: usize, detector: usize| {
+            if let Some(list) = table.get_mut(place) {
+                list.push(detector);
+            }
+        };
+        for (place, detector) in detectors.iter().enumerate() {
+            match &detector.anchor {
+                Anchor::Digits(counts) => counts.iter().for_each(|count| put(&mut index.digits, *count, place)),
+                Anchor::Around { digits, .. } => digits.iter().for_each(|count| put(&mut index.around, *count, place)),
+                Anchor::Token { least, most, .. } => {
+                    (*least..=*most).for_each(|length| put(&mut index.tokens, length, place));
+                }
+                Anchor::Words { words: own, .. } => {
+                    for word in own {
+                        words.entry(word.to_ascii_lowercase().into_bytes()).or_default().push(Action::Try(place));
+                    }
+                }
+            }
+            let numbers = detector.context.iter().map(|word| {
+                let next = context_words.len();
+                *context_words.entry(word).or_insert(next)
+            });
+            index.contexts.push(numbers.collect());
+        }
+        for (word, number) in context_words {
+            words.entry(word.as_bytes().to_vec()).or_default().push(Action::Context(number));
+        }
+        let mut mark = |bytes: &[u8], mark: Mark| {
+            words.entry(bytes.to_ascii_lowercase()).or_default().push(Action::Decode(mark));
+        };
+        mark(b"%", Mark::Percent);
+        mark(b"\\", Mark::Backslash);
+        mark(b"&#", Mark::Entity);
+        fold::marks().iter().for_each(|bytes| mark(bytes, Mark::Fold));
+        for (packing, magic) in MAGIC {
+            let packed = match packing {
+                Packing::Gzip => PackedMark::Gzip,
+                Packing::Zlib => PackedMark::Zlib,
+                Packing::Zstd => PackedMark::Zstd,
+                Packing::Zip => PackedMark::Zip,
+            };
+            mark(magic, Mark::Packed(packed));
+        }
+        // A size beyond the builder's bounds has been refused with the file; without words nothing is found by them.
+        index.words = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(words.keys())
+            .ok();
+        index.actions = words.into_values().collect();
+        index
+    }
+
+    /// Every word in `bytes`, in the order of their ends: where it begins and ends, and what is done.
+    pub(super) fn words<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (usize, usize, &'a [Action])> {
+        let hits = self.words.iter().flat_map(move |words| words.find_overlapping_iter(bytes));
+        hits.map(|hit| {
+            let actions = self.actions.get(hit.pattern().as_usize()).map_or(&[][..], Vec::as_slice);
+            (hit.start(), hit.end(), actions)
+        })
+    }
+
+    pub(super) fn digits(&self, count: usize) -> &[usize] {
+        self.digits.get(count).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn around(&self, count: usize) -> &[usize] {
+        self.around.get(count).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn tokens(&self, length: usize) -> &[usize] {
+        self.tokens.get(length).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn contexts(&self, detector: usize) -> &[usize] {
+        self.contexts.get(detector).map_or(&[], Vec::as_slice)
+    }
+}
