@@ -227,6 +227,10 @@ impl StepNames {
 pub(crate) fn step_error(step: Option<String>, errno: i64) -> IsolateError {
     let errno = hotcell_sys::Errno(i32::try_from(errno).unwrap_or(0));
     let step = step.unwrap_or_else(|| "an unknown step".to_owned());
+    if errno == hotcell_sys::Errno::EAGAIN && (step.starts_with("Namespaces") || step.starts_with("Workload")) {
+        let source = std::io::Error::from_raw_os_error(errno.0);
+        return IsolateError::ProcessTable { what: "the sandbox", source };
+    }
     if step.starts_with("Fuse") {
         return IsolateError::Scratch {
             why: format!("mounting the encrypted volume failed ({errno})"),

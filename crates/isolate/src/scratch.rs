@@ -183,7 +183,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(wrap("starting the server of scratch"))?;
+            .map_err(IsolateError::not_started("the server of scratch", "starting the server of scratch"))?;
         let must_lock = Swap::of_this_host() != Swap::NotInPlain;
         let order = Order { bytes: size.bytes(), inodes: inodes(size), must_lock };
         Ok(Self { child, control, backing: Some(backing), order, locked: Locked::Nothing })

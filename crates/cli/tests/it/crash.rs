@@ -11,7 +11,7 @@ use hotcell_testkit::{full_only, require_root};
 use crate::hotcell::{Place, text};
 
 /// Every process whose command line has this word.
-fn processes_with(word: &str) -> Vec<u32> {
+pub(crate) fn processes_with(word: &str) -> Vec<u32> {
     let numbered = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     numbered
         .filter(|id: &u32| fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| text(&line).contains(word)))
@@ -38,24 +38,24 @@ fn groups() -> BTreeSet<PathBuf> {
     found
 }
 
-fn groups_of(tasks: &BTreeSet<String>) -> Vec<PathBuf> {
+pub(crate) fn groups_of(tasks: &BTreeSet<String>) -> Vec<PathBuf> {
     groups().into_iter().filter(|group| tasks.iter().any(|task| group.to_string_lossy().contains(task))).collect()
 }
 
 /// Every mount but those that other tests make meanwhile, each in a temporary folder of its own.
-fn mounts(place: &Place) -> Vec<String> {
+pub(crate) fn mounts(place: &Place) -> Vec<String> {
     let own = place.path("").to_string_lossy().into_owned();
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     table.lines().filter(|line| !line.contains("/.tmp") || line.contains(&own)).map(str::to_owned).collect()
 }
 
 /// Ids of the tasks that a state folder's log names.
-fn tasks_of(place: &Place) -> BTreeSet<String> {
+pub(crate) fn tasks_of(place: &Place) -> BTreeSet<String> {
     let list = place.json(0, &["--json", "ps", "--all"]);
     list.as_array().unwrap().iter().map(|line| line["task"].as_str().unwrap().to_owned()).collect()
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < Duration::from_secs(10), "still not so after 10 s: {what}");
@@ -93,7 +93,7 @@ fn next(seed: &mut u64) -> u64 {
 }
 
 /// A Hotcell and all that belongs to it: launcher, first process, workload, server of scratch.
-fn family(of: u32) -> Vec<u32> {
+pub(crate) fn family(of: u32) -> Vec<u32> {
     let children = |id: u32| {
         let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
         let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());

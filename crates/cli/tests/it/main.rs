@@ -6,6 +6,7 @@ mod chinese;
 mod crash;
 mod demo;
 mod doctor;
+mod ends;
 mod errors;
 mod folder;
 mod hotcell;
