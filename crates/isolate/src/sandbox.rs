@@ -285,7 +285,7 @@ impl Sandbox {
         // It comes up while the sandbox is built.
         let server = match kind {
             ScratchKind::Memory => None,
-            ScratchKind::Encrypted => Some(Server::start(&host, &spec.state, limits.scratch())?),
+            ScratchKind::Encrypted => Some(Server::start(&host, &spec.state, limits.scratch(), group.as_ref())?),
         };
         // In the order of their places: the streams, the mounts, the groups.
         let mut along: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
@@ -333,8 +333,8 @@ impl Building {
     }
 
     /// The control groups, which stay when this process is killed.
-    pub fn group_folders(&self) -> &[PathBuf] {
-        self.parts.group.as_ref().map_or(&[], Group::folders)
+    pub fn group_folders(&self) -> Vec<PathBuf> {
+        self.parts.group.as_ref().map(Group::all_folders).unwrap_or_default()
     }
 
     /// Locks the sandbox and looks, from inside, whether every wall stands.

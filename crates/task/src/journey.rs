@@ -294,7 +294,7 @@ impl Journey<'_, '_> {
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
         let mut building = Sandbox::build(grant, spec, self.context.shell.take()).map_err(TaskError::part)?;
         let scratch = building.scratch().label();
-        self.marker.note(building.group_folders(), self.staging())?;
+        self.marker.note(&building.group_folders(), self.staging())?;
         let record = match model {
             Some(model) => Some(self.open_model(&mut building, model)?),
             None => None,
