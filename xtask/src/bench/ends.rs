@@ -135,7 +135,6 @@ struct Seen {
 
 impl Case {
     fn once(&self, binary: &Path, folder: &Path) -> Result<Seen> {
-        let before = available_kib()?;
         let mut command = hotcell::run_command(binary, &folder.join("state"));
         command.args(self.options).args(["--", "/bin/sh", "-c", self.script]).current_dir(folder);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -147,6 +146,8 @@ impl Case {
             return Err(format!("{}: {line}{}", self.name, said(&mut child)?).into());
         }
         let family = family(child.id());
+        // What others take and give meanwhile is less than an eighth of it.
+        let enough = available_kib()? + (self.gib * f64::from(1 << 20) * 7.0 / 8.0) as u64;
         let event = match self.by {
             By::Interruption => {
                 let event = Instant::now();
@@ -167,9 +168,7 @@ impl Case {
             if over.is_none() && child.try_wait()?.is_some() {
                 over = Some(event.elapsed());
             }
-            // What others take and give meanwhile is less than an eighth.
-            let taken = (self.gib * f64::from(1 << 20) / 8.0) as u64;
-            if free.is_none() && available_kib()? + taken + (64 << 10) >= before {
+            if free.is_none() && (self.gib == 0.0 || available_kib()? >= enough) {
                 free = Some(event.elapsed());
             }
             if event.elapsed() > Duration::from_secs(60) {
