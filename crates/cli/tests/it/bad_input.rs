@@ -118,7 +118,7 @@ fn impossible_limits_are_refused_each_with_a_code_and_a_remedy() {
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     // And the least of each is no bad input.
-    for limit in ["wall=1ms", "file_size=4096", "output_files=0", "output_bytes=0", "stream_bytes=0", "cpu=0.01"] {
+    for limit in ["wall=100ms", "file_size=4096", "output_files=0", "output_bytes=0", "stream_bytes=0", "cpu=0.01"] {
         place.expect(0, &["run", "--dry-run", "--limit", limit, "--", "/bin/true"]);
     }
     place.expect(0, &["run", "--limit", "file_size=4096", "--", "/bin/true"]);

@@ -70,7 +70,8 @@ impl Table {
     /// `None` where there is no way to make one.
     fn new() -> Option<Self> {
         if !is_root() {
-            let probe = Command::new("unshare").args(["--user", "--map-current-user", "true"]).status();
+            let probe = Command::new("unshare").args(["--user", "--map-current-user", "prlimit", "--nproc"]).output();
+            let probe = probe.map(|output| output.status);
             return probe.is_ok_and(|status| status.success()).then_some(Self { group: None });
         }
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
@@ -92,8 +93,7 @@ impl Table {
             }
             None => {
                 let mut limited = Command::new("unshare");
-                let script = "ulimit -u \"$0\" && exec \"$@\"";
-                limited.args(["--user", "--map-current-user", "sh", "-c", script, &processes.to_string()]);
+                limited.args(["--user", "--map-current-user", "prlimit", &format!("--nproc={processes}"), "--"]);
                 limited
             }
         };
