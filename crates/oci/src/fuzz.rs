@@ -78,7 +78,7 @@ fn no_layer_makes_unpacking_panic_or_write_beyond_its_root() {
 #[test]
 fn no_archive_makes_finding_its_image_panic() {
     let place = tempfile::tempdir().unwrap();
-    let (store, settings) = (Store::new(&place.path().join("store")), Arc::new(Settings::default()));
+    let (store, settings) = (Store::new(place.path().join("store")), Arc::new(Settings::default()));
     let path = place.path().join("image.tar");
     let image = ImageRef::parse(path.to_str().unwrap(), &settings).unwrap();
     let mut found = 0;

@@ -192,6 +192,17 @@ fn loop_devices(place: &Place) -> usize {
     files.filter(|file| file.contains(own.trim_end_matches('/'))).count()
 }
 
+/// Waits, also for less than a sleep takes at least.
+fn pause(time: Duration) {
+    let begin = Instant::now();
+    if time > Duration::from_millis(5) {
+        std::thread::sleep(time);
+    }
+    while begin.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
 /// Kills one of the family of a task, each kind in turn, at a random moment of its own life, over and over; and looks
 /// what is left.
 fn kill_at_random(rounds: u64, seed: u64) {
@@ -211,7 +222,7 @@ fn kill_at_random(rounds: u64, seed: u64) {
         arguments.extend(["--", "/bin/sh", "-c", script, word]);
         place.start(&arguments)
     };
-    let lives = lifetimes(&mut start("undisturbed", encrypted));
+    let lives = [false, true].map(|kind| lifetimes(&mut start("undisturbed", encrypted && kind)));
     let mut random = seed;
     let mut struck: BTreeMap<Role, [u32; 4]> = BTreeMap::new();
     let mut users = BTreeSet::new();
@@ -224,16 +235,21 @@ fn kill_at_random(rounds: u64, seed: u64) {
         let quarter = round / 5 % 4;
         let part = (quarter * 1000 + next(&mut random) % 1000) as u32;
         if let Some(victim) = await_member(role, &mut child) {
-            std::thread::sleep(lives.get(&role).copied().unwrap_or_default() * part / 4000);
-            users.extend(family(child.id()).into_iter().filter_map(outer_id));
+            pause(lives[usize::from(is_encrypted)].get(&role).copied().unwrap_or_default() * part / 4000);
             let family = family(child.id());
+            // A launcher would be gone until they are read.
+            if role != Role::Launcher {
+                users.extend(family.iter().filter_map(|id| outer_id(*id)));
+            }
             // Of what is gone by then another one is struck, so that no round passes in peace.
             let is_there = Role::of(victim, child.id()) == Some(role);
             let victim = if is_there { victim } else { family[next(&mut random) as usize % family.len()] };
             if let Some(role) = Role::of(victim, child.id()) {
                 struck.entry(role).or_default()[quarter as usize] += 1;
             }
-            let _ = Command::new("kill").args(["-9", &victim.to_string()]).stderr(std::process::Stdio::null()).status();
+            let victim = rustix::process::Pid::from_raw(victim.cast_signed()).unwrap();
+            // It may be gone by now.
+            let _ = rustix::process::kill_process(victim, rustix::process::Signal::KILL);
             // Whoever it was: the task comes to an end, and in less than its time.
             child.wait().unwrap();
             wait_until("none of its children is left", || family.iter().all(|id| !is_ours(*id, &place)));

@@ -253,7 +253,7 @@ fn a_control_group_that_a_foreign_process_sits_in_holds_up_no_start_and_goes_onc
             let told = events(&place, "task-interrupted");
             assert_eq!(told.len(), 1, "{told:?}");
             assert!(told[0].to_string().contains(&*group.to_string_lossy()), "{told:?}");
-            assert_eq!(groups_of(&tasks), [group.clone()], "those that nobody sits in are gone");
+            assert_eq!(groups_of(&tasks), std::slice::from_ref(group), "those that nobody sits in are gone");
         }
         assert!(guest.try_wait().unwrap().is_none(), "a foreign process is left alone");
         guest.kill().unwrap();
@@ -343,7 +343,8 @@ fn everything_is_dead_when_the_program_says_that_it_is_over() {
                 while [ $(ls /scratch | wc -l) -lt 20 ]; do sleep 0.02; done; yes > /scratch/full & echo ready; ";
     let eats = format!("{many} head -c 3000m /dev/zero | tail -c 2900m");
     let waits = format!("{many} sleep 600");
-    let cases: [(&str, &[&str], &str, Option<Signal>, i32); 5] = [
+    type Case<'a> = (&'a str, &'a [&'a str], &'a str, Option<Signal>, i32);
+    let cases: [Case<'_>; 5] = [
         ("an interruption", &[], &waits, Some(Signal::INT), 130),
         ("a cancellation", &[], &waits, Some(Signal::USR1), 130),
         ("the time limit", &["--limit", "wall=5s"], &waits, None, 124),
