@@ -134,6 +134,7 @@ fn need_name(need: Need) -> String {
 
 fn fact_name(name: &str) -> &str {
     match name {
+        "group" => "process group with a number here",
         "key" => "keyring for users",
         "ipc-queue" | "ipc-memory" | "ipc-semaphores" => "System V queues, memory or semaphores",
         "posix-queue" => "POSIX message queues",
