@@ -95,15 +95,6 @@ impl MadeUp {
     fn report(&self) -> Report {
         let report = Report::of(&self.facts());
         for text in texts(&report) {
-            if std::env::var("HC_BLESS").is_ok() {
-                use std::io::Write;
-                writeln!(
-                    std::fs::OpenOptions::new().create(true).append(true).open("/tmp/doctor-texts").unwrap(),
-                    "{text}"
-                )
-                .unwrap();
-                continue;
-            }
             assert!(TEXTS.lines().any(|line| line == text), "not in testdata/doctor.txt, which is translated: {text}");
         }
         report
