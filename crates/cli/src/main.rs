@@ -26,6 +26,7 @@ mod receipt;
 mod receipt_page;
 mod receipt_text;
 mod report;
+mod rights;
 mod run;
 mod runner;
 mod scratch;

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use hotcell_types::{Enforcement, ImageRecord, ModelRecord, Observation, OutputRecord, ReceiptBody, Timestamp};
 
 use crate::print::{plain_around, theirs};
+use crate::rights;
 
 /// Writes what the receipt says.
 pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
@@ -21,6 +22,9 @@ pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
     lines.add("profile", format!("{} ({})", theirs(&body.policy.profile), body.policy.profile_digest))?;
     lines.add("allowed by", format!("{} ({})", list(&body.policy.rules), body.policy.grant))?;
     lines.add("policy", body.policy.policy_digest)?;
+    for line in rights::lines(&body.rights) {
+        lines.add("right", line)?;
+    }
     walls(body, &mut lines)?;
     for limit in &body.limits {
         let used = limit.used.as_ref().map(|used| format!(", used {used}")).unwrap_or_default();
