@@ -18,6 +18,7 @@ mod policy;
 mod programs;
 mod readme;
 mod receipt;
+mod rights;
 mod run;
 mod scratch;
 mod seal;
