@@ -86,7 +86,8 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>, verbose: bool) -> i
     // A runner whose words passed live has said it itself.
     let said = body.streams.iter().any(|stream| stream.disposition == "live-uninspected" && stream.bytes > 0);
     let said = said && done.outcome == Outcome::WorkloadFailed;
-    if let Some(problem) = done.problem.as_ref().filter(|_| !said) {
+    let of_runner = |problem: &Problem| problem.code.starts_with("MDL-");
+    if let Some(problem) = done.problem.as_ref().filter(|problem| !(said && of_runner(problem))) {
         let Problem { code, what, remedy } = problem;
         writeln!(to, "hotcell: {} [{code}]\n  help: {}", plain_line(what), plain_line(remedy))?;
     }

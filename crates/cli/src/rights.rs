@@ -8,7 +8,10 @@ use crate::print::theirs;
 ///
 /// A receipt may come from anywhere: what is in it is made harmless to a terminal.
 pub(crate) fn lines(rights: &[RightRecord]) -> Vec<String> {
-    grouped(rights).iter().map(|group| format!("{}  {}; by {}", group.access, group.over.join(", "), group.walls)).collect()
+    grouped(rights)
+        .iter()
+        .map(|group| format!("{}  {}; by {}", group.access, group.over.join(", "), group.walls))
+        .collect()
 }
 
 /// Rights that differ in what they are over only.

@@ -39,7 +39,8 @@ impl Device {
         let exact = "name an existing node of a character device by its exact path";
         let found = std::fs::symlink_metadata(node).map_err(|error| refuse(error.to_string(), exact))?;
         if !found.file_type().is_char_device() {
-            let kind = if found.file_type().is_block_device() { "a disk, whose files are others'" } else { "no device" };
+            let kind =
+                if found.file_type().is_block_device() { "a disk, whose files are others'" } else { "no device" };
             return Err(refuse(format!("it is {kind}"), exact));
         }
         let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn memory_ports_terminals_and_registers_are_never_granted_under_any_name() {
-        for (major, minor) in [(1, 1), (1, 2), (1, 4), (1, 11), (4, 0), (5, 0), (5, 2), (136, 3), (143, 0), (10, 144), (202, 1)]
+        for (major, minor) in
+            [(1, 1), (1, 2), (1, 4), (1, 11), (4, 0), (5, 0), (5, 2), (136, 3), (143, 0), (10, 144), (202, 1)]
         {
             assert!(never(major, minor).is_some(), "{major}:{minor}");
         }

@@ -136,7 +136,9 @@ impl Explain for IsolateError {
             }
             Self::Step { .. } => "run `hotcell doctor` to see what the host lacks".into(),
             Self::Scratch { remedy, .. } => remedy.clone(),
-            Self::NotGranted { .. } => "report it with this code: what a task is shown and what it was granted differ".into(),
+            Self::NotGranted { .. } => {
+                "report it with this code: what a task is shown and what it was granted differ".into()
+            }
             Self::Device { remedy, .. } => (*remedy).into(),
             Self::Launcher { .. } => "run it again; if it stays so, report it with this code".into(),
             Self::Host { .. } => {

@@ -275,8 +275,8 @@ impl Mount {
     }
 
     /// The steps that make the mount point and mount.
-    pub(crate) fn attach(&self, plan: &mut Plan, read_only: bool) -> Result<(), IsolateError> {
-        let attributes = if self.executes { SHOW } else { DATA };
+    pub(crate) fn attach(&self, plan: &mut Plan, read_only: bool, noexec: bool) -> Result<(), IsolateError> {
+        let attributes = if self.executes || !noexec { SHOW } else { DATA };
         let attributes = if read_only { attributes } else { attributes & !mount::ATTR_RDONLY };
         if !self.is_there {
             plan.mount_point(&self.at, self.is_dir)?;

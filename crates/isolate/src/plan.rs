@@ -188,7 +188,7 @@ impl Plan {
         }
         let state = std::fs::canonicalize(&spec.state).unwrap_or_else(|_| spec.state.clone());
         for mount in &along.mounts.all {
-            mount.attach(&mut plan, up(Wall::ReadOnly))?;
+            mount.attach(&mut plan, up(Wall::ReadOnly), up(Wall::NoExec))?;
             // Keys and log stay out of sight also where a folder is shown that holds them.
             if let Some(path) = mount.path_inside(&state) {
                 plan.push(Step::Tmpfs { path: &c_text(&path)?, size: c"4k", inodes: c"16", attributes: DATA });
@@ -198,7 +198,7 @@ impl Plan {
             plan.push(Step::Detach { path: COPIES });
         }
         let terminal_step = spec.terminal.then(|| number + plan.terminal());
-        let mut made = Vec::new();
+        let mut made = vec!["dev".to_owned()];
         for device in along.devices {
             device.attach(&mut plan, &mut made)?;
         }

@@ -77,12 +77,7 @@ const SPEC_FORCE_DISABLE: i64 = 8;
 const TIOCSTI_WITH_HIGH_BITS: u64 = 0xffff_ffff_0000_5412;
 
 impl Preflight {
-    pub(crate) fn of(
-        grant: &GrantUse,
-        spec: &Spec,
-        host: &Host,
-        along: &Along<'_>,
-    ) -> Result<Self, IsolateError> {
+    pub(crate) fn of(grant: &GrantUse, spec: &Spec, host: &Host, along: &Along<'_>) -> Result<Self, IsolateError> {
         use Expected::{AtMost, Fails, Is, IsNot};
         let (profile, rights) = (grant.profile(), grant.rights());
         let image_folder = along.mounts.image_folder();
@@ -288,7 +283,9 @@ impl Trial {
                 Some(Hardening::StoreBypass) => "speculative store bypass".into(),
                 Some(Hardening::IndirectBranch) => "speculation over indirect branches".into(),
                 Some(Hardening::CacheFlush) => "flush of the data cache".into(),
-                Some(Hardening::Core) if self.expected == Expected::Anything => "cookie of a core with one thread".into(),
+                Some(Hardening::Core) if self.expected == Expected::Anything => {
+                    "cookie of a core with one thread".into()
+                }
                 Some(Hardening::Core) => "cookie of core scheduling".into(),
                 Some(Hardening::Pages) => "merging of pages".into(),
                 None => "a hardening".into(),

@@ -135,9 +135,11 @@ impl Explain for ProfileError {
                 ),
             },
             Self::Incomplete { key, .. } => format!("add `{key}`"),
-            Self::NeverGranted { .. } => "leave that right out: whoever reaches the machine's ports or memory is above every wall; \
+            Self::NeverGranted { .. } => {
+                "leave that right out: whoever reaches the machine's ports or memory is above every wall; \
                                           a program that needs them has no place in a sandbox"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::NoGateway { .. } => {
                 "leave that right out and bring what the task needs as an input: --input NAME=PATH".to_owned()
             }

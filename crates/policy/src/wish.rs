@@ -84,7 +84,9 @@ impl RawRight {
                 check_accesses(accesses, Accesses::of(Access::Connect), "a host").map_err(wrong)?;
                 Err(ProfileError::NoGateway { host: brief(host), origin: origin.clone() })
             }
-            _ => Err(wrong("each right is over exactly one of `path`, `device`, `ports`, `raw_memory`, `host`".to_owned())),
+            _ => Err(wrong(
+                "each right is over exactly one of `path`, `device`, `ports`, `raw_memory`, `host`".to_owned(),
+            )),
         }
     }
 }
@@ -213,7 +215,10 @@ mod tests {
         for (text, wish) in [
             ("access = [\"READ\", \"WRITE\"]\npath = \"/output\"", Ok(None)),
             ("access = [\"EXECUTE\"]\npath = \"/output\"", Ok(Some(Wish::Execute("/output".to_owned())))),
-            ("access = [\"READ\", \"EXECUTE\"]\npath = \"/input/d-1\"", Ok(Some(Wish::Execute("/input/d-1".to_owned())))),
+            (
+                "access = [\"READ\", \"EXECUTE\"]\npath = \"/input/d-1\"",
+                Ok(Some(Wish::Execute("/input/d-1".to_owned()))),
+            ),
             ("access = [\"READ\"]\ndevice = \"/dev/dri/renderD128\"", device(Accesses::of(Access::Read))),
             ("access = [\"WRITE\", \"READ\"]\ndevice = \"/dev/dri/renderD128\"", device(Accesses::READ_WRITE)),
         ] {

@@ -37,14 +37,8 @@ const PR_SPEC_FORCE_DISABLE: u64 = 8;
 
 impl Hardening {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::WriteXorExecute,
-        Self::StoreBypass,
-        Self::IndirectBranch,
-        Self::CacheFlush,
-        Self::Core,
-        Self::Pages,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::WriteXorExecute, Self::StoreBypass, Self::IndirectBranch, Self::CacheFlush, Self::Core, Self::Pages];
 
     /// The one of a number, counted in the order of [`Hardening::ALL`].
     pub fn from_number(number: u64) -> Option<Self> {

@@ -73,8 +73,7 @@ pub fn parse_task_file(text: &str, path: &str, folder: &Path) -> Result<TaskSpec
     });
     spec.profile_of_task = spec.profile.is_some().then(|| path.to_owned());
     if !file.rights.is_empty() {
-        spec.overlays
-            .push((Overlay { rights: file.rights, ..Overlay::default() }, Origin::Task(path.to_owned())));
+        spec.overlays.push((Overlay { rights: file.rights, ..Overlay::default() }, Origin::Task(path.to_owned())));
     }
     spec.overlays.extend(file.narrow.map(|overlay| (overlay, Origin::Task(path.to_owned()))));
     if let (Some(_), Work::Runner(_)) = (&file.image, &spec.work) {

@@ -176,7 +176,11 @@ impl Journey<'_, '_> {
                 // Under inspection the status is an output too: one bit of it leaves.
                 let live = grant.streams() == StreamRule::Live;
                 let status = if live { ended.exit.status() } else { Exit::No.status() };
-                (Outcome::WorkloadFailed, status, self.runner_problem(left).or_else(|| no_code_problem(grant, ended.exit)))
+                (
+                    Outcome::WorkloadFailed,
+                    status,
+                    self.runner_problem(left).or_else(|| no_code_problem(grant, ended.exit)),
+                )
             }
             Cause::WallLimit => (
                 Outcome::LimitReached,
@@ -254,11 +258,13 @@ fn no_code_problem(grant: &GrantUse, exit: WorkloadExit) -> Option<Problem> {
     let forbidden = !grant.rights().over(&Object::Memory).has(Access::Execute);
     (crashed && forbidden).then(|| Problem {
         code: "TSK-040".to_owned(),
-        what: "the workload crashed where memory that was written to never becomes code: a compiler that works while its \
+        what:
+            "the workload crashed where memory that was written to never becomes code: a compiler that works while its \
                program runs (node, the JVM) cannot work so"
-            .to_owned(),
-        remedy: "let it interpret (`node --jitless`, `java -Xint`), or choose a profile without `memory.write_xor_execute`"
-            .to_owned(),
+                .to_owned(),
+        remedy:
+            "let it interpret (`node --jitless`, `java -Xint`), or choose a profile without `memory.write_xor_execute`"
+                .to_owned(),
     })
 }
 

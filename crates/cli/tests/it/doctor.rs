@@ -51,7 +51,14 @@ fn dockers_filter() -> Filter {
         "userfaultfd",
     ];
     let passing: Vec<_> = Sysno::iter().map(|call| call.name()).filter(|name| !REFUSED.contains(name)).collect();
-    Filter::compile(&FilterRules { allowed: &passing, inet: true, write_xor_execute: false, unmerged: false, tsc: false }).unwrap()
+    Filter::compile(&FilterRules {
+        allowed: &passing,
+        inet: true,
+        write_xor_execute: false,
+        unmerged: false,
+        tsc: false,
+    })
+    .unwrap()
 }
 
 #[test]

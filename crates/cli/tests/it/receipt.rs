@@ -8,7 +8,8 @@ use hotcell_task::open_log;
 use hotcell_testkit::{have_program, skip};
 use hotcell_types::{
     Bits, Destroyed, Digest, Enforcement, GrantId, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
-    OutputRecord, PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, TaskId, Timestamp, Wall, WorkloadRecord,
+    OutputRecord, PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, TaskId, Timestamp, Wall,
+    WorkloadRecord,
 };
 
 use crate::hotcell::{Place, text};

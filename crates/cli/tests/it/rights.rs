@@ -102,7 +102,8 @@ fn the_runner_scores_without_clocks_and_cycle_counter() {
     let hardened = "name = \"hardened\"\nextends = \"strict\"\nside_channels = \"hardened\"\n";
     place.file("hardened.toml", hardened);
     let run = |more: &[&str], output: &str| {
-        let mut words = vec!["--json", "run", "--model", model.to_str().unwrap(), "--input", &table, "--output", output];
+        let mut words =
+            vec!["--json", "run", "--model", model.to_str().unwrap(), "--input", &table, "--output", output];
         words.extend(more);
         place.json(0, &words)
     };
@@ -123,7 +124,8 @@ fn a_compiler_at_run_time_is_told_why_it_crashed() {
     require_program!("node");
     let place = Place::new();
     place.file("no-jit.toml", "name = \"no-jit\"\nextends = \"strict\"\n[memory]\nwrite_xor_execute = true\n");
-    let output = place.output(&["run", "--profile", "./no-jit.toml", "--limit", "memory=2GiB", "--", "node", "-e", "1"]);
+    let output =
+        place.output(&["run", "--profile", "./no-jit.toml", "--limit", "memory=2GiB", "--", "node", "-e", "1"]);
     let told = text(&output.stderr);
     assert!(output.status.code().is_some_and(|status| status > 128), "{:?}: {told}", output.status);
     assert!(told.contains("TSK-040") && told.contains("--jitless"), "{told}");

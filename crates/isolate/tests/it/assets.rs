@@ -116,7 +116,16 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let state = tempfile::tempdir_in(hotcell_testkit::data_dir()).unwrap();
         std::fs::set_permissions(state.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        Self { state, inputs: Vec::new(), code: None, model: None, settings: Vec::new(), keys: String::new(), shown_without_right: Vec::new(), loopback: true }
+        Self {
+            state,
+            inputs: Vec::new(),
+            code: None,
+            model: None,
+            settings: Vec::new(),
+            keys: String::new(),
+            shown_without_right: Vec::new(),
+            loopback: true,
+        }
     }
 
     /// The state folder.

@@ -88,7 +88,9 @@ fn execution_of_data_and_devices_are_the_local_users_own_choice_up_to_the_bound(
     assert_eq!(granted.over_path("/input/data"), Accesses::READ_EXECUTE);
     assert_eq!(granted.devices().collect::<Vec<_>>(), [("/dev/fuse", Accesses::READ)]);
     let foreign = Origin::Task("task.toml".into());
-    for one in ask.split_inclusive("[[rights]]").filter_map(|part| part.split("[[rights]]").find(|text| !text.is_empty())) {
+    for one in
+        ask.split_inclusive("[[rights]]").filter_map(|part| part.split("[[rights]]").find(|text| !text.is_empty()))
+    {
         let overlay = Overlay::parse(&format!("[[rights]]{one}"), "x").unwrap();
         let strict = Profile::builtin("strict").unwrap();
         let refused = strict.narrow(&overlay, &foreign).unwrap_err();
