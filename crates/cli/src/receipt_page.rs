@@ -151,7 +151,7 @@ fn rights(page: &mut Page, body: &ReceiptBody) {
     if body.rights.is_empty() {
         return;
     }
-    let groups = rights::grouped(&body.rights);
+    let groups = rights::grouped(&body.rights, &str::to_owned);
     let said: Vec<_> = groups.iter().map(|group| format!("{} {}", group.access, group.over.join(", "))).collect();
     page.row("Its rights", &[text(said.join(" · "), page.room.paragraph)]);
 }

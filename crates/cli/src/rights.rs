@@ -8,7 +8,7 @@ use crate::print::theirs;
 ///
 /// A receipt may come from anywhere: what is in it is made harmless to a terminal.
 pub(crate) fn lines(rights: &[RightRecord]) -> Vec<String> {
-    grouped(rights)
+    grouped(rights, &|text| theirs(text))
         .iter()
         .map(|group| format!("{}  {}; by {}", group.access, group.over.join(", "), group.walls))
         .collect()
@@ -21,21 +21,21 @@ pub(crate) struct Group {
     pub(crate) walls: String,
 }
 
-/// The rights in groups, in the order of the first of each.
-pub(crate) fn grouped(rights: &[RightRecord]) -> Vec<Group> {
+/// The rights in groups, in the order of the first of each. What may be a stranger's passes through `mark`.
+pub(crate) fn grouped(rights: &[RightRecord], mark: &dyn Fn(&str) -> String) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for right in rights {
-        let access = theirs(right.access.join(" "));
+        let access = mark(&right.access.join(" "));
         let labels: Vec<_> = right.walls.iter().map(|wall: &Wall| wall.label()).collect();
         let walls = if labels.is_empty() { "no wall".to_owned() } else { labels.join(", ") };
         let over = match right.kind.as_str() {
-            "path" | "system" => theirs(&right.over),
-            "names" => format!("the names below {}", theirs(&right.over)),
+            "path" | "system" => mark(&right.over),
+            "names" => format!("the names below {}", mark(&right.over)),
             "image" => "the files of the image".to_owned(),
-            "device" => format!("the device {}", theirs(&right.over)),
+            "device" => format!("the device {}", mark(&right.over)),
             "terminal" => "its own terminals".to_owned(),
             "memory" => "its own memory".to_owned(),
-            kind => format!("{} {}", theirs(kind), theirs(&right.over)),
+            kind => format!("{} {}", mark(kind), mark(&right.over)),
         };
         match groups.iter_mut().find(|group| group.access == access && group.walls == walls) {
             Some(group) => group.over.push(over),
@@ -67,8 +67,9 @@ mod tests {
             right(&["READ"], "path", "/input/b", walls),
             right(&["CONNECT"], "host", "localhost", &[]),
         ];
+        let unmarked = |line: &String| line.replace(['\u{10fff0}', '\u{10fff1}'], "");
         assert_eq!(
-            lines(&rights),
+            lines(&rights).iter().map(unmarked).collect::<Vec<_>>(),
             [
                 "READ  /input/a, /input/b; by mount-namespace, landlock",
                 "READ WRITE  its own memory; by memory-limit",
