@@ -28,6 +28,7 @@ mod receipt_page;
 mod receipt_text;
 mod receipt_words;
 mod report;
+mod rights;
 mod run;
 mod runner;
 mod scratch;

@@ -219,7 +219,9 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
     if !arguments.command.is_empty() {
         spec.work = Work::Command(arguments.command);
     }
-    spec.profile = arguments.profile.or(spec.profile);
+    if arguments.profile.is_some() {
+        (spec.profile, spec.profile_of_task) = (arguments.profile, None);
+    }
     for limit in &arguments.limits {
         let mut overlay = Overlay::default();
         overlay.set_limit(limit)?;

@@ -258,6 +258,20 @@ impl Group {
         self.folders.iter().find_map(|folder| read(folder, "pids.max"))
     }
 
+    /// The limit on processor time as the kernel has it, in thousandths of a processor.
+    pub fn cpu_millis(&self) -> Option<u64> {
+        self.folders.iter().find_map(|folder| {
+            let (quota, period) = match fs::read_to_string(folder.join("cpu.max")) {
+                Ok(text) => {
+                    let (quota, period) = text.trim().split_once(' ')?;
+                    (quota.parse().ok()?, period.parse().ok()?)
+                }
+                Err(_) => (read(folder, "cpu.cfs_quota_us")?, read(folder, "cpu.cfs_period_us")?),
+            };
+            (quota * 1000u64).checked_div(period)
+        })
+    }
+
     /// The most processes and threads there were at once, where the kernel keeps count (Linux 6.10).
     pub fn pids_peak(&self) -> Option<u64> {
         self.folders.iter().find_map(|folder| read(folder, "pids.peak"))

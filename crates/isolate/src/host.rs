@@ -139,6 +139,12 @@ pub(crate) fn has_mount_attributes() -> bool {
     answer != Err(hotcell_sys::Errno::ENOSYS)
 }
 
+/// The processors that this process may use.
+pub(crate) fn allowed_processors() -> std::collections::BTreeSet<usize> {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Default::default() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect()
+}
+
 /// A mask of the first `count` processors that this process may use.
 pub(crate) fn processor_mask(count: u64) -> [u8; 128] {
     let mut mask = [0u8; 128];

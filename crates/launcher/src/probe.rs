@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use hotcell_sys::harden::{self, Hardening};
 use hotcell_sys::{Errno, Fd, Result, file, limit, process, socket};
 
 use crate::message::{self, MAX_PROBES, Message};
@@ -100,6 +101,15 @@ fn try_probe(probe: Probe, text: &CStr, number: u64) -> Result<i64> {
             Ok(i64::from(name == text))
         }
         Probe::FileSystemSize => file::file_system_size(text).map(|size| i64::try_from(size).unwrap_or(i64::MAX)),
+        Probe::Hardening => Hardening::from_number(number).ok_or(Errno::EINVAL)?.read(),
+        Probe::OpenToWrite => {
+            let fd = file::open_at(Fd::CWD, text, file::O_WRONLY | file::O_CLOEXEC, 0)?;
+            file::close(fd);
+            Ok(0)
+        }
+        Probe::MapWritableCode => harden::try_map_writable_code().map(|()| 0),
+        Probe::Clock => harden::try_clock().map(|()| 0),
+        Probe::CycleCounter => harden::with_cycle_counter().map(|()| 0),
         Probe::Environment => {
             let mut buffer = [0u8; 256];
             read_file(c"/proc/self/environ", &mut buffer).map(|content| content.len() as i64)

@@ -9,11 +9,11 @@ use crate::calls::{self, CallGroup};
 use crate::error::ProfileError;
 use crate::limit::{Limit, LimitKey, Limits};
 use crate::overlay::{
-    CallSettings, InspectionSettings, LimitSetting, MemorySettings, ModelSettings, MountSettings, NetworkSettings,
-    Overlay, RawSystemView, ScratchSettings, WallSettings, parse_toml,
+    CallSettings, DeviceSettings, InspectionSettings, LimitSetting, MemorySettings, ModelSettings, MountSettings,
+    NetworkSettings, Overlay, RawSystemView, ScratchSettings, WallSettings, parse_toml,
 };
 use crate::system_view::{SystemView, check_path};
-use crate::{Origin, OutputRule, ScratchRule, SignatureRule, StreamRule};
+use crate::{Accesses, Origin, OutputRule, RawRight, Runner, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
 
 /// The shape of a sandbox: checked, complete, and with the origin of each value.
 ///
@@ -40,6 +40,14 @@ pub struct Profile {
     pub(crate) outputs: Setting<OutputRule>,
     pub(crate) signature: Setting<SignatureRule>,
     pub(crate) walls: Setting<BTreeSet<Wall>>,
+    pub(crate) side_channels: Setting<SideChannelRule>,
+    pub(crate) own_cores: Setting<bool>,
+    /// Paths of data that may be executed.
+    pub(crate) data_exec: Setting<BTreeSet<String>>,
+    pub(crate) data_exec_allowed: Setting<bool>,
+    /// Devices of the host, by node.
+    pub(crate) devices: Setting<BTreeMap<String, Accesses>>,
+    pub(crate) devices_allowed: Setting<bool>,
 }
 
 /// A value and who set it.
@@ -76,6 +84,23 @@ impl Profile {
     /// # Errors
     /// Any [`ProfileError`].
     pub fn from_file(text: &str, path: &str) -> Result<Self, ProfileError> {
+        let (profile, overlay) = Self::read_file(text, path)?;
+        profile.narrow(&overlay, &Origin::ProfileFile(path.to_owned()))
+    }
+
+    /// As [`Profile::from_file`], for one that the task file `task` names, which may have come with foreign code: what it
+    /// asks for by `[[rights]]` is not the local user's own choice.
+    ///
+    /// # Errors
+    /// Any [`ProfileError`].
+    pub fn from_foreign_file(text: &str, path: &str, task: &str) -> Result<Self, ProfileError> {
+        let (profile, mut overlay) = Self::read_file(text, path)?;
+        let rights = Overlay { rights: std::mem::take(&mut overlay.rights), ..Overlay::default() };
+        let profile = profile.narrow(&overlay, &Origin::ProfileFile(path.to_owned()))?;
+        profile.narrow(&rights, &Origin::Task(task.to_owned()))
+    }
+
+    fn read_file(text: &str, path: &str) -> Result<(Self, Overlay), ProfileError> {
         let file: ProfileFile = parse_toml(text, path)?;
         let mut profile = Self::builtin(&file.extends)?;
         profile.name = file.name;
@@ -89,8 +114,12 @@ impl Profile {
             inspection: file.inspection,
             model: file.model,
             walls: file.walls,
+            side_channels: file.side_channels,
+            own_cores: file.own_cores,
+            devices: file.devices,
+            rights: file.rights,
         };
-        profile.narrow(&overlay, &Origin::ProfileFile(path.to_owned()))
+        Ok((profile, overlay))
     }
 
     /// Its name.
@@ -159,9 +188,43 @@ impl Profile {
         self.signature.value
     }
 
-    /// The walls that must stand.
+    /// The walls that must stand, those that it asks for on demand not counted.
     pub fn required_walls(&self) -> &BTreeSet<Wall> {
         &self.walls.value
+    }
+
+    /// The walls that stand only where a profile asks for them, as this one does.
+    pub fn demanded_walls(&self, runner: Runner) -> impl Iterator<Item = Wall> {
+        let hardened = self.side_channels() == SideChannelRule::Hardened;
+        let demanded = move |wall: &Wall| match wall {
+            Wall::WriteXorExecute => self.write_xor_execute(),
+            Wall::Speculation | Wall::CoreScheduling | Wall::PageSharing => hardened,
+            // No other program starts without them.
+            Wall::NoClocks => hardened && runner == Runner::Builtin,
+            Wall::OwnCores => self.own_cores(),
+            _ => false,
+        };
+        Wall::ALL.iter().copied().filter(demanded)
+    }
+
+    /// How much is done against side channels.
+    pub fn side_channels(&self) -> SideChannelRule {
+        self.side_channels.value
+    }
+
+    /// Whether a task has cores of its own: its limit on processors, rounded up to whole cores.
+    pub fn own_cores(&self) -> bool {
+        self.own_cores.value
+    }
+
+    /// Whether data at this path inside may be executed.
+    pub(crate) fn executes(&self, path: &str) -> bool {
+        self.data_exec.value.contains(path)
+    }
+
+    /// The devices of the host that may be used, by node.
+    pub(crate) fn devices(&self) -> &BTreeMap<String, Accesses> {
+        &self.devices.value
     }
 }
 
@@ -171,6 +234,8 @@ impl Profile {
 struct ProfileFile {
     name: String,
     extends: String,
+    side_channels: Option<SideChannelRule>,
+    own_cores: Option<bool>,
     #[serde(default)]
     limits: BTreeMap<LimitKey, LimitSetting>,
     #[serde(default)]
@@ -189,6 +254,10 @@ struct ProfileFile {
     model: ModelSettings,
     #[serde(default)]
     walls: WallSettings,
+    #[serde(default)]
+    devices: DeviceSettings,
+    #[serde(default)]
+    rights: Vec<RawRight>,
 }
 
 /// Makes a profile of an overlay that has every key.
@@ -218,6 +287,12 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         outputs: present(overlay.inspection.outputs, "inspection.outputs", origin)?,
         signature: present(overlay.model.signature, "model.signature", origin)?,
         walls: from(walls.into_iter().collect(), origin),
+        side_channels: present(overlay.side_channels, "side_channels", origin)?,
+        own_cores: present(overlay.own_cores, "own_cores", origin)?,
+        data_exec: from(BTreeSet::new(), origin),
+        data_exec_allowed: present(overlay.mounts.data_exec_allowed, "mounts.data_exec_allowed", origin)?,
+        devices: from(BTreeMap::new(), origin),
+        devices_allowed: present(overlay.devices.allowed, "devices.allowed", origin)?,
     })
 }
 

@@ -79,6 +79,7 @@ numbers! {
     prctl(SYS_prctl) = 157 | 167,
     mount(SYS_mount) = 165 | 40,
     umount2(SYS_umount2) = 166 | 39,
+    clock_gettime(SYS_clock_gettime) = 228 | 113,
     sethostname(SYS_sethostname) = 170 | 161,
     sched_setaffinity(SYS_sched_setaffinity) = 203 | 122,
     getdents64(SYS_getdents64) = 217 | 61,

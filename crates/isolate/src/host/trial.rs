@@ -95,7 +95,13 @@ fn try_wall(wall: Wall, rights: Rights) -> Result<(), Errno> {
         Wall::Seccomp => with(locking, &|plan| {
             locked(plan, &|plan| {
                 plan.push(Step::NoNewPrivileges {});
-                let rules = FilterRules { allowed: AFTER_THE_FILTER, inet: false, write_xor_execute: false };
+                let rules = FilterRules {
+                    allowed: AFTER_THE_FILTER,
+                    inet: false,
+                    write_xor_execute: false,
+                    unmerged: false,
+                    tsc: false,
+                };
                 // The names are ours, and a filter that is empty is refused by the kernel.
                 let filter = Filter::compile(&rules).map(|filter| filter.bytes().to_vec()).unwrap_or_default();
                 plan.push(Step::Seccomp { program: &filter, in_company: &[] });
