@@ -99,17 +99,21 @@ impl Cgroups {
     /// # Errors
     /// Whatever the kernel says to making or setting one; what was made before is removed again.
     pub fn make(&self, name: &str, limits: &GroupLimits) -> io::Result<Group> {
-        let mut group = Group { folders: Vec::new(), memory: None, is_v2: self.v2.is_some() };
+        let mut group = Group::default();
+        group.is_v2 = self.v2.is_some();
         group.fill(self, name, limits)?;
         Ok(group)
     }
 }
 
 /// The groups of one sandbox; removed when dropped, which works once every process in them is gone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Group {
     folders: Vec<PathBuf>,
+    /// Which of the folders counts memory, and so on.
     memory: Option<PathBuf>,
+    pids: Option<PathBuf>,
+    cpu: Option<PathBuf>,
     is_v2: bool,
 }
 
@@ -118,6 +122,8 @@ impl Group {
         if let Some(parent) = &parents.v2 {
             let folder = self.make_folder(parent, name)?;
             self.memory = Some(folder.clone());
+            self.pids = Some(folder.clone());
+            self.cpu = Some(folder.clone());
             write(&folder, "memory.max", limits.memory_bytes)?;
             write_if_there(&folder, "memory.swap.max", 0)?;
             write_if_there(&folder, "memory.oom.group", 1)?;
@@ -137,10 +143,12 @@ impl Group {
         }
         if let Some(parent) = &parents.v1_pids {
             let folder = self.make_folder(parent, name)?;
+            self.pids = Some(folder.clone());
             write(&folder, "pids.max", limits.pids)?;
         }
         if let (Some(parent), Some(millis)) = (&parents.v1_cpu, limits.cpu_millis) {
             let folder = self.make_folder(parent, name)?;
+            self.cpu = Some(folder.clone());
             write(&folder, "cpu.cfs_period_us", CPU_PERIOD_US)?;
             write(&folder, "cpu.cfs_quota_us", cpu_quota_us(millis))?;
         }
@@ -218,12 +226,12 @@ impl Group {
 
     /// The limit of processes as the kernel has it.
     pub fn pids_limit(&self) -> Option<u64> {
-        self.folders.iter().find_map(|folder| read(folder, "pids.max"))
+        read(self.pids.as_ref()?, "pids.max")
     }
 
     /// The most processes and threads there were at once, where the kernel keeps count (Linux 6.10).
     pub fn pids_peak(&self) -> Option<u64> {
-        self.folders.iter().find_map(|folder| read(folder, "pids.peak"))
+        read(self.pids.as_ref()?, "pids.peak")
     }
 
     /// Processor time that was used, where a group counts it.
@@ -234,14 +242,15 @@ impl Group {
             Some(std::time::Duration::from_micros(micros))
         };
         let of_version_1 = |folder: &PathBuf| read(folder, "cpuacct.usage").map(std::time::Duration::from_nanos);
-        self.folders.iter().find_map(|folder| of_version_2(folder).or_else(|| of_version_1(folder)))
+        let folder = self.cpu.as_ref()?;
+        if self.is_v2 { of_version_2(folder) } else { of_version_1(folder) }
     }
 
     /// How often a process was refused for it.
     pub fn pids_refused(&self) -> u64 {
-        self.folders
-            .iter()
-            .find_map(|folder| fs::read_to_string(folder.join("pids.events")).ok())
+        self.pids
+            .as_ref()
+            .and_then(|folder| fs::read_to_string(folder.join("pids.events")).ok())
             .and_then(|text| text.trim().strip_prefix("max ").and_then(|count| count.parse().ok()))
             .unwrap_or(0)
     }

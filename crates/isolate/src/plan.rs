@@ -115,6 +115,8 @@ impl Plan {
         let up = |wall: Wall| !omitted.holds(wall);
         let mut plan = Self::new();
         plan.push(Step::Ids { user: outer.0.into(), group: outer.1.into(), privileged: is_root.into() });
+        // It was started on another processor than ours.
+        plan.push(Step::Affinity { mask: &crate::host::processor_mask(u64::MAX) });
         plan.push(Step::Namespaces { flags: namespaces(&up) });
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         plan.push(Step::Dir { path: c"etc", mode: 0o755 });
@@ -150,6 +152,13 @@ impl Plan {
         }
         if up(Wall::Keyring) {
             plan.push(Step::Keyring {});
+        }
+        if up(Wall::NetworkNamespace) {
+            // For whoever may open a socket; whether anybody may is the claim's.
+            plan.push(Step::Loopback {});
+        }
+        if up(Wall::Capabilities) {
+            plan.push(Step::DropBoundingSet {});
         }
         plan.push(Step::Claim {});
         Ok(plan)
@@ -221,9 +230,6 @@ impl Plan {
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
         plan.push(Step::Pivot {});
-        if profile.loopback() && up(Wall::NetworkNamespace) {
-            plan.push(Step::Loopback {});
-        }
         plan.limits(profile, host, &up);
         if model_step.is_some() {
             // The host fills the model meanwhile.
@@ -232,9 +238,6 @@ impl Plan {
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });
-        }
-        if up(Wall::Capabilities) {
-            plan.push(Step::DropBoundingSet {});
         }
 
         // The workload.

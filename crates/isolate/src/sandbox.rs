@@ -351,10 +351,14 @@ impl Building {
             self.parts.live.control.go()?;
         }
         meanwhile();
+        // It joins its groups before it hands over the output folder: they are looked at while it looks at itself.
+        let mut groups = None;
         let answers = loop {
             let received = self.hear()?;
-            if let Message::Observed { .. } = received.message {
-                break received.answers;
+            match received.message {
+                Message::Observed { .. } => break received.answers,
+                _ if self.outputs.is_some() && groups.is_none() => groups = Some(self.parts.observe_groups()),
+                _ => {}
             }
         };
         let mut terminal = std::mem::take(&mut self.terminal).into_iter();
@@ -368,7 +372,7 @@ impl Building {
             return Err(IsolateError::Launcher { what: "left out a descriptor" });
         };
         let mut observations = self.claim.preflight.judge(&answers, &self.parts.host, self.parts.live.pid);
-        observations.extend(self.parts.observe_groups());
+        observations.extend(groups.unwrap_or_else(|| self.parts.observe_groups()));
         observations.push(Observation {
             wall: Wall::WallLimit,
             tried: "the host's timer".into(),

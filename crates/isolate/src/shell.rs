@@ -6,13 +6,12 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::process::Child;
 
 use hotcell_launcher::message::Message;
 use hotcell_policy::SystemView;
 
 use crate::cgroup::Group;
-use crate::control::Control;
+use crate::control::{Control, Launcher};
 use crate::error::IsolateError;
 use crate::ids::OuterId;
 use crate::plan::Plan;
@@ -25,7 +24,7 @@ use crate::sandbox::{Live, Omitted, step_error};
 pub struct Shell {
     /// Taken by whoever claims it.
     control: Option<Control>,
-    launcher: Child,
+    launcher: Launcher,
     plan: Plan,
     view: SystemView,
     omitted: Omitted,
@@ -60,7 +59,7 @@ impl Shell {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let ids = outer.as_ref().map_or(own, |outer| (outer.id(), outer.id()));
         let plan = Plan::shell(view, omitted, is_root, ids, state)?;
-        let (control, launcher) = Control::start(&plan.bytes)?;
+        let (control, launcher) = Control::start_elsewhere(&plan.bytes)?;
         Ok(Self { control: Some(control), launcher, plan, view: view.clone(), omitted: omitted.clone(), outer })
     }
 
@@ -111,7 +110,7 @@ impl Shell {
     /// Waits until the launcher has given birth to the first process.
     fn birth(&mut self, control: Control) -> Result<Live, IsolateError> {
         let received = control.receive();
-        self.launcher.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
+        self.launcher.wait()?;
         let received = received?;
         match (received.message, received.fd) {
             (Message::Born { pid }, Some(pidfd)) => Ok(Live { control, pidfd, pid: i32::try_from(pid).unwrap_or(0) }),

@@ -38,6 +38,10 @@ pub(crate) struct Context<'a> {
 
 /// The program: standard input is the control socket.
 pub fn main() -> ! {
+    // Whoever started us blocked all signals and may have left descriptors open.
+    if process::unblock_signals().and(file::close_range(CONTROL.0 as u32 + 1, u32::MAX)).is_err() {
+        process::exit(125);
+    }
     let mut fds = [Fd(-1); socket::MAX_FDS];
     let Ok((steps, fd_count)) = receive_plan(CONTROL, &mut fds) else { process::exit(125) };
     let fuse = Err(Errno::ENODEV);
@@ -124,6 +128,7 @@ fn outside(context: &mut Context<'_>) -> Result<()> {
                 context.say(Message::Handed { step: context.step_number() }, &[tree]);
                 file::close(tree);
             }
+            step @ Step::Affinity { .. } => build(context, step)?,
             Step::Namespaces { flags } => {
                 let (user, group, privileged) = ids.ok_or(Errno::EINVAL)?;
                 return give_birth(context, flags, user, group, privileged);

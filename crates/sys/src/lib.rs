@@ -6,8 +6,6 @@
 #![no_std]
 
 mod call;
-#[cfg(not(hotcell_rt))]
-mod entry;
 mod errno;
 mod number;
 

@@ -1,9 +1,13 @@
 //! Processes, their identity and their rights.
 
+mod start;
+
 use core::ffi::{CStr, c_char};
 
 use crate::call::{call, syscall};
 use crate::{Errno, Fd, Result, number};
+
+pub use start::start;
 
 /// New mount namespace.
 pub const CLONE_NEWNS: u64 = 0x0002_0000;
