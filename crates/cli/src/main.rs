@@ -110,8 +110,8 @@ fn main() -> ExitCode {
     if selftest::is_attacker(std::env::args_os().next().as_deref()) {
         return hotcell_selftest::inside::main(words);
     }
-    memory::fetch();
     let shell = run::start_shell();
+    memory::fetch();
     let arguments = read_command_line();
     let json = arguments.json;
     defect::tell_as_json(json);

@@ -68,8 +68,9 @@ impl Cgroups {
 
     /// As [`find`](Self::find), on this machine.
     pub fn of_this_process() -> Self {
-        let mounts = read_at_once("/proc/self/mountinfo");
         let own = read_at_once("/proc/self/cgroup");
+        let kind = |folder: &Path| rustix::fs::statfs(folder).ok().map(|found| found.f_type as u64);
+        let mounts = usual_mounts(&own, &kind).unwrap_or_else(|| read_at_once("/proc/self/mountinfo"));
         Self::find(&mounts, &own, &|folder| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok())
     }
 
@@ -343,6 +344,31 @@ fn join(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
+/// The mounts of the groups that this process is in, as `mountinfo` tells them, where all are at their usual places: the
+/// kernel takes long to tell of all mounts. `kind` is the magic number of the file system that is seen at a path.
+///
+/// Whether a limit that is set there holds is seen later, from the sandbox's own membership.
+fn usual_mounts(own: &str, kind: &dyn Fn(&Path) -> Option<u64>) -> Option<String> {
+    let mut mounts = String::new();
+    for line in own.lines() {
+        let controllers = line.split(':').nth(1)?;
+        let (places, magic, version) = match controllers {
+            "" => (vec!["/sys/fs/cgroup/unified".to_owned(), "/sys/fs/cgroup".to_owned()], CGROUP2_MAGIC, "cgroup2"),
+            _ if controllers.split(',').any(|name| ["memory", "pids", "cpu"].contains(&name)) => {
+                (vec![format!("/sys/fs/cgroup/{controllers}")], CGROUP_MAGIC, "cgroup")
+            }
+            _ => continue,
+        };
+        let place = places.into_iter().find(|place| kind(Path::new(place)) == Some(magic))?;
+        mounts.push_str(&format!("0 0 0:0 / {place} rw - {version} {version} rw,{controllers}\n"));
+    }
+    Some(mounts)
+}
+
+// linux/magic.h
+const CGROUP_MAGIC: u64 = 0x0027_e0eb;
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
 /// Where a cgroup file system is mounted: of version 2, or the one of a version 1 controller.
 fn mount_point(mounts: &str, kind: &str, controller: Option<&str>) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
@@ -406,6 +432,31 @@ mod tests {
     #[test]
     fn groups_that_cannot_be_written_to_do_not_count() {
         assert_eq!(Cgroups::find(HYBRID, OWN, &|_| false), Cgroups::default());
+    }
+
+    #[test]
+    fn groups_at_their_usual_places_are_found_without_asking_for_all_mounts() {
+        let own = "5:cpu,cpuacct:/a\n4:pids:/b\n3:memory:/c\n2:freezer:/d\n0::/e\n";
+        let hybrid = |folder: &Path| match folder.to_str() {
+            Some("/sys/fs/cgroup/cpu,cpuacct" | "/sys/fs/cgroup/pids" | "/sys/fs/cgroup/memory") => Some(CGROUP_MAGIC),
+            Some("/sys/fs/cgroup/unified") => Some(CGROUP2_MAGIC),
+            _ => None,
+        };
+        let mounts = usual_mounts(own, &hybrid).unwrap();
+        let found = Cgroups::find(&mounts, own, &|_| true);
+        assert_eq!(found.v1_memory.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/c")));
+        assert_eq!(found.v1_pids.as_deref(), Some(Path::new("/sys/fs/cgroup/pids/b")));
+        assert_eq!(found.v1_cpu.as_deref(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct/a")));
+        let version_2 = |folder: &Path| (folder == Path::new("/sys/fs/cgroup")).then_some(CGROUP2_MAGIC);
+        let mounts = usual_mounts("0::/e\n", &version_2).unwrap();
+        assert_eq!(mount_point(&mounts, "cgroup2", None).as_deref(), Some(Path::new("/sys/fs/cgroup")));
+    }
+
+    #[test]
+    fn where_one_is_not_at_its_usual_place_all_mounts_are_asked_for() {
+        let only_version_2 = |folder: &Path| (folder == Path::new("/sys/fs/cgroup")).then_some(CGROUP2_MAGIC);
+        assert_eq!(usual_mounts("4:pids:/b\n0::/e\n", &only_version_2), None);
+        assert_eq!(usual_mounts("4:pids:/b\n", &|_| None), None);
     }
 
     #[test]

@@ -31,26 +31,27 @@ pub(crate) struct Control {
 impl Control {
     /// Starts the launcher and hands it the plan.
     pub(crate) fn start(plan: &[u8]) -> Result<(Self, Launcher), IsolateError> {
-        Self::start_on(plan, None)
+        let (control, mut launcher) = Self::begin(None)?;
+        launcher.take_plan(&control, plan)?;
+        Ok((control, launcher))
     }
 
-    /// The same on another processor than this one, if there is one: a kernel that has them all idle leaves parent and
-    /// child to one. The plan says what processors it may use from then on.
-    pub(crate) fn start_elsewhere(plan: &[u8]) -> Result<(Self, Launcher), IsolateError> {
-        Self::start_on(plan, crate::host::other_processors().as_ref())
+    /// Starts the launcher on another processor than this one, if there is one, to wait for its plan; the plan says what
+    /// processors it may use from then on.
+    ///
+    /// A kernel that has them all idle would leave parent and child to one.
+    pub(crate) fn begin_elsewhere() -> Result<(Self, Launcher), IsolateError> {
+        Self::begin(crate::host::other_processors().as_ref())
     }
 
-    fn start_on(plan: &[u8], processors: Option<&[u64; 16]>) -> Result<(Self, Launcher), IsolateError> {
+    fn begin(processors: Option<&[u64; 16]>) -> Result<(Self, Launcher), IsolateError> {
         let host = |what| move |error: rustix::io::Errno| IsolateError::Host { what, source: error.into() };
         let program = sealed(c"hotcell-launcher", LAUNCHER)?;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(host("making the control socket"))?;
-        let control = Self { socket: ours };
-        // It is there when the launcher looks for it.
-        control.hand(plan, &[])?;
         let started =
             process::start(Fd(program.as_raw_fd()), Fd(theirs.as_raw_fd()), processors).map_err(not_started)?;
-        Ok((control, Launcher { pid: Pid::from_raw(started) }))
+        Ok((Self { socket: ours }, Launcher { pid: Pid::from_raw(started) }))
     }
 
     /// Hands over a plan and what comes along with it; its places count from 1.
@@ -118,6 +119,11 @@ pub(crate) struct Launcher {
 }
 
 impl Launcher {
+    /// Hands it the plan that it waits for. Where it is gone already, why.
+    pub(crate) fn take_plan(&mut self, control: &Control, plan: &[u8]) -> Result<(), IsolateError> {
+        control.hand(plan, &[]).or_else(|error| self.wait().and(Err(error)))
+    }
+
     /// Waits until it has ended.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use crate::mounts::{Mount, Mounts};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Omitted, Program, Spec};
 use crate::scratch::{ScratchKind, inodes};
+use crate::shell::Sight;
 
 /// Mount attributes of everything that only shows.
 pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
@@ -73,6 +74,8 @@ pub(crate) struct Along<'a> {
     pub(crate) joined: Range<u64>,
     /// Where scratch lives.
     pub(crate) scratch: ScratchKind,
+    /// Whether the shell still sees the host's files.
+    pub(crate) sight: Sight,
 }
 
 /// Place of the first descriptor that a claim brings behind its plan and the three streams.
@@ -111,6 +114,7 @@ impl Plan {
         is_root: bool,
         outer: (u32, u32),
         state: &Path,
+        sight: Sight,
     ) -> Result<Self, IsolateError> {
         let up = |wall: Wall| !omitted.holds(wall);
         let mut plan = Self::new();
@@ -159,6 +163,9 @@ impl Plan {
         }
         if up(Wall::Capabilities) {
             plan.push(Step::DropBoundingSet {});
+        }
+        if sight == Sight::Closed {
+            plan.push(Step::Pivot {});
         }
         plan.push(Step::Claim {});
         Ok(plan)
@@ -229,7 +236,9 @@ impl Plan {
             model_step = Some(number + plan.count);
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
-        plan.push(Step::Pivot {});
+        if along.sight == Sight::Open {
+            plan.push(Step::Pivot {});
+        }
         plan.limits(profile, host, &up);
         if model_step.is_some() {
             // The host fills the model meanwhile.

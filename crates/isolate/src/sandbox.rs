@@ -18,7 +18,7 @@ use crate::mounts::Mounts;
 use crate::plan::{Along, Claim, Plan};
 use crate::run::Running;
 use crate::scratch::{ScratchKind, Server};
-use crate::shell::{Claimed, Shell};
+use crate::shell::{Claimed, Shell, Sight};
 use crate::streams::{self, Streams};
 
 /// What is to be contained.
@@ -54,6 +54,17 @@ pub struct Spec {
 impl Spec {
     pub(crate) fn omits(&self, wall: Wall) -> bool {
         self.omitted.holds(wall)
+    }
+
+    /// What its shell has to see when it is claimed: as an ordinary user, what is to be shown; for a terminal, the
+    /// host's device of terminals.
+    fn sight(&self, host: &Host) -> Sight {
+        let shows = !self.inputs.is_empty()
+            || self.code.is_some()
+            || self.image.is_some()
+            || matches!(self.model, Some(ModelMount::Plain { .. }))
+            || matches!(self.program, Program::Runner { .. });
+        if self.terminal || (shows && !host.is_root) { Sight::Open } else { Sight::Closed }
     }
 
     /// What is seen of the host's system: nothing where an image takes its place.
@@ -257,9 +268,10 @@ impl Sandbox {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
         let view = spec.view(grant.profile());
-        let shell = match shell.filter(|shell| shell.fits(view, &spec.omitted)) {
+        let sight = spec.sight(&host);
+        let shell = match shell.filter(|shell| shell.fits(view, &spec.omitted, sight)) {
             Some(shell) => shell,
-            None => Shell::with(view, &spec.omitted, &spec.state, spec.seed)?,
+            None => Shell::with(view, &spec.omitted, &spec.state, spec.seed, sight)?,
         };
         let limits = grant.profile().limits().clone();
         let outer = shell.outer().unwrap_or(host.ids.0);
@@ -288,7 +300,12 @@ impl Sandbox {
         along.extend(mounts.trees());
         let first_group = along.len() as u64 + 1;
         along.extend(joined.iter().map(AsFd::as_fd));
-        let places = Along { mounts: &mounts, joined: first_group..first_group + joined.len() as u64, scratch: kind };
+        let places = Along {
+            mounts: &mounts,
+            joined: first_group..first_group + joined.len() as u64,
+            scratch: kind,
+            sight: shell.sight(),
+        };
         let mut claim = Plan::claim(grant, &spec, &host, &places, shell.steps())?;
         let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along, group.as_ref())?;
         let memory_watched = !host.cgroups.has_memory();
@@ -338,19 +355,23 @@ impl Building {
     /// # Errors
     /// [`IsolateError::WallsDown`] when one that the grant requires does not.
     pub fn lock(self, grant: &GrantUse) -> Result<Prepared, IsolateError> {
-        self.lock_while(grant, || {})
+        self.lock_while(grant, || {}).map(|(prepared, ())| prepared)
     }
 
     /// The same; `meanwhile` runs on the host while the sandbox looks at itself.
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
-    pub fn lock_while(mut self, grant: &GrantUse, meanwhile: impl FnOnce()) -> Result<Prepared, IsolateError> {
+    pub fn lock_while<T>(
+        mut self,
+        grant: &GrantUse,
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(Prepared, T), IsolateError> {
         drop(self.model_sink.take());
         if self.is_waiting {
             self.parts.live.control.go()?;
         }
-        meanwhile();
+        let made = meanwhile();
         // It joins its groups before it hands over the output folder: they are looked at while it looks at itself.
         let mut groups = None;
         let answers = loop {
@@ -386,7 +407,8 @@ impl Building {
         if !down.is_empty() {
             return Err(IsolateError::WallsDown { observations: down });
         }
-        Ok(Prepared { parts: self.parts, writable: Writable { outputs, scratch }, streams, observations })
+        let writable = Writable { outputs, scratch };
+        Ok((Prepared { parts: self.parts, writable, streams, observations }, made))
     }
 
     /// The next message of the sandbox that builds itself; descriptors that come along are kept.

@@ -20,7 +20,8 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// The program starts with all signals blocked, a broken pipe being a signal again, and with all other descriptors that
 /// do not close by themselves. Where it cannot be executed, the process ends with the error number as its status.
 ///
-/// It begins on one of the `processors`, a bit mask, if some are given, and remains restricted to them.
+/// It begins on one of the `processors`, a bit mask, if some are given, and remains restricted to them until it chooses
+/// otherwise, which it must not before it hears from the caller.
 pub fn start(program: Fd, input: Fd, processors: Option<&[u64; 16]>) -> Result<i32> {
     // Two threads that start programs at once may take each other's: either is a place to begin.
     for (place, word) in PROCESSORS.iter().zip(processors.unwrap_or(&[0; 16])) {
@@ -36,7 +37,12 @@ pub fn start(program: Fd, input: Fd, processors: Option<&[u64; 16]>) -> Result<i
     let started = crate::call::result(unsafe { clone_and_execute(&arguments, program, input) });
     // SAFETY: as above; no old mask is asked for.
     unsafe { syscall!(rt_sigprocmask, SIG_SETMASK, &raw const before, 0, size_of::<u64>()) }?;
-    started.map(|pid| pid as i32)
+    let pid = started? as i32;
+    if let Some(processors) = processors {
+        // It did so by itself if it has run already; where neither works, it begins here.
+        let _ = super::set_affinity(pid, processors);
+    }
+    Ok(pid)
 }
 
 /// Where the next child begins; nowhere in particular when all are zero, which the kernel refuses.
