@@ -1,9 +1,8 @@
-//! Memory that every command is going to use, fetched at once: some sixty page faults less, each of which takes
+//! Memory that every command is going to use, fetched at once: some fifty page faults less, each of which takes
 //! microseconds in a virtual machine.
 
-/// Bytes of heap and of stack that a short command uses.
+/// Bytes of heap that a short command uses.
 const HEAP: usize = 192 << 10;
-const STACK: usize = 48 << 10;
 
 /// The allocator takes its pieces from here; from 128 KiB on it would ask the kernel for each by itself.
 const PIECE: usize = 96 << 10;
@@ -12,7 +11,6 @@ const END: usize = 8 << 10;
 
 /// Fetches the memory. Where the kernel does not do it, it comes page by page, as it is used.
 pub(crate) fn fetch() {
-    let _ = hotcell_sys::memory::fetch_stack::<STACK>();
     let mut pieces: Vec<Vec<u8>> = Vec::with_capacity(HEAP / PIECE);
     for _ in 0..HEAP / PIECE {
         let mut piece = Vec::with_capacity(PIECE);

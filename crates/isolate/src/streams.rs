@@ -133,11 +133,9 @@ impl<'a> Carried<'a> {
     /// closes it.
     pub(crate) fn carry(&mut self) -> Result<bool, IsolateError> {
         let Some(from) = &self.from else { return Ok(false) };
-        let room = self.onwards.map_or(CHUNK, |onwards| onwards.room());
-        if self.buffer.is_empty() {
-            // Programs that say nothing need no memory for it.
-            self.buffer = vec![0; CHUNK];
-        }
+        // Programs that say little need little memory for it.
+        self.buffer.resize(if self.bytes == 0 { PAGE } else { CHUNK }, 0);
+        let room = self.onwards.map_or(CHUNK, |onwards| onwards.room()).min(self.buffer.len());
         let buffer = self.buffer.get_mut(..room).unwrap_or_default();
         loop {
             match rustix::io::read(from, &mut *buffer) {

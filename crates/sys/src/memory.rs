@@ -19,34 +19,6 @@ pub fn fetch(room: &mut [MaybeUninit<u8>]) -> Result<()> {
     fetch_range(start, end.saturating_sub(start))
 }
 
-/// Fetches that much of the stack below the caller's frame.
-///
-/// # Requires
-/// As [`fetch`].
-#[cfg(target_arch = "x86_64")]
-pub fn fetch_stack<const BYTES: usize>() -> Result<()> {
-    let lowest: usize;
-    // SAFETY: nothing lies below the stack pointer and its red zone. The write makes the kernel extend the stack; should
-    // its limit be that near, the program ends as it would have ended by its own use.
-    unsafe {
-        core::arch::asm!(
-            "lea {lowest}, [rsp - {bytes}]",
-            "mov byte ptr [{lowest}], 0",
-            lowest = out(reg) lowest,
-            bytes = const BYTES,
-            options(nostack, preserves_flags),
-        );
-    }
-    let start = lowest.next_multiple_of(PAGE);
-    fetch_range(start, BYTES & !(PAGE - 1))
-}
-
-/// Here it grows by itself.
-#[cfg(not(target_arch = "x86_64"))]
-pub fn fetch_stack<const BYTES: usize>() -> Result<()> {
-    Ok(())
-}
-
 fn fetch_range(start: usize, length: usize) -> Result<()> {
     const MADV_POPULATE_WRITE: i32 = 23;
     if length == 0 {
