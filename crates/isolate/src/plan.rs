@@ -157,10 +157,6 @@ impl Plan {
         if up(Wall::Keyring) {
             plan.push(Step::Keyring {});
         }
-        if up(Wall::NetworkNamespace) {
-            // For whoever may open a socket; whether anybody may is the claim's.
-            plan.push(Step::Loopback {});
-        }
         if up(Wall::Capabilities) {
             plan.push(Step::DropBoundingSet {});
         }
@@ -238,6 +234,9 @@ impl Plan {
         }
         if along.sight == Sight::Open {
             plan.push(Step::Pivot {});
+        }
+        if profile.loopback() && up(Wall::NetworkNamespace) {
+            plan.push(Step::Loopback {});
         }
         plan.limits(profile, host, &up);
         if model_step.is_some() {

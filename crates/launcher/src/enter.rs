@@ -38,8 +38,8 @@ pub(crate) struct Context<'a> {
 
 /// The program: standard input is the control socket.
 pub fn main() -> ! {
-    // Whoever started us blocked all signals and may have left descriptors open.
-    if process::unblock_signals().and(file::close_range(CONTROL.0 as u32 + 1, u32::MAX)).is_err() {
+    // Whoever started us blocked all signals, and its standard output and error are no business of a sandbox.
+    if signal::unblock_all().and(file::close_range(1, 2)).is_err() {
         process::exit(125);
     }
     let mut fds = [Fd(-1); socket::MAX_FDS];

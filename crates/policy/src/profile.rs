@@ -161,7 +161,7 @@ impl Profile {
 
 /// A built-in profile: as people write it, and the same values as JSON, which is read in a third of the time.
 ///
-/// INVARIANT (compiled-is-source): a test makes the JSON of the TOML and compares.
+/// INVARIANT (compiled-profile-is-source): a test makes the JSON of the TOML and compares.
 struct Builtin {
     name: &'static str,
     #[cfg_attr(

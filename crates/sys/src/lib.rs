@@ -6,6 +6,8 @@
 #![no_std]
 
 mod call;
+#[cfg(not(hotcell_rt))]
+mod entry;
 mod errno;
 mod number;
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Spec};
+use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Shell, Spec};
 use hotcell_policy::{Decision, Engine, GrantUse, Principal, Profile, Request, Runner};
 use hotcell_types::{GrantId, Observation, TaskId, Timestamp, Wall};
 
@@ -67,8 +67,18 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
 
 /// Runs it to its end.
 pub(crate) fn run_with(spec: Spec, profile: Profile, best_effort: &[Wall]) -> Result<Ran, IsolateError> {
+    run_in(None, spec, profile, best_effort)
+}
+
+/// The same in this shell, if it fits.
+pub(crate) fn run_in(
+    shell: Option<Shell>,
+    spec: Spec,
+    profile: Profile,
+    best_effort: &[Wall],
+) -> Result<Ran, IsolateError> {
     let grant = grant(spec.task, profile, best_effort);
-    let prepared = Sandbox::build(&grant, spec, None)?.lock(&grant)?;
+    let prepared = Sandbox::build(&grant, spec, shell)?.lock(&grant)?;
     let observations = prepared.observations().to_vec();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let running = prepared.start()?;

@@ -17,8 +17,8 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// `vfork` and `posix_spawn` hold the caller up until the program is executed, and the kernel then leaves both to one
 /// processor. Here the kernel places the new process where there is room, and the caller goes on.
 ///
-/// The program starts with all signals blocked, a broken pipe being a signal again, and with all other descriptors that
-/// do not close by themselves. Where it cannot be executed, the process ends with the error number as its status.
+/// The program starts with all signals blocked, those ignored that the caller ignores, and with all other descriptors
+/// that do not close by themselves. Where it cannot be executed, the process ends with the error number as its status.
 ///
 /// It begins on one of the `processors`, a bit mask, if some are given, and remains restricted to them until it chooses
 /// otherwise, which it must not before it hears from the caller.
@@ -51,8 +51,6 @@ static PROCESSORS: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
 /// What the child reads. It shares our memory and outlives the call that made it, so all of it is constant.
 #[repr(C)]
 struct Constants {
-    /// `struct sigaction`, all zero: the default action.
-    default_action: [usize; 4],
     /// A pointer to the program's name, and the null pointer after it.
     arguments: [Option<&'static u8>; 2],
     /// The null pointer alone.
@@ -61,7 +59,7 @@ struct Constants {
 }
 
 static CONSTANTS: Constants =
-    Constants { default_action: [0; 4], arguments: [b"launcher\0".first(), None], environment: [None], empty_path: 0 };
+    Constants { arguments: [b"launcher\0".first(), None], environment: [None], empty_path: 0 };
 
 /// `clone3` with this memory shared; the child, which has no stack of its own, makes system calls from registers until
 /// the last of them executes the program.
@@ -83,12 +81,6 @@ unsafe fn clone_and_execute(arguments: &CloneArgs, program: Fd, input: Fd) -> is
             "mov rdx, r15",
             "mov eax, {affinity}",
             "syscall",
-            "mov edi, 13", // SIGPIPE, which Rust programs ignore
-            "lea rsi, [r12 + {action}]",
-            "xor edx, edx",
-            "mov r10d, 8",
-            "mov eax, {sigaction}",
-            "syscall",
             "mov edi, r14d",
             "xor esi, esi",
             "xor edx, edx",
@@ -109,12 +101,10 @@ unsafe fn clone_and_execute(arguments: &CloneArgs, program: Fd, input: Fd) -> is
             "syscall",
             "ud2",
             "3:",
-            action = const core::mem::offset_of!(Constants, default_action),
             path = const core::mem::offset_of!(Constants, empty_path),
             arguments = const core::mem::offset_of!(Constants, arguments),
             environment = const core::mem::offset_of!(Constants, environment),
             affinity = const number::sched_setaffinity,
-            sigaction = const number::rt_sigaction,
             dup3 = const number::dup3,
             execveat = const number::execveat,
             exit = const number::exit_group,
@@ -150,12 +140,6 @@ unsafe fn clone_and_execute(arguments: &CloneArgs, program: Fd, input: Fd) -> is
             "mov x2, x23",
             "mov x8, {affinity}",
             "svc 0",
-            "mov x0, 13",
-            "add x1, x20, {action}",
-            "mov x2, 0",
-            "mov x3, 8",
-            "mov x8, {sigaction}",
-            "svc 0",
             "mov w0, w22",
             "mov x1, 0",
             "mov x2, 0",
@@ -174,12 +158,10 @@ unsafe fn clone_and_execute(arguments: &CloneArgs, program: Fd, input: Fd) -> is
             "svc 0",
             "brk 1",
             "3:",
-            action = const core::mem::offset_of!(Constants, default_action),
             path = const core::mem::offset_of!(Constants, empty_path),
             arguments = const core::mem::offset_of!(Constants, arguments),
             environment = const core::mem::offset_of!(Constants, environment),
             affinity = const number::sched_setaffinity,
-            sigaction = const number::rt_sigaction,
             dup3 = const number::dup3,
             execveat = const number::execveat,
             exit = const number::exit_group,
@@ -239,8 +221,9 @@ mod tests {
     #[test]
     fn the_caller_keeps_its_signal_mask() {
         let status = || std::fs::read_to_string("/proc/thread-self/status").unwrap();
-        let blocked =
-            |text: String| text.lines().find(|line| line.starts_with("SigBlk")).map(std::string::String::from);
+        let blocked = |text: std::string::String| {
+            text.lines().find(|line| line.starts_with("SigBlk")).map(std::string::String::from)
+        };
         let before = blocked(status());
         assert!(before.is_some());
         let program = File::open("/bin/true").unwrap();
