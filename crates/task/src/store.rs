@@ -19,6 +19,11 @@ impl TaskFolder {
         Self(state.join("tasks").join(task.to_string()))
     }
 
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The receipt.
     pub fn receipt(&self) -> PathBuf {
         self.0.join("receipt.json")
