@@ -312,8 +312,7 @@ impl Journey<'_, '_> {
         let intent = self.event(EventKind::TaskStarting);
         let locked = building.lock_while(grant, || self.make_ready(grant, intent)).map_err(TaskError::part);
         let (prepared, end) = locked.inspect_err(|_| {
-            // It is empty, and nothing will come into it.
-            let _ = fs::remove_dir(TaskFolder::of(self.context.state, self.submitted.task).path());
+            TaskFolder::of(self.context.state, self.submitted.task).remove_if_empty();
         })?;
         let end = end?;
         let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());

@@ -19,11 +19,6 @@ impl TaskFolder {
         Self(state.join("tasks").join(task.to_string()))
     }
 
-    /// The folder itself.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// The receipt.
     pub fn receipt(&self) -> PathBuf {
         self.0.join("receipt.json")
@@ -42,6 +37,12 @@ impl TaskFolder {
     /// Makes it.
     pub(crate) fn make(&self) -> Result<(), TaskError> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(TaskError::file("make", &self.0))
+    }
+
+    /// Removes it again, where nothing came into it: of a task whose workload was never started.
+    pub(crate) fn remove_if_empty(&self) {
+        // What stays is an empty folder, which nobody takes for a receipt.
+        let _ = fs::remove_dir(&self.0);
     }
 
     /// Writes one of its files.
