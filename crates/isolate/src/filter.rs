@@ -46,20 +46,25 @@ impl Filter {
 
     /// Compiles the rules for an architecture.
     fn compile_for(architecture: &Architecture, rules: &FilterRules<'_>) -> Result<Self, IsolateError> {
-        let mut actions: BTreeMap<u32, Action> = BTreeMap::new();
+        // By number, what happens to each that is known.
+        let mut actions = vec![Action::Refuse(Errno::EPERM); (architecture.highest)() as usize + 1];
+        let mut set = |number: u32, action| {
+            if let Some(place) = actions.get_mut(number as usize) {
+                *place = action;
+            }
+        };
         for name in rules.allowed {
             match (architecture.number)(name) {
-                Some(number) => actions.insert(number, action_of(name, rules)),
+                Some(number) => set(number, action_of(name, rules)),
                 None if OTHER_ARCHITECTURES.contains(name) => continue,
                 None => return Err(IsolateError::UnknownCall { name: (*name).to_owned() }),
             };
         }
         // Its flags lie in memory: the C libraries fall back to `clone`, whose flags can be seen.
         if let Some(number) = (architecture.number)("clone3") {
-            actions.insert(number, Action::Refuse(Errno::ENOSYS));
+            set(number, Action::Refuse(Errno::ENOSYS));
         }
-        let segments = segments(&actions, (architecture.highest)());
-        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments) })
+        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments(&actions)) })
     }
 
     /// The bytes for the kernel.
@@ -233,16 +238,12 @@ fn action_of(name: &str, rules: &FilterRules<'_>) -> Action {
 }
 
 /// Runs of numbers with one action: where each begins.
-fn segments(actions: &BTreeMap<u32, Action>, highest: u32) -> Vec<(u32, Action)> {
+fn segments(actions: &[Action]) -> Vec<(u32, Action)> {
     let mut segments: Vec<(u32, Action)> = Vec::new();
-    for number in 0..=highest + 1 {
-        let action = match actions.get(&number) {
-            Some(action) => action.clone(),
-            None if number > highest => Action::Refuse(Errno::ENOSYS),
-            None => Action::Refuse(Errno::EPERM),
-        };
-        if segments.last().is_none_or(|(_, last)| *last != action) {
-            segments.push((number, action));
+    let unknown = Action::Refuse(Errno::ENOSYS);
+    for (number, action) in (0..).zip(actions.iter().chain([&unknown])) {
+        if segments.last().is_none_or(|(_, last)| last != action) {
+            segments.push((number, action.clone()));
         }
     }
     segments

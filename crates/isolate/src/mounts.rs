@@ -185,7 +185,7 @@ fn not_granted(over: String) -> IsolateError {
 /// one of the file systems cannot map ids.
 fn id_mounts(outer: u32, mounts: &[&Mount]) -> Result<Option<Vec<OwnedFd>>, IsolateError> {
     let plan = Plan::id_mounts(outer, mounts);
-    let (control, mut child) = Control::start(&plan.bytes)?;
+    let (control, mut launcher) = Control::start(&plan.bytes)?;
     let mut trees = Some(Vec::new());
     let mut received_all = || -> Result<(), IsolateError> {
         for _ in mounts {
@@ -206,7 +206,7 @@ fn id_mounts(outer: u32, mounts: &[&Mount]) -> Result<Option<Vec<OwnedFd>>, Isol
         Ok(())
     };
     let result = received_all();
-    child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
+    launcher.wait()?;
     result.map(|()| trees)
 }
 

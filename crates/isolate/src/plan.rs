@@ -21,6 +21,7 @@ use crate::mounts::{Mount, Mounts};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Omitted, Program, Spec};
 use crate::scratch::{ScratchKind, inodes};
+use crate::shell::Sight;
 
 /// Mount attributes of everything that only shows.
 pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
@@ -80,6 +81,8 @@ pub(crate) struct Along<'a> {
     pub(crate) devices: &'a [Device],
     /// Cores of its own.
     pub(crate) cores: Option<&'a Cores>,
+    /// Whether the shell still sees the host's files.
+    pub(crate) sight: Sight,
 }
 
 /// Place of the first descriptor that a claim brings behind its plan and the three streams.
@@ -121,10 +124,13 @@ impl Plan {
         is_root: bool,
         outer: (u32, u32),
         state: &Path,
+        sight: Sight,
     ) -> Result<Self, IsolateError> {
         let up = |wall: Wall| !omitted.holds(wall);
         let mut plan = Self::new();
         plan.push(Step::Ids { user: outer.0.into(), group: outer.1.into(), privileged: is_root.into() });
+        // It was started on another processor than ours.
+        plan.push(Step::Affinity { mask: &crate::host::processor_mask(u64::MAX) });
         plan.push(Step::Namespaces { flags: namespaces(&up) });
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         plan.push(Step::Dir { path: c"etc", mode: 0o755 });
@@ -160,6 +166,12 @@ impl Plan {
         }
         if up(Wall::Keyring) {
             plan.push(Step::Keyring {});
+        }
+        if up(Wall::Capabilities) {
+            plan.push(Step::DropBoundingSet {});
+        }
+        if sight == Sight::Closed {
+            plan.push(Step::Pivot {});
         }
         plan.push(Step::Claim {});
         Ok(plan)
@@ -243,7 +255,9 @@ impl Plan {
             // By `/proc/self/mem` a process writes to its own code, whatever the protection of the page.
             plan.push(Step::Restrict { path: c"proc", attributes: DATA });
         }
-        plan.push(Step::Pivot {});
+        if along.sight == Sight::Open {
+            plan.push(Step::Pivot {});
+        }
         if loopback && up(Wall::NetworkNamespace) {
             plan.push(Step::Loopback {});
         }
@@ -258,9 +272,6 @@ impl Plan {
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });
-        }
-        if up(Wall::Capabilities) {
-            plan.push(Step::DropBoundingSet {});
         }
 
         // The workload.

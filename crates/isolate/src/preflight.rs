@@ -131,8 +131,9 @@ impl Preflight {
             add(Wall::ReadOnly, Probe::Touch, c"/model".into(), 0, Fails(Errno::EROFS));
         }
         // Where both may be executed there is nothing to see of it.
-        let written = ["/output", "/scratch"].into_iter().filter(|path| !rights.over_path(path).has(Access::Execute));
-        if let (Some(first), Some(last)) = (written.clone().next(), written.last()) {
+        let mut written =
+            ["/output", "/scratch"].into_iter().filter(|path| !rights.over_path(path).has(Access::Execute));
+        if let (Some(first), Some(last)) = (written.clone().next(), written.next_back()) {
             add(Wall::NoExec, Probe::MapExecutable, c_text(&format!("{last}/.mapped"))?, 0, Fails(Errno::EPERM));
             add(Wall::NoExec, Probe::ExecuteFile, c_text(&format!("{first}/.executed"))?, 0, Fails(Errno::EACCES));
         }

@@ -19,7 +19,7 @@ use crate::mounts::Mounts;
 use crate::plan::{Along, Claim, Plan};
 use crate::run::Running;
 use crate::scratch::{ScratchKind, Server};
-use crate::shell::{Claimed, Shell};
+use crate::shell::{Claimed, Shell, Sight};
 use crate::streams::{self, Streams};
 
 /// What is to be contained.
@@ -55,6 +55,17 @@ pub struct Spec {
 impl Spec {
     pub(crate) fn omits(&self, wall: Wall) -> bool {
         self.omitted.holds(wall)
+    }
+
+    /// What its shell has to see when it is claimed: as an ordinary user, what is to be shown; for a terminal, the
+    /// host's device of terminals.
+    fn sight(&self, host: &Host) -> Sight {
+        let shows = !self.inputs.is_empty()
+            || self.code.is_some()
+            || self.image.is_some()
+            || matches!(self.model, Some(ModelMount::Plain { .. }))
+            || matches!(self.program, Program::Runner { .. });
+        if self.terminal || (shows && !host.is_root) { Sight::Open } else { Sight::Closed }
     }
 
     /// What is seen of the host's system: nothing where an image takes its place.
@@ -266,9 +277,10 @@ impl Sandbox {
         let devices = crate::devices::look(grant.rights(), &host)?;
         let cores = take_cores(grant, &spec, &host)?;
         let view = spec.view(grant.rights());
-        let shell = match shell.filter(|shell| shell.fits(&view, &spec.omitted)) {
+        let sight = if devices.is_empty() { spec.sight(&host) } else { Sight::Open };
+        let shell = match shell.filter(|shell| shell.fits(&view, &spec.omitted, sight)) {
             Some(shell) => shell,
-            None => Shell::with(&view, &spec.omitted, &spec.state, spec.seed)?,
+            None => Shell::with(&view, &spec.omitted, &spec.state, spec.seed, sight)?,
         };
         let limits = grant.profile().limits().clone();
         let outer = shell.outer().unwrap_or(host.ids.0);
@@ -303,6 +315,7 @@ impl Sandbox {
             scratch: kind,
             devices: &devices,
             cores: cores.as_ref(),
+            sight: shell.sight(),
         };
         let mut claim = Plan::claim(grant, &spec, &host, &places, shell.steps())?;
         let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along, group.as_ref())?;
@@ -353,23 +366,31 @@ impl Building {
     /// # Errors
     /// [`IsolateError::WallsDown`] when one that the grant requires does not.
     pub fn lock(self, grant: &GrantUse) -> Result<Prepared, IsolateError> {
-        self.lock_while(grant, || {})
+        self.lock_while(grant, || {}).map(|(prepared, ())| prepared)
     }
 
     /// The same; `meanwhile` runs on the host while the sandbox looks at itself.
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
-    pub fn lock_while(mut self, grant: &GrantUse, meanwhile: impl FnOnce()) -> Result<Prepared, IsolateError> {
+    pub fn lock_while<T>(
+        mut self,
+        grant: &GrantUse,
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(Prepared, T), IsolateError> {
         drop(self.model_sink.take());
         if self.is_waiting {
             self.parts.live.control.go()?;
         }
-        meanwhile();
+        let made = meanwhile();
+        // It joins its groups before it hands over the output folder: they are looked at while it looks at itself.
+        let mut groups = None;
         let answers = loop {
             let received = self.hear()?;
-            if let Message::Observed { .. } = received.message {
-                break received.answers;
+            match received.message {
+                Message::Observed { .. } => break received.answers,
+                _ if self.outputs.is_some() && groups.is_none() => groups = Some(self.parts.observe_groups()),
+                _ => {}
             }
         };
         let mut terminal = std::mem::take(&mut self.terminal).into_iter();
@@ -383,7 +404,7 @@ impl Building {
             return Err(IsolateError::Launcher { what: "left out a descriptor" });
         };
         let mut observations = self.claim.preflight.judge(&answers, &self.parts.host, self.parts.live.pid);
-        observations.extend(self.parts.observe_groups());
+        observations.extend(groups.unwrap_or_else(|| self.parts.observe_groups()));
         observations.push(Observation {
             wall: Wall::WallLimit,
             tried: "the host's timer".into(),
@@ -397,7 +418,8 @@ impl Building {
         if !down.is_empty() {
             return Err(IsolateError::WallsDown { observations: down });
         }
-        Ok(Prepared { parts: self.parts, writable: Writable { outputs, scratch }, streams, observations })
+        let writable = Writable { outputs, scratch };
+        Ok((Prepared { parts: self.parts, writable, streams, observations }, made))
     }
 
     /// The next message of the sandbox that builds itself; descriptors that come along are kept.

@@ -67,15 +67,9 @@ impl Profile {
     /// [`ProfileError::UnknownProfile`]; a built-in file with a fault (a test proves that there is none)
     /// gives the fault.
     pub fn builtin(name: &str) -> Result<Self, ProfileError> {
-        let (name, text) = match name {
-            "strict" => ("strict", include_str!("../profiles/strict.toml")),
-            "third-party" => ("third-party", include_str!("../profiles/third-party.toml")),
-            "infer" => ("infer", include_str!("../profiles/infer.toml")),
-            "baseline-5.10" => ("baseline-5.10", include_str!("../profiles/baseline-5.10.toml")),
-            _ => return Err(ProfileError::UnknownProfile { name: crate::limit::brief(name) }),
-        };
-        let overlay = Overlay::parse(text, name)?;
-        complete(name.to_owned(), overlay, &Origin::Builtin(name))
+        let found = BUILTIN.iter().find(|profile| profile.name == name);
+        let profile = found.ok_or_else(|| ProfileError::UnknownProfile { name: crate::limit::brief(name) })?;
+        complete(name.to_owned(), profile.overlay()?, &Origin::Builtin(profile.name))
     }
 
     /// Reads a profile file: `extends` names the built-in profile that it narrows, or chooses from within
@@ -227,6 +221,42 @@ impl Profile {
         &self.devices.value
     }
 }
+
+/// A built-in profile: as people write it, and the same values as JSON, which is read in a third of the time.
+///
+/// INVARIANT (compiled-profile-is-source): a test makes the JSON of the TOML and compares.
+struct Builtin {
+    name: &'static str,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the source of what stands beside it, for the test that compares")
+    )]
+    source: &'static str,
+    compiled: &'static str,
+}
+
+impl Builtin {
+    fn overlay(&self) -> Result<Overlay, ProfileError> {
+        serde_json::from_str(self.compiled).map_err(|error| ProfileError::Syntax {
+            file: self.name.to_owned(),
+            line: error.line(),
+            problem: error.to_string(),
+        })
+    }
+}
+
+macro_rules! builtin {
+    ($name:literal) => {
+        Builtin {
+            name: $name,
+            source: include_str!(concat!("../profiles/", $name, ".toml")),
+            compiled: include_str!(concat!("../profiles/compiled/", $name, ".json")),
+        }
+    };
+}
+
+const BUILTIN: &[Builtin] =
+    &[builtin!("strict"), builtin!("third-party"), builtin!("infer"), builtin!("baseline-5.10")];
 
 /// A profile file as written: an overlay, with the profile it is laid over.
 #[derive(Deserialize)]
@@ -382,4 +412,28 @@ pub(crate) fn check_deny(names: &[String], origin: &Origin) -> Result<BTreeSet<&
         problem: format!("`{}` is not a call that could pass in the first place", crate::limit::brief(name)),
     };
     names.iter().map(|name| calls::rule_of(name).map(|rule| rule.name).ok_or_else(|| wrong(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiled_profiles_are_those_of_the_toml_files() {
+        for profile in BUILTIN {
+            let made = toml::from_str::<serde_json::Value>(profile.source).unwrap();
+            if std::env::var_os("HOTCELL_WRITE").is_some() {
+                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles/compiled");
+                std::fs::write(format!("{folder}/{}.json", profile.name), format!("{made}\n")).unwrap();
+            }
+            let compiled = serde_json::from_str::<serde_json::Value>(profile.compiled).unwrap();
+            assert!(compiled == made, "{}.json is stale: run this test with HOTCELL_WRITE=1", profile.name);
+            assert_eq!(profile.overlay().unwrap(), Overlay::parse(profile.source, profile.name).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_built_in_profile_has_its_name_in_the_list() {
+        assert!(BUILTIN.iter().map(|profile| profile.name).eq(Profile::BUILTIN.iter().copied()));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Spec};
+use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Shell, Spec};
 use hotcell_policy::{Decision, Engine, GrantUse, Principal, Profile, Request, Runner, Shown};
 use hotcell_types::{Digest, GrantId, Observation, TaskId, Timestamp, Wall};
 
@@ -73,13 +73,27 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
 
 /// Runs it to its end.
 pub(crate) fn run_with(spec: Spec, profile: Profile, best_effort: &[Wall]) -> Result<Ran, IsolateError> {
+    run_in(None, spec, profile, best_effort)
+}
+
+/// The same in this shell, if it fits.
+pub(crate) fn run_in(
+    shell: Option<Shell>,
+    spec: Spec,
+    profile: Profile,
+    best_effort: &[Wall],
+) -> Result<Ran, IsolateError> {
     let grant = grant(&spec, profile, best_effort);
-    run_granted(spec, &grant)
+    run_granted_in(shell, spec, &grant)
 }
 
 /// The same under this grant.
 pub(crate) fn run_granted(spec: Spec, grant: &GrantUse) -> Result<Ran, IsolateError> {
-    let prepared = Sandbox::build(grant, spec, None)?.lock(grant)?;
+    run_granted_in(None, spec, grant)
+}
+
+fn run_granted_in(shell: Option<Shell>, spec: Spec, grant: &GrantUse) -> Result<Ran, IsolateError> {
+    let prepared = Sandbox::build(grant, spec, shell)?.lock(grant)?;
     let observations = prepared.observations().to_vec();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let running = prepared.start()?;
