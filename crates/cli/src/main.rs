@@ -21,6 +21,7 @@ mod look;
 mod new_file;
 mod open;
 mod policy;
+mod pool;
 mod print;
 mod receipt;
 mod receipt_page;
@@ -75,6 +76,7 @@ enum Command {
     Show(tasks::Show),
     Logs(tasks::Logs),
     Cancel(tasks::Cancel),
+    Pool(pool::Arguments),
     Doctor(doctor::Arguments),
     Selftest(selftest::Arguments),
     Image(image::Arguments),
@@ -132,6 +134,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Cancel(arguments) => tasks::cancel(&arguments, &app),
+        Command::Pool(arguments) => pool::run(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Selftest(arguments) => selftest::run(&arguments, &app),
         Command::Image(arguments) => image::run(&arguments, &app),
@@ -165,6 +168,7 @@ impl Command {
             | Self::Show(_)
             | Self::Logs(_)
             | Self::Cancel(_)
+            | Self::Pool(_)
             | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)

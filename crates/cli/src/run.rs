@@ -118,7 +118,8 @@ fn wall(text: &str) -> Result<Wall, String> {
     })
 }
 
-/// A shell for the task of this command line, before the line is read: it builds itself meanwhile. None where the
+/// A shell for the task of this command line, before the line is read: one that waited in the pool, or one that builds
+/// itself meanwhile. None where the
 /// line asks for no task; what hinders it is told when the task needs it.
 pub(crate) fn start_shell() -> Option<Shell> {
     let mut words = std::env::args_os().skip(1);
@@ -129,7 +130,7 @@ pub(crate) fn start_shell() -> Option<Shell> {
     if !is_run || options.any(|word| without.iter().any(|other| word == *other)) {
         return None;
     }
-    Shell::start(hotcell_crypto::random()).ok()
+    crate::pool::claim_early().or_else(|| Shell::start(hotcell_crypto::random()).ok())
 }
 
 pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Result<u8, Failure> {
@@ -140,6 +141,8 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         return Err(Failure::usage("--tty and --json exclude each other", "give one of them"));
     }
     let spec = spec(arguments)?;
+    let may_claim = !is_dry && spec.image.is_none();
+    let shell = shell.or_else(|| may_claim.then(|| crate::pool::claim(&app.state)).flatten());
     let (cancel, session) = match tty {
         true => {
             let (read, write) = cancel_pipe()?;

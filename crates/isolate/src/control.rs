@@ -28,6 +28,11 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// A socket that was handed over.
+    pub(crate) fn of(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
     /// Starts the launcher and hands it the plan.
     pub(crate) fn start(plan: &[u8]) -> Result<(Self, Child), IsolateError> {
         let host = |what| move |error: rustix::io::Errno| IsolateError::Host { what, source: error.into() };
