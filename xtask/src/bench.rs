@@ -6,6 +6,7 @@ mod contest;
 mod hotcell;
 mod overhead;
 mod peers;
+mod pool;
 mod scratch;
 mod seal;
 mod start;
@@ -28,12 +29,13 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `scratch` or `seal`?".into());
+        return Err("which one: `start`, `overhead`, `pool`, `scratch` or `seal`?".into());
     };
     let wishes = wishes(options)?;
     match name.as_str() {
         "start" => start::run(&wishes),
         "overhead" => overhead::run(&wishes),
+        "pool" => pool::run(&wishes),
         "scratch" => scratch::run(&wishes),
         "seal" => seal::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),

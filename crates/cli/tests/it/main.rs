@@ -15,6 +15,7 @@ mod kernels;
 mod keys;
 mod package;
 mod policy;
+mod pool;
 mod programs;
 mod readme;
 mod receipt;
