@@ -204,6 +204,7 @@ explained!(
     crate::new_file::NewFileError,
     crate::open::SealedModel,
     crate::pool::PoolError,
+    crate::receipt_file::Taken,
     hotcell_audit::LogError,
     hotcell_audit::VerifyError,
     hotcell_audit::receipt::ReceiptError,

@@ -1,7 +1,6 @@
 //! The way of one task, step by step.
 
 use std::cell::RefCell;
-use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -413,9 +412,6 @@ impl Journey<'_, '_> {
         folder.write(&folder.receipt(), receipt)?;
         if !self.submitted.inputs.is_empty() {
             folder.write(&folder.salt(), Digest(*salt).hex().as_bytes())?;
-        }
-        if let Some(path) = &self.submitted.spec.receipt {
-            fs::write(path, receipt).map_err(TaskError::file("write the receipt", path))?;
         }
         let mut released = Vec::new();
         for (stream, verdict) in streams.iter().zip(verdicts) {

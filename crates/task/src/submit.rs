@@ -7,7 +7,7 @@ use hotcell_types::{Digest, GrantId, TaskId, Timestamp, WorkloadRecord};
 
 use crate::TaskError;
 use crate::image::Image;
-use crate::inputs::Input;
+use crate::inputs::{self, Input};
 use crate::journey::Context;
 use crate::model::Model;
 use crate::spec::{RunnerSpec, TaskSpec, Work};
@@ -117,7 +117,7 @@ pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submit
     };
     let sealed = matches!(model, Some(Model::Sealed { .. }));
     let profile = profile(&spec, &work, sealed)?;
-    let inputs = spec.inputs.drain(..).map(Input::look).collect::<Result<Vec<_>, _>>()?;
+    let inputs = inputs::look(std::mem::take(&mut spec.inputs))?;
     let outputs = spec.outputs.take().map(|schema| schema.check().map_err(TaskError::part)).transpose()?;
     if outputs.is_some() && spec.output.is_none() {
         return Err(TaskError::Spec {

@@ -21,6 +21,7 @@ mod readme;
 mod receipt;
 mod run;
 mod scratch;
+mod screen;
 mod seal;
 mod selftest;
 mod sight;
