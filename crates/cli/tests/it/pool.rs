@@ -73,8 +73,9 @@ fn await_full(place: &Place) {
 
 /// How many tasks of the log began with a shell of a pool.
 fn pooled(place: &Place) -> usize {
-    let log = place.expect(0, &["audit", "show", "--json", "--kind", "preflight-observed"]);
-    log.matches("waited in a pool").count()
+    // Before the first task there is no log yet.
+    let log = place.output(&["audit", "show", "--json", "--kind", "preflight-observed"]);
+    text(&log.stdout).matches("waited in a pool").count()
 }
 
 #[test]
@@ -86,7 +87,9 @@ fn a_run_begins_with_a_shell_that_waited_and_all_its_walls_stand() {
     let walls = |report: &Value| {
         let walls = report["receipt"]["walls"].as_array().or(report["walls"].as_array()).unwrap().clone();
         assert!(walls.iter().all(|wall| wall["holds"] == true), "{walls:#?}");
-        walls.iter().map(|wall| (wall["wall"].clone(), wall["tried"].clone())).collect::<Vec<_>>()
+        // The number of a process of the host is another each time.
+        let tried = |wall: &Value| wall["tried"].as_str().unwrap().replace(|letter: char| letter.is_ascii_digit(), "");
+        walls.iter().map(|wall| (wall["wall"].clone(), tried(wall))).collect::<Vec<_>>()
     };
     assert_eq!(walls(&own), walls(&pooled_run), "the preflight of a pooled shell looks at the same");
     assert_eq!(pooled(&place), 1);
@@ -136,13 +139,16 @@ fn a_waiting_shell_has_no_environment_files_network_or_neighbours() {
             0,
             "{devices}"
         );
-        let open = std::fs::read_dir(format!("/proc/{shell}/fd")).unwrap().flatten();
-        for link in open.map(|entry| std::fs::read_link(entry.path()).unwrap()) {
-            let link = link.to_string_lossy().into_owned();
-            let known = ["socket:", "/dev/null", "/dev/fuse", "pipe:", "/memfd:hotcell", "/"];
-            assert!(known.iter().any(|known| link.starts_with(known)), "{link}");
-            assert!(!link.contains(&*place.path("").to_string_lossy()), "{link}");
-        }
+        // Of building itself, contexts of its own mounts stay open.
+        let known = ["socket:", "/dev/null", "/dev/fuse", "pipe:", "/memfd:hotcell", "anon_inode:[fscontext]", "/"];
+        wait_until("it holds only its socket, the launcher's plan and its own root", || {
+            let open = std::fs::read_dir(format!("/proc/{shell}/fd")).unwrap().flatten();
+            let links = open.filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.display().to_string()));
+            links.into_iter().all(|link| {
+                assert!(!link.contains(&*place.path("").to_string_lossy()), "{link}");
+                known.iter().any(|known| link.starts_with(known))
+            })
+        });
     }
 }
 
@@ -259,7 +265,10 @@ fn clients_that_take_shells_and_drop_them_harm_nobody() {
 fn another_user_gets_no_shell_even_where_the_folder_is_open() {
     require_root!();
     hotcell_testkit::require_program!("setpriv");
-    hotcell_testkit::require_program!("python3");
+    let python = "/usr/bin/python3";
+    if !std::path::Path::new(python).exists() {
+        hotcell_testkit::skip!("needs `{python}`, which every user may run");
+    }
     let place = Place::new();
     let _pool = Running::start(&place, "1");
     let script = "import socket, sys\n\
@@ -270,7 +279,7 @@ fn another_user_gets_no_shell_even_where_the_folder_is_open() {
     let socket = place.state().join("pool/socket");
     let asked = |id: &str| {
         let mut command = Command::new("setpriv");
-        command.args([&format!("--reuid={id}"), &format!("--regid={id}"), "--clear-groups", "python3", "-"]);
+        command.args([&format!("--reuid={id}"), &format!("--regid={id}"), "--clear-groups", python, "-"]);
         command.arg(&socket).stdin(std::fs::File::open(&program).unwrap());
         text(&command.output().unwrap().stdout).trim().to_owned()
     };
