@@ -17,6 +17,7 @@ mod package;
 mod policy;
 mod pool;
 mod programs;
+mod quick;
 mod readme;
 mod receipt;
 mod run;
