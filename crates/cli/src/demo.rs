@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<Exit, Failure> {
     let temporary = match &arguments.keep {
         Some(_) => None,
         // Keys for one demo, which open nothing else.
-        None => Some(Temporary::new("demo")?),
+        None => Some(Temporary::new("demo", &app.state)?),
     };
     let place = arguments.keep.clone().or(temporary.as_ref().map(|made| made.path().to_owned())).unwrap_or_default();
     if arguments.keep.is_some() {

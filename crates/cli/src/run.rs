@@ -179,6 +179,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         return Ok(Exit::Yes.status());
     }
     let output = spec.output.clone();
+    crate::temporary::sweep(&app.state);
     let result = run_task(spec, &mut context);
     // Nobody waits for the reader of a workload that was stopped.
     let was_stopped =
@@ -308,9 +309,11 @@ fn terminal_environment() -> [(&'static str, OsString); 2] {
 fn standard_input() -> Result<OwnedFd, Failure> {
     let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
     let (read, write) = made.map_err(|error| Failure::system("making a pipe", error.into()))?;
-    std::thread::spawn(move || {
+    let carry = move || {
         // A workload that stops reading ends this with EPIPE, which is as it should be.
         let _ = io::copy(&mut io::stdin().lock(), &mut File::from(write));
-    });
+    };
+    let started = std::thread::Builder::new().spawn(carry);
+    started.map_err(|source| Failure::system("starting a thread for standard input", source))?;
     Ok(read)
 }

@@ -151,13 +151,14 @@ impl Shell {
             (Some(Stage::Unborn { control, .. }), None) => {
                 let handed = control.hand(&plan.bytes, along);
                 self.await_birth()?;
-                handed?;
+                handed.map_err(|error| self.last_word().unwrap_or(error))?;
             }
             (_, group) => {
                 let live = self.await_birth()?;
                 let wrap = |source| IsolateError::Host { what: "putting the sandbox into its control group", source };
                 group.map_or(Ok(()), |group| group.take_in(live.pid)).map_err(wrap)?;
-                live.control.hand(&plan.bytes, along)?;
+                let handed = live.control.hand(&plan.bytes, along);
+                handed.map_err(|error| self.last_word().unwrap_or(error))?;
             }
         }
         match self.stage.take() {
@@ -165,6 +166,15 @@ impl Shell {
                 Ok(Claimed { live, plan: std::mem::take(&mut self.plan), outer: self.outer.take() })
             }
             _ => Err(IsolateError::Launcher { what: "was claimed twice" }),
+        }
+    }
+
+    /// Why a shell that takes no plan any more has ended: it says so before it does.
+    fn last_word(&self) -> Option<IsolateError> {
+        let Some(Stage::Born(live)) = &self.stage else { return None };
+        match live.control.receive().ok()?.message {
+            Message::Failed { step, errno } => Some(step_error(self.plan.step_name(step), errno)),
+            _ => None,
         }
     }
 

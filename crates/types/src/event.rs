@@ -62,6 +62,8 @@ pub enum EventKind {
     TaskFailed,
     /// A task that an earlier Hotcell left in the middle was found and cleaned up.
     TaskInterrupted,
+    /// The host's clock was set while a task was on its way (or the machine slept): by how many milliseconds.
+    ClockJumped,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
 }

@@ -26,7 +26,7 @@ const DEFAULT_FILES: usize = 100;
 /// Runs the command and adds what it needs to the draft.
 pub(super) fn learn(draft: &mut Draft, app: &App) -> Result<(), Failure> {
     let Runs::Command(command) = &draft.runs else { return Ok(()) };
-    let outputs = Temporary::new("learning")?;
+    let outputs = Temporary::new("learning", &app.state)?;
     let done = observe(command, &draft.inputs, &outputs.path().join("output"), app)?;
     if done.outcome != Outcome::Released {
         let why = done.problem.map(|problem| format!(": {}", problem.what)).unwrap_or_default();
