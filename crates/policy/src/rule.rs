@@ -58,6 +58,16 @@ pub enum ScratchRule {
     Encrypted,
 }
 
+/// How much is done against what can be learnt of a task by its neighbours, and by it of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SideChannelRule {
+    /// What the host does for all of its processes.
+    Usual,
+    /// Everything that the kernel has for one process.
+    Hardened,
+}
+
 macro_rules! words {
     ($type:ident: $($variant:ident = $word:literal),*) => {
         impl fmt::Display for $type {
@@ -72,4 +82,5 @@ words!(StreamRule: Live = "live", Inspect = "inspect");
 words!(DetectorRule: Off = "off", Refuse = "refuse");
 words!(OutputRule: Any = "any", Declared = "declared");
 words!(ScratchRule: Auto = "auto", Memory = "memory", Encrypted = "encrypted");
+words!(SideChannelRule: Usual = "usual", Hardened = "hardened");
 words!(SignatureRule: None = "none", Valid = "valid", Trusted = "trusted");
