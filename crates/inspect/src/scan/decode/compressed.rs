@@ -57,24 +57,31 @@ fn is_zlib(bytes: &[u8]) -> bool {
     matches!(bytes, [first, second, ..] if (u32::from(*first) * 256 + u32::from(*second)).is_multiple_of(31))
 }
 
-/// Unpacks the stream that begins at `at`, to at most `most` bytes.
-pub(crate) fn unpack(packing: Packing, bytes: &[u8], at: usize, most: usize) -> Unpacked {
+/// Unpacks the stream that begins at `at`, to at most `most` bytes. Also says how many bytes were read for it: what
+/// only looks like a stream costs them too.
+pub(crate) fn unpack(packing: Packing, bytes: &[u8], at: usize, most: usize) -> (Unpacked, usize) {
     let rest = bytes.get(at..).unwrap_or_default();
-    match packing {
-        Packing::Gzip => {
-            let mut left = rest;
-            let read = take(flate2::bufread::GzDecoder::new(&mut left), most);
-            finish("gzip", read, at, rest.len() - left.len(), 1)
-        }
+    let mut left = rest;
+    let (name, read, from, least) = match packing {
+        Packing::Gzip => ("gzip", take(flate2::bufread::GzDecoder::new(&mut left), most), at, 1),
         Packing::Zlib if is_zlib(rest) => {
-            let mut left = rest;
-            let read = take(flate2::bufread::ZlibDecoder::new(&mut left), most);
-            finish("zlib", read, at, rest.len() - left.len(), LEAST_UNPACKED)
+            ("zlib", take(flate2::bufread::ZlibDecoder::new(&mut left), most), at, LEAST_UNPACKED)
         }
-        Packing::Zlib => Unpacked::Nothing,
-        Packing::Zstd => zstd(rest, at, most),
-        Packing::Zip => zip(rest, at, most),
-    }
+        Packing::Zlib => return (Unpacked::Nothing, 0),
+        Packing::Zstd => match zstd(&mut left, most) {
+            Some(read) => ("zstd", read, at, 1),
+            None => return (Unpacked::Nothing, rest.len() - left.len()),
+        },
+        Packing::Zip => match deflated_member(rest) {
+            Some(data) => {
+                left = rest.get(data..).unwrap_or_default();
+                ("zip", take(flate2::bufread::DeflateDecoder::new(&mut left), most), at + data, 1)
+            }
+            None => return (Unpacked::Nothing, 0),
+        },
+    };
+    let consumed = rest.len() - left.len();
+    (finish(name, read, from, consumed - (from - at), least), consumed)
 }
 
 /// Tries a whole buffer as a stream without a magic number: deflate, brotli.
@@ -99,32 +106,20 @@ fn only_text(unpacked: Unpacked) -> Unpacked {
     }
 }
 
-fn zstd(rest: &[u8], at: usize, most: usize) -> Unpacked {
-    let mut left = rest;
+fn zstd(left: &mut &[u8], most: usize) -> Option<(Vec<u8>, bool, bool)> {
     let mut decoder = ruzstd::decoding::FrameDecoder::new();
     decoder.set_max_window_size(MAX_WINDOW_BYTES);
-    let Ok(decoder) = ruzstd::decoding::StreamingDecoder::new_with_decoder(&mut left, decoder) else {
-        return Unpacked::Nothing;
-    };
-    let read = take(decoder, most);
-    finish("zstd", read, at, rest.len() - left.len(), 1)
+    let decoder = ruzstd::decoding::StreamingDecoder::new_with_decoder(left, decoder).ok()?;
+    Some(take(decoder, most))
 }
 
-/// One member of an archive, by the header before it.
-fn zip(rest: &[u8], at: usize, most: usize) -> Unpacked {
+/// Where the bytes of a member of an archive begin, by the header before it; none where they are stored as they are,
+/// and so found where they stand.
+fn deflated_member(rest: &[u8]) -> Option<usize> {
     let short =
         |place: usize| rest.get(place..place + 2).map_or(0, |pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])));
-    let (method, data) = (short(8), 30 + short(26) + short(28));
-    let Some(packed) = rest.get(data..) else { return Unpacked::Nothing };
-    match method {
-        // What is stored is found where it stands.
-        8 => {
-            let mut left = packed;
-            let read = take(flate2::bufread::DeflateDecoder::new(&mut left), most);
-            finish("zip", read, at + data, packed.len() - left.len(), 1)
-        }
-        _ => Unpacked::Nothing,
-    }
+    let data = 30 + short(26) + short(28);
+    (short(8) == 8 && data <= rest.len()).then_some(data)
 }
 
 /// What was read, and whether the bound cut it.
@@ -167,7 +162,7 @@ mod tests {
     fn a_stream_in_the_middle_is_unpacked_and_its_place_is_all_of_it() {
         let packed = gzip(b"hello, hello, hello");
         let bytes = [b"before".as_slice(), &packed, b"after"].concat();
-        let Unpacked::Bytes(decoded) = unpack(Packing::Gzip, &bytes, 6, 1000) else { panic!() };
+        let (Unpacked::Bytes(decoded), _) = unpack(Packing::Gzip, &bytes, 6, 1000) else { panic!() };
         assert_eq!(decoded.bytes, b"hello, hello, hello");
         assert_eq!(decoded.map.before(&(3..5)), 6..6 + packed.len());
     }
@@ -175,7 +170,7 @@ mod tests {
     #[test]
     fn a_bomb_is_cut_at_the_bound_and_said() {
         let packed = gzip(&vec![0; 10 << 20]);
-        let Unpacked::Cut(decoded) = unpack(Packing::Gzip, &packed, 0, 1 << 20) else { panic!() };
+        let (Unpacked::Cut(decoded), _) = unpack(Packing::Gzip, &packed, 0, 1 << 20) else { panic!() };
         assert_eq!(decoded.bytes.len(), 1 << 20);
         assert!(bound(packed.len(), usize::MAX) < 16 << 20);
     }
@@ -184,8 +179,10 @@ mod tests {
     fn a_stream_that_breaks_off_gives_what_is_there() {
         let text: Vec<u8> = (0..2000u32).flat_map(|number| format!("{number} ").into_bytes()).collect();
         let packed = gzip(&text);
-        let Unpacked::Bytes(decoded) = unpack(Packing::Gzip, &packed[..packed.len() / 2], 0, 1 << 20) else { panic!() };
+        let (Unpacked::Bytes(decoded), _) = unpack(Packing::Gzip, &packed[..packed.len() / 2], 0, 1 << 20) else {
+            panic!()
+        };
         assert!(text.starts_with(&decoded.bytes) && decoded.bytes.len() > 1000);
-        assert!(matches!(unpack(Packing::Gzip, b"\x1f\x8b\x08 no gzip at all", 0, 100), Unpacked::Nothing));
+        assert!(matches!(unpack(Packing::Gzip, b"\x1f\x8b\x08 no gzip at all", 0, 100), (Unpacked::Nothing, _)));
     }
 }

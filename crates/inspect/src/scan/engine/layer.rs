@@ -62,8 +62,12 @@ const LEAST_RUN: usize = 16;
 const MAX_LINE: usize = 1 << 20;
 /// How far before a mark its line is taken in.
 const LINE_BEFORE: usize = 4096;
-/// Most marks of compressed streams that are tried in one layer.
-const MAX_STREAMS: usize = 100_000;
+/// What may be read of a layer for streams that begin in it, as a multiple of its length and a sum: streams may lie
+/// within each other, but not each in all the others.
+const STREAM_SHARE: usize = 8;
+const STREAM_BYTES: usize = 1 << 20;
+/// What the attempt alone counts for.
+const STREAM_COST: usize = 64;
 
 impl Layer<'_> {
     fn scan(&self, scanner: &Scanner, tally: &mut Tally) {
@@ -489,17 +493,20 @@ impl Layer<'_> {
         }
         seen.marks.sort_by_key(|(at, mark)| (*mark, *at));
         let mut done: Option<(Mark, usize)> = None;
-        let mut streams = 0;
+        let mut readable = self.bytes.len().saturating_mul(STREAM_SHARE).saturating_add(STREAM_BYTES);
         for (at, mark) in std::mem::take(&mut seen.marks) {
             if done.is_some_and(|(last, end)| last == mark && at < end) {
                 continue;
             }
             if let Mark::Packed(packed) = mark {
-                streams += 1;
-                if streams <= MAX_STREAMS {
-                    let most = compressed::bound(self.bytes.len() - at, tally.decoded_left());
-                    self.unpacked(scanner, tally, compressed::unpack(packed.packing(), self.bytes, at, most), at);
+                if readable == 0 {
+                    tally.unseen(self.in_original(at..self.bytes.len()), Bound::Size);
+                    continue;
                 }
+                let most = compressed::bound(self.bytes.len() - at, tally.decoded_left());
+                let (unpacked, read) = compressed::unpack(packed.packing(), self.bytes, at, most);
+                readable = readable.saturating_sub(read + STREAM_COST);
+                self.unpacked(scanner, tally, unpacked, at);
                 continue;
             }
             let from = done.filter(|(last, _)| *last == mark).map_or(0, |(_, end)| end);
