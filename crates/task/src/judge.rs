@@ -65,11 +65,15 @@ impl Journey<'_, '_> {
         }
         let undeclared = self.submitted.outputs.is_none() && grant.profile().outputs() == OutputRule::Any;
         let may_release = outcome == Outcome::Released || outcome == Outcome::WorkloadFailed && undeclared;
+        let output = self.submitted.spec.output.clone().filter(|_| may_release);
+        // Making the detectors takes time that a task without anything to look at does not pay.
+        let captured =
+            grant.streams() != StreamRule::Live && left.streams.iter().any(|stream| !stream.kept().is_empty());
         let scanner = match grant.profile().detectors() {
-            DetectorRule::Off => None,
-            DetectorRule::Refuse => Some(Scanner::builtin().map_err(TaskError::part)?),
+            DetectorRule::Refuse if output.is_some() || captured => Some(Scanner::builtin().map_err(TaskError::part)?),
+            DetectorRule::Refuse | DetectorRule::Off => None,
         };
-        if let (true, Some(output)) = (may_release, self.submitted.spec.output.clone()) {
+        if let Some(output) = output {
             self.release_files(grant, left, keys, scanner.as_ref(), &output, &mut judged)?;
         }
         self.judge_streams(grant, left, scanner.as_ref(), &mut judged);
