@@ -112,5 +112,5 @@ pub(crate) fn closing(findings: u64, files: u64, bytes: u64) -> io::Result<()> {
         1 => "1 file".to_owned(),
         count => format!("{count} files"),
     };
-    writeln!(print::err(), "{found} in {looked}, {}", hotcell_types::ByteSize(bytes))
+    writeln!(print::err(), "scanned {looked}, {}: {found}", hotcell_types::ByteSize(bytes))
 }

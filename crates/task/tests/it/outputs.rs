@@ -157,7 +157,9 @@ fn personal_data_and_secrets_in_a_text_column_do_not_leave_and_are_told_without_
         let refusal = &done.body.refusals[0];
         assert_eq!(refusal.code, "INS-501");
         assert!(refusal.what.contains(kind) && refusal.what.contains("row 2, column `note`"), "{}", refusal.what);
-        assert!(!format!("{:?}", done.body).contains(note), "{note}");
+        // The command of this workload names the value itself.
+        let told = format!("{:?} {:?}", done.body.refusals, done.problem);
+        assert!(!told.contains(note), "{note}");
         assert!(place.released().is_empty(), "{note}");
     }
 }
