@@ -246,10 +246,8 @@ fn check_inner(raw: Raw) -> Result<Detector, String> {
         rejects: raw.rejects,
         id: raw.id,
     };
-    if let Some(pattern) = &detector.pattern {
-        if pattern.text.len() > MAX_PATTERN_BYTES {
-            return Err(format!("`pattern` has at most {MAX_PATTERN_BYTES} bytes"));
-        }
+    if detector.pattern.as_ref().is_some_and(|pattern| pattern.text.len() > MAX_PATTERN_BYTES) {
+        return Err(format!("`pattern` has at most {MAX_PATTERN_BYTES} bytes"));
     }
     Ok(detector)
 }

@@ -40,7 +40,7 @@ impl Map {
     pub(crate) fn push(&mut self, decoded: usize, from: usize, scale: Scale) {
         if let (Some(last), Scale::Ratio { before, after }) = (self.segments.last(), scale) {
             let step = decoded - last.decoded;
-            let continues = step % after == 0 && last.from + step / after * before == from;
+            let continues = step.is_multiple_of(after) && last.from + step / after * before == from;
             if last.scale == scale && continues {
                 return;
             }

@@ -43,9 +43,9 @@ pub(crate) fn decode(signs: &[u8]) -> Vec<u8> {
         bytes.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
     }
     let rest: Vec<u8> = groups.remainder().iter().map(|sign| VALUES[usize::from(*sign)]).collect();
-    match rest.as_slice() {
-        &[a, b] if (a | b) & 0x80 == 0 => bytes.push(a << 2 | b >> 4),
-        &[a, b, c] if (a | b | c) & 0x80 == 0 => bytes.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2]),
+    match *rest.as_slice() {
+        [a, b] if (a | b) & 0x80 == 0 => bytes.push(a << 2 | b >> 4),
+        [a, b, c] if (a | b | c) & 0x80 == 0 => bytes.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2]),
         _ => {}
     }
     bytes
@@ -88,7 +88,7 @@ pub(crate) fn base32(signs: &[u8], from: usize) -> impl Iterator<Item = Decoded>
 pub(crate) fn hex(signs: &[u8], from: usize) -> impl Iterator<Item = Decoded> {
     (0..2).filter_map(move |offset| {
         let pairs = signs.get(offset..)?.chunks_exact(2);
-        let bytes: Vec<u8> = pairs.map_while(|pair| pair_value(pair)).collect();
+        let bytes: Vec<u8> = pairs.map_while(pair_value).collect();
         let mut map = Map::default();
         map.push(0, from + offset, Scale::Ratio { before: 2, after: 1 });
         is_plausible(&bytes).then_some(Decoded { name: "hex", bytes, map })

@@ -115,7 +115,7 @@ pub(super) fn es_nie(text: &[u8]) -> bool {
 
 pub(super) fn nl_bsn(digits: &[u8]) -> bool {
     let sum = weighted(digits, &[9, 8, 7, 6, 5, 4, 3, 2]) + 10 * at(digits, 8);
-    digits.len() == 9 && sum % 11 == 0 && number(digits, 0, 9) > 1_000_000
+    digits.len() == 9 && sum.is_multiple_of(11) && number(digits, 0, 9) > 1_000_000
 }
 
 pub(super) fn be_national(digits: &[u8]) -> bool {
