@@ -129,7 +129,7 @@ pub(super) fn pl_pesel(digits: &[u8]) -> bool {
     let sum = weighted(digits, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]);
     let century = [1900, 2000, 2100, 2200, 1800].get((number(digits, 2, 2) / 20) as usize).copied().unwrap_or(0);
     let date = is_date(century + number(digits, 0, 2), number(digits, 2, 2) % 20, number(digits, 4, 2));
-    digits.len() == 11 && date && sum % 10 == 0
+    digits.len() == 11 && date && sum.is_multiple_of(10)
 }
 
 pub(super) fn pt_nif(digits: &[u8]) -> bool {

@@ -14,7 +14,7 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
             if value > 9 { value - 9 } else { value }
         })
         .sum();
-    all_digits(digits) && digits.len() > 1 && sum % 10 == 0 && digits.iter().any(|byte| *byte != b'0')
+    all_digits(digits) && digits.len() > 1 && sum.is_multiple_of(10) && digits.iter().any(|byte| *byte != b'0')
 }
 
 /// A length that the issuer of its range uses, and the sum of Luhn.
