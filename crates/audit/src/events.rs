@@ -72,9 +72,9 @@ impl Events {
             let (offset, entry) = match line {
                 Line::End => return Ok(None),
                 Line::Entry { offset, entry, .. } => (offset, entry),
-                Line::Bad { offset } => {
+                Line::Bad { offset, hole } => {
                     // A last line that is not whole is being written, or was torn: it is no entry yet.
-                    let follows = self.lines.any_entry_follows().map_err(failed("read", &self.path))?;
+                    let follows = !hole && self.lines.any_entry_follows().map_err(failed("read", &self.path))?;
                     return if follows { Err(LogError::Damaged { index, offset }) } else { Ok(None) };
                 }
             };

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
-use hotcell_types::Digest;
+use hotcell_types::{Digest, Timestamp};
 
 use crate::canonical::MAX_ENTRY_BYTES;
 use crate::merkle::leaf_hash;
@@ -61,6 +61,15 @@ fn hex(digit: u8) -> u8 {
     if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
 }
 
+/// The time of an entry in its canonical form, where `time` is the last member.
+pub(crate) fn time_of(entry: &[u8]) -> Option<Timestamp> {
+    let rest = entry.strip_suffix(b"}")?;
+    let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (rest, digits) = rest.split_at_checked(rest.len() - digits)?;
+    let digits = std::str::from_utf8(digits).ok().filter(|_| rest.ends_with(b"\"time\":"))?;
+    digits.parse().ok().map(Timestamp)
+}
+
 /// One step of reading a journal.
 pub(crate) enum Line {
     /// An entry that fits its hash.
@@ -78,6 +87,9 @@ pub(crate) enum Line {
     Bad {
         /// Where it begins.
         offset: u64,
+        /// Whether it has a zero byte, which no line has: what a loss of power leaves of writes that did not
+        /// reach the disk while later ones did.
+        hole: bool,
     },
     /// The end.
     End,
@@ -107,13 +119,13 @@ impl Lines {
         let mut line = Vec::new();
         (&mut self.reader).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
         if line.is_empty() {
-            return Ok(Line::Bad { offset }); // shorter than it was a moment ago
+            return Ok(Line::Bad { offset, hole: false }); // shorter than it was a moment ago
         }
         let length = line.len() as u64;
         self.offset += length;
         Ok(match decode(&line) {
             Some((entry, leaf)) => Line::Entry { offset, length, entry: entry.to_vec(), leaf },
-            None => Line::Bad { offset },
+            None => Line::Bad { offset, hole: line.contains(&0) },
         })
     }
 

@@ -234,6 +234,15 @@ pub fn key_hash(name: &Origin, key: &VerifyingKey) -> [u8; 4] {
     [a, b, c, d]
 }
 
+/// The note in a checkpoint's file, without what a loss of power while it became longer left after it.
+pub(crate) fn note_of(file: &[u8]) -> String {
+    let text = String::from_utf8_lossy(file);
+    match text.trim_end_matches(['\0', '\n']) {
+        "" => String::new(),
+        note => format!("{note}\n"),
+    }
+}
+
 /// A number as C2SP writes it: decimal digits, no leading zero.
 pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
     let canonical = text == "0" || !text.starts_with('0');

@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use hotcell_crypto::VerifyingKey;
-use hotcell_types::{Digest, Event, Exit, Explain};
+use hotcell_types::{Digest, Event, Exit, Explain, Timestamp};
 
 use crate::edge::{Edge, TILE_WIDTH};
 use crate::files::{Folder, Held, failed, open_to_read, read_at};
 use crate::head::{Head, MAX_HEAD_BYTES};
 use crate::journal::{self, Line, Lines};
+use crate::log::CLOCK_TOLERANCE_MS;
 use crate::merkle::empty_root;
-use crate::note::{Checkpoint, MAX_NOTE_BYTES, Origin, TreeHead};
+use crate::note::{Checkpoint, MAX_NOTE_BYTES, Origin, TreeHead, note_of};
 use crate::{LogError, tile};
 
 /// What a log was found to be.
@@ -109,6 +110,8 @@ pub fn verify(dir: &Path, key: &VerifyingKey) -> Result<Report, VerifyError> {
         edge: Edge::default(),
         suspect: None,
         bad_tile: None,
+        latest: Timestamp(0),
+        backward: None,
     }
     .run(signed)
 }
@@ -148,7 +151,7 @@ impl Snapshot {
         if note.is_empty() {
             return Err(LogError::NoCheckpoint);
         }
-        let checkpoint = String::from_utf8_lossy(&note).parse()?;
+        let checkpoint = note_of(&note).parse()?;
         let head = head.and_then(|bytes| Head::decode(&bytes));
         Ok(Self { folder: folder.clone(), origin, checkpoint, head, header_bytes, end })
     }
@@ -181,6 +184,10 @@ struct Walk<'a> {
     suspect: Option<(u64, u64)>,
     /// The first tile above the leaves that differs.
     bad_tile: Option<String>,
+    /// The latest time of an entry so far.
+    latest: Timestamp,
+    /// The first entry that is much older than one before it.
+    backward: Option<(u64, u64)>,
 }
 
 impl Walk<'_> {
@@ -200,10 +207,11 @@ impl Walk<'_> {
                         root_then = Some(self.edge.root());
                     }
                 }
-                Line::Bad { offset } => {
+                Line::Bad { offset, hole } => {
                     let index = self.edge.size();
                     let durable = snapshot.head.as_ref().is_some_and(|head| offset < head.offset);
-                    if durable || index < signed.size || lines.any_entry_follows().map_err(failed("read", &path))? {
+                    let kept = durable || index < signed.size;
+                    if kept || (!hole && lines.any_entry_follows().map_err(failed("read", &path))?) {
                         return Err(self.first_bad(index, offset, "is damaged or was altered"));
                     }
                     torn_bytes = snapshot.end - offset;
@@ -226,6 +234,9 @@ impl Walk<'_> {
             let path = tile::hash_path(0, index / TILE_WIDTH, TILE_WIDTH).display().to_string();
             return Err(VerifyError::BadTile { path });
         }
+        if let Some((index, offset)) = self.backward {
+            return Err(VerifyError::BadEntry { index, offset, why: BACKWARD });
+        }
         if let Some(path) = self.bad_tile {
             return Err(VerifyError::BadTile { path });
         }
@@ -235,9 +246,13 @@ impl Walk<'_> {
 
     fn enter(&mut self, offset: u64, entry: &[u8], leaf: Digest) -> Result<(), VerifyError> {
         let index = self.edge.size();
-        if serde_json::from_slice::<Event>(entry).is_err() {
+        let Some(time) = journal::time_of(entry).filter(|_| serde_json::from_slice::<Event>(entry).is_ok()) else {
             return Err(self.first_bad(index, offset, "is no event"));
+        };
+        if self.latest.0.saturating_sub(time.0) > CLOCK_TOLERANCE_MS {
+            self.backward.get_or_insert((index, offset));
         }
+        self.latest = self.latest.max(time);
         if self.suspect.is_none() && self.recorded.leaf(index).is_some_and(|recorded| recorded != leaf) {
             self.suspect = Some((index, offset));
         }
@@ -266,5 +281,7 @@ impl Walk<'_> {
         }
     }
 }
+
+const BACKWARD: &str = "is more than 15 minutes older than one before it: the clock was set back";
 
 const DIFFERS: &str = "is not the one that was recorded there";

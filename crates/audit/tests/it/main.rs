@@ -5,6 +5,7 @@
 mod crash;
 mod log;
 mod mutation;
+mod power;
 mod proofs;
 mod receipt;
 mod support;
