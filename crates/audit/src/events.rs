@@ -67,9 +67,8 @@ impl Events {
 
     fn step(&mut self) -> Result<Option<Entry>, LogError> {
         loop {
-            let line = self.lines.next().map_err(failed("read", &self.path))?;
             let index = self.next;
-            let (offset, entry) = match line {
+            let (offset, entry) = match self.lines.next().map_err(failed("read", &self.path))? {
                 Line::End => return Ok(None),
                 Line::Entry { offset, entry, .. } => (offset, entry),
                 Line::Bad { offset, hole } => {
@@ -79,7 +78,7 @@ impl Events {
                 }
             };
             self.next += 1;
-            let event: Event = serde_json::from_slice(&entry).map_err(|_| LogError::Damaged { index, offset })?;
+            let event: Event = serde_json::from_slice(entry).map_err(|_| LogError::Damaged { index, offset })?;
             if self.filter.admits(&event) {
                 return Ok(Some(Entry { index, event }));
             }

@@ -23,7 +23,7 @@ use self::commit::{Group, Sync};
 use crate::LogError;
 use crate::files::{Folder, open_to_write};
 use crate::head::Head;
-use crate::note::Origin;
+use crate::note::{Origin, TreeHead};
 
 /// When an append returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// The tree that a head states.
+    pub(crate) fn of(head: &TreeHead) -> Self {
+        Self { first: 0, size: head.size, root: head.root, offset: 0 }
+    }
+
     /// Index of the first of the entries, from 0.
     pub fn first(&self) -> u64 {
         self.first

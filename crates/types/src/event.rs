@@ -62,6 +62,10 @@ pub enum EventKind {
     TaskFailed,
     /// A task that an earlier Hotcell left in the middle was found and cleaned up.
     TaskInterrupted,
+    /// Denials in a flood, which were counted and not recorded one by one.
+    DenialsDropped,
+    /// The keys of a tenant's epochs were destroyed: what they sealed is erased.
+    PersonalErased,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
 }

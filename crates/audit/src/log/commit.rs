@@ -198,7 +198,7 @@ impl Log {
                 Line::End => return Ok(()),
                 Line::Entry { length, leaf, entry, .. } => {
                     self.enter(&mut state.head, length, leaf);
-                    state.latest = state.latest.max(journal::time_of(&entry).unwrap_or(Timestamp(0)));
+                    state.latest = state.latest.max(journal::time_of(entry).unwrap_or(Timestamp(0)));
                     after_each(&state.head.edge);
                 }
                 Line::Bad { offset, hole } => {

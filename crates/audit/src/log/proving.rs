@@ -12,7 +12,8 @@ use crate::journal::{self, Line, Lines};
 use crate::merkle::{empty_root, verify_consistency, verify_inclusion};
 use crate::note::{Checkpoint, MAX_NOTE_BYTES, TreeHead, note_of};
 use crate::prove::{self, Nodes};
-use crate::{LogError, ProofError, tile};
+use crate::witness::Request;
+use crate::{LogError, ProofError, receipt, tile};
 
 impl Log {
     /// Signs the tree as of a position, after making its entries durable, and stores the checkpoint
@@ -77,6 +78,47 @@ impl Log {
             let holds = verify_consistency(earlier.size, at.size, &earlier.root, &at.root, &proof).is_ok();
             Ok(holds.then_some(proof))
         })
+    }
+
+    /// The checkpoint that was signed last.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn last_checkpoint(&self) -> Result<Checkpoint, LogError> {
+        let _one_process = Held::shared(&self.checkpoint).map_err(failed("lock", &self.folder.checkpoint()))?;
+        let stored = self.stored_checkpoint()?;
+        stored.verify(&self.key.verifying())?;
+        Ok(stored)
+    }
+
+    /// The proof that entry `index` is in the tree of a checkpoint, as a C2SP tlog-proof.
+    ///
+    /// # Errors
+    /// As [`Log::inclusion_proof`].
+    pub fn prove_entry(&self, index: u64, checkpoint: &Checkpoint) -> Result<String, LogError> {
+        self.end()?;
+        let proof = self.inclusion_proof(index, &Position::of(checkpoint.head()))?;
+        Ok(receipt::proof_text(index, &proof, checkpoint))
+    }
+
+    /// What a witness that saw the first `old` entries is asked: to countersign the last checkpoint.
+    ///
+    /// # Errors
+    /// [`ProofError::OutOfRange`] in [`LogError::Proof`] when fewer are signed; [`LogError::Forked`].
+    pub fn request(&self, old: u64) -> Result<Request, LogError> {
+        let checkpoint = self.last_checkpoint()?;
+        self.end()?;
+        let at = Position::of(checkpoint.head());
+        if old > at.size {
+            return Err(ProofError::OutOfRange { index: old, size: at.size }.into());
+        }
+        if old == 0 || old == at.size {
+            return Ok(Request::new(old, Vec::new(), checkpoint));
+        }
+        let root = self.proved(&at, |nodes| prove::range_hash(0, old, nodes).map(Some))?;
+        let earlier = TreeHead { origin: self.origin.clone(), size: old, root };
+        let proof = self.consistency_proof(&earlier, &at)?;
+        Ok(Request::new(old, proof, checkpoint))
     }
 
     /// Writes all tiles and bundles of entries that belong to the stored checkpoint, as C2SP tlog-tiles
@@ -176,7 +218,7 @@ impl Log {
         while writer.size() < size {
             match lines.next().map_err(failed("read", &path))? {
                 Line::Entry { entry, leaf, .. } => {
-                    writer.push(entry, leaf).map_err(failed("write a tile of", &path))?
+                    writer.push(entry.to_vec(), leaf).map_err(failed("write a tile of", &path))?
                 }
                 Line::Bad { offset, .. } => return Err(LogError::Damaged { index: writer.size(), offset }),
                 Line::End => return Err(LogError::Truncated { entries: writer.size(), signed: size }),

@@ -11,3 +11,4 @@ mod receipt;
 mod support;
 mod tamper;
 mod vectors;
+mod witness;
