@@ -14,6 +14,7 @@ mod dsse;
 mod edge;
 mod error;
 mod events;
+pub mod export;
 pub mod fold;
 mod files;
 mod head;
@@ -24,6 +25,8 @@ mod note;
 pub mod personal;
 mod prove;
 mod publish;
+#[cfg(feature = "sql")]
+mod projection;
 pub mod receipt;
 mod tile;
 mod verify;
@@ -31,8 +34,10 @@ pub mod witness;
 
 pub use canonical::{MAX_ENTRY_BYTES, canonical};
 pub use error::LogError;
-pub use events::{Entry, Events, Filter, unfinished_tasks};
+pub use events::{Entry, Events, Filter, Place, unfinished_tasks};
 pub use log::{Cut, Durability, Log, Position};
+#[cfg(feature = "sql")]
+pub use projection::{Projection, ProjectionError};
 pub use merkle::ProofError;
 pub use note::{Checkpoint, Cosignature, MAX_NOTE_BYTES, NoteError, Origin, TreeHead, key_hash};
 pub use verify::{Report, VerifyError, verify, verify_against};
