@@ -147,9 +147,9 @@ impl Cursor {
         let text = fs::read_to_string(&path).map_err(wrong)?;
         let place = match text.trim_end_matches(['\0', '\n', ' ']) {
             "" => Some(Place::default()),
-            text => text.split_once(' ').and_then(|(index, offset)| {
-                Some(Place { index: index.parse().ok()?, offset: offset.parse().ok()? })
-            }),
+            text => text
+                .split_once(' ')
+                .and_then(|(index, offset)| Some(Place { index: index.parse().ok()?, offset: offset.parse().ok()? })),
         };
         let place = place.ok_or_else(|| ExportError::BadCursor { path: path.clone() })?;
         Ok(Self { path, file, place })

@@ -243,7 +243,8 @@ mod tests {
         }
         let submitted = way[0].0.clone();
         for (kind, stage) in [(EventKind::TaskFailed, Stage::Failed), (EventKind::GrantDenied, Stage::Denied)] {
-            let task = &after(&[submitted.clone(), event(2, kind).with("code", "X-1")]).tasks[&TaskId::from_bytes([1; 10])];
+            let task =
+                &after(&[submitted.clone(), event(2, kind).with("code", "X-1")]).tasks[&TaskId::from_bytes([1; 10])];
             assert_eq!((task.stage, task.outcome.as_str()), (stage, "X-1"));
         }
         assert!(after(&[event(2, EventKind::TaskFailed)]).tasks.is_empty(), "of a task that nobody asked for");

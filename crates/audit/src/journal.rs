@@ -177,7 +177,10 @@ mod tests {
         let (line, leaf) = encode(b"{\"time\":1}");
         assert_eq!(decode(&line), Some((&b"{\"time\":1}"[..], leaf)));
         assert_eq!(decode_in_place(&mut line.clone()), Some((&b"{\"time\":1}"[..], leaf)));
-        assert_eq!((decode_in_place(&mut []), decode_in_place(&mut [b'0'; 17]), decode_in_place(&mut [b'\n'; 18])), (None, None, None));
+        assert_eq!(
+            (decode_in_place(&mut []), decode_in_place(&mut [b'0'; 17]), decode_in_place(&mut [b'\n'; 18])),
+            (None, None, None)
+        );
         for place in 0..line.len() {
             for change in 1..=255u8 {
                 let mut altered = line.clone();

@@ -15,18 +15,18 @@ mod edge;
 mod error;
 mod events;
 pub mod export;
-pub mod fold;
 mod files;
+pub mod fold;
 mod head;
 mod journal;
 mod log;
 pub mod merkle;
 mod note;
 pub mod personal;
-mod prove;
-mod publish;
 #[cfg(feature = "sql")]
 mod projection;
+mod prove;
+mod publish;
 pub mod receipt;
 mod tile;
 mod verify;
@@ -36,8 +36,8 @@ pub use canonical::{MAX_ENTRY_BYTES, canonical};
 pub use error::LogError;
 pub use events::{Entry, Events, Filter, Place, unfinished_tasks};
 pub use log::{Cut, Durability, Log, Position};
-#[cfg(feature = "sql")]
-pub use projection::{Projection, ProjectionError};
 pub use merkle::ProofError;
 pub use note::{Checkpoint, Cosignature, MAX_NOTE_BYTES, NoteError, Origin, TreeHead, key_hash};
+#[cfg(feature = "sql")]
+pub use projection::{Projection, ProjectionError};
 pub use verify::{Report, VerifyError, verify, verify_against};

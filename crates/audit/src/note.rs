@@ -196,7 +196,10 @@ impl Checkpoint {
         let signature = key.sign(cosigned(text, seconds).as_bytes());
         let bytes = [&id[..], &seconds.to_be_bytes(), &signature.0].concat();
         let others: String = (signatures.split_inclusive('\n'))
-            .filter(|line| parse_signature(line.trim_end()).is_none_or(|(by, there)| by != name.as_str() || !there.starts_with(&id)))
+            .filter(|line| {
+                parse_signature(line.trim_end())
+                    .is_none_or(|(by, there)| by != name.as_str() || !there.starts_with(&id))
+            })
             .collect();
         let note = format!("{text}\n{others}\u{2014} {name} {}\n", BASE64.encode(bytes));
         Self { head: self.head.clone(), note }

@@ -80,9 +80,13 @@ impl Explain for PersonalError {
 
     fn remedy(&self) -> String {
         match self {
-            Self::BadTenant { .. } => "name the tenant as its keys are named in the state folder, in keys/personal".to_owned(),
+            Self::BadTenant { .. } => {
+                "name the tenant as its keys are named in the state folder, in keys/personal".to_owned()
+            }
             Self::NoKey { .. } => "nothing is left to erase: that key was destroyed, or never made".to_owned(),
-            Self::NotAKey { path } => format!("restore `{}` from a backup; without it, what it sealed stays unreadable", path.display()),
+            Self::NotAKey { path } => {
+                format!("restore `{}` from a backup; without it, what it sealed stays unreadable", path.display())
+            }
             Self::File { path, .. } => format!("make `{}` accessible to the user who runs this", path.display()),
         }
     }
@@ -154,7 +158,8 @@ impl PersonalKeys {
             return Err(none());
         }
         let _one = lock(&folder)?;
-        let doomed: Vec<_> = epochs(&folder)?.into_iter().filter(|epoch| up_to.is_none_or(|last| *epoch <= last)).collect();
+        let doomed: Vec<_> =
+            epochs(&folder)?.into_iter().filter(|epoch| up_to.is_none_or(|last| *epoch <= last)).collect();
         if doomed.is_empty() {
             return Err(none());
         }
@@ -322,7 +327,9 @@ fn epochs(folder: &Path) -> Result<Vec<u64>, PersonalError> {
     let mut found = Vec::new();
     for entry in entries {
         let name = entry.map_err(file("read", folder))?.file_name();
-        found.extend(name.to_str().and_then(|name| name.strip_suffix(".key")).and_then(|number| number.parse::<u64>().ok()));
+        found.extend(
+            name.to_str().and_then(|name| name.strip_suffix(".key")).and_then(|number| number.parse::<u64>().ok()),
+        );
     }
     found.sort_unstable();
     Ok(found)

@@ -69,7 +69,9 @@ impl Explain for ProjectionError {
     fn remedy(&self) -> String {
         match self {
             Self::Database { .. } => "build it again from the log: hotcell audit rebuild".to_owned(),
-            Self::Remove { path, .. } => format!("remove `{}` yourself: all that is in it follows from the log", path.display()),
+            Self::Remove { path, .. } => {
+                format!("remove `{}` yourself: all that is in it follows from the log", path.display())
+            }
             Self::Log(error) => error.remedy(),
         }
     }
@@ -184,7 +186,8 @@ impl Projection {
     /// [`ProjectionError::Database`].
     pub fn counts(&self) -> Result<Vec<(&'static str, u64)>, ProjectionError> {
         let count = |table: &&'static str| {
-            let count = self.database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
+            let count =
+                self.database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
             Ok((*table, count.map_err(wrong(&self.path))?.unsigned_abs()))
         };
         TABLES.iter().map(count).collect()
@@ -203,9 +206,7 @@ impl Touched {
         let text = |name: &str| event.data.get(name).and_then(|value| value.as_str()).map(str::to_owned);
         let tenant = text("tenant").unwrap_or_else(|| crate::fold::LOCAL.to_owned());
         load(from, "tenant", &tenant, &mut self.states.tenants)?;
-        if let Some(model) = text("model") {
-            load(from, "model", &model, &mut self.states.models)?;
-        }
+        load(from, "model", &text("model").unwrap_or_default(), &mut self.states.models)?;
         if let Some(task) = event.task {
             load(from, "task", &task, &mut self.states.tasks)?;
             load(from, "approval", &task, &mut self.states.approvals)?;
@@ -220,7 +221,16 @@ impl Touched {
             let stage = serde_json::to_value(task.stage).unwrap_or_default();
             let (submitted, changed) = (task.submitted.0.cast_signed(), task.changed.0.cast_signed());
             let stage = stage.as_str().unwrap_or_default();
-            tasks.execute(params![id.to_string(), stage, submitted, changed, task.what, task.principal, task.outcome, json(task)])?;
+            tasks.execute(params![
+                id.to_string(),
+                stage,
+                submitted,
+                changed,
+                task.what,
+                task.principal,
+                task.outcome,
+                json(task)
+            ])?;
         }
         store(to, "model", &self.states.models)?;
         store(to, "tenant", &self.states.tenants)?;
@@ -258,7 +268,10 @@ fn store<K: ToString, V: Serialize>(to: &Transaction<'_>, table: &str, states: &
     Ok(())
 }
 
-fn rows<K: Ord + std::str::FromStr, V: DeserializeOwned>(from: &Connection, table: &str) -> rusqlite::Result<ById<K, V>> {
+fn rows<K: Ord + std::str::FromStr, V: DeserializeOwned>(
+    from: &Connection,
+    table: &str,
+) -> rusqlite::Result<ById<K, V>> {
     let mut query = from.prepare(&format!("SELECT id, state FROM {table}"))?;
     let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
     let mut states = ById::new();

@@ -128,7 +128,8 @@ impl Explain for ReceiptError {
                 "do not rely on this receipt: it was altered; get it again from its source".to_owned()
             }
             Self::Unwitnessed => {
-                "ask its owner to let a witness countersign the log and to renew it: hotcell audit prove receipt".to_owned()
+                "ask its owner to let a witness countersign the log and to renew it: hotcell audit prove receipt"
+                    .to_owned()
             }
             Self::Unencodable(_) => "report this with the receipt's task id".to_owned(),
             Self::Checkpoint(error) => error.remedy(),
@@ -167,6 +168,19 @@ pub struct Verified {
     pub countersigners: Vec<String>,
     /// The checks that it passed, in words.
     pub checks: Vec<&'static str>,
+}
+
+impl Verified {
+    /// Which trusted witnesses countersigned, or that none did.
+    pub fn witnesses(&self) -> String {
+        match self.witnessed.as_slice() {
+            [] => "unwitnessed".to_owned(),
+            seen => {
+                let names: Vec<_> = seen.iter().map(|seen| seen.witness.as_str()).collect();
+                format!("witnessed by {}", names.join(", "))
+            }
+        }
+    }
 }
 
 /// A receipt: the bytes of its file.
@@ -311,7 +325,8 @@ pub fn verify_witnessed(
 /// [`ReceiptError`]; what comes back verifies.
 pub fn renew(bytes: &[u8], log: &Log, checkpoint: &Checkpoint) -> Result<Receipt, ReceiptError> {
     let verified = verify(bytes, Some(&log.key().verifying()))?;
-    let form: Form = serde_json::from_slice(bytes).map_err(|_| ReceiptError::Malformed { why: "not the JSON of a receipt" })?;
+    let form: Form =
+        serde_json::from_slice(bytes).map_err(|_| ReceiptError::Malformed { why: "not the JSON of a receipt" })?;
     let proof = log.prove_entry(verified.index, checkpoint)?;
     let renewed = encode(&Form { proof, ..form })?;
     verify(&renewed, Some(&log.key().verifying()))?;

@@ -111,7 +111,9 @@ impl Explain for WitnessError {
             Self::OtherStart { seen, .. } => {
                 format!("make the request anew on the log's machine: hotcell audit prove consistency --since {seen}")
             }
-            Self::NotCountersigned => "give the witness's public key as its owner told you, and what it countersigned".to_owned(),
+            Self::NotCountersigned => {
+                "give the witness's public key as its owner told you, and what it countersigned".to_owned()
+            }
             Self::Memory { path, .. } => format!("make `{}` accessible to the user who runs this", path.display()),
             Self::Checkpoint(error) => error.remedy(),
             Self::Log(error) => error.remedy(),
@@ -176,7 +178,11 @@ impl Request {
         let mut lines = proof.split('\n');
         let old = lines.next().and_then(|line| line.strip_prefix("old ")).and_then(parse_decimal);
         let old = old.ok_or(malformed("its first line is not `old` and a number"))?;
-        let proof: Vec<_> = lines.take(MAX_PROOF_HASHES + 1).map(parse_hash).collect::<Option<_>>().ok_or(malformed("a hash is none"))?;
+        let proof: Vec<_> = lines
+            .take(MAX_PROOF_HASHES + 1)
+            .map(parse_hash)
+            .collect::<Option<_>>()
+            .ok_or(malformed("a hash is none"))?;
         if proof.len() > MAX_PROOF_HASHES {
             return Err(malformed("the proof is too long"));
         }

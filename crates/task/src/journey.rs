@@ -16,10 +16,11 @@ use hotcell_types::{
 };
 
 use crate::TaskError;
+use crate::denials;
 use crate::image::ReadyImage;
 use crate::inputs::{digest_model, read_keys};
 use crate::judge::Left;
-use crate::keys::open_log;
+use crate::keys::{open_log, seal};
 use crate::model::Model;
 use crate::observe::{Observer, ProgressFilter, Step};
 use crate::receipt::{self, Account};
@@ -122,14 +123,15 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     )?;
 
     timer.step(context.observer, task, Step::Authorize);
-    let asked = submitted_event(&submitted, &workload, context);
+    let mut asked = submitted_event(&submitted, &workload, context);
+    seal(context.state, &mut asked)?;
     let grant = match context.engine.decide(submitted.request(context)) {
         Decision::Allow(grant) => grant,
         Decision::Deny(denial) => {
             let denied = Event::of_task(context.clock.now(), task, EventKind::GrantDenied)
                 .with("code", denial.code())
                 .with("rules", rule_ids(&denial));
-            log.append(&[asked, denied], Durability::Durable).map_err(TaskError::part)?;
+            denials::record(context.state, &log, &[asked, denied], submitted.now)?;
             return Err(TaskError::part(denial));
         }
     };

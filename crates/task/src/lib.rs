@@ -9,6 +9,7 @@
 //!
 //! Deliberately absent: the command line, printing, the environment and the date, which the caller brings.
 
+mod denials;
 mod error;
 mod file;
 mod image;
@@ -30,7 +31,7 @@ pub use error::TaskError;
 pub use file::parse_task_file;
 pub use image::image_store;
 pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
-pub use keys::{open_log, read_or_create_signing_key};
+pub use keys::{open_log, personal_keys, read_or_create_signing_key};
 pub use observe::{Observer, ProgressFilter, Silent, Step};
 pub use running::{RunningTask, cancel_task, running_tasks};
 pub use spec::{ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};

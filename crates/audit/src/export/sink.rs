@@ -200,11 +200,8 @@ struct Nats {
 impl Nats {
     fn connect(server: &str, subject: &str) -> io::Result<Self> {
         let stream = connect(server)?;
-        let mut nats = Self {
-            subject: subject.to_owned(),
-            from: BufReader::new(stream.try_clone()?),
-            to: BufWriter::new(stream),
-        };
+        let mut nats =
+            Self { subject: subject.to_owned(), from: BufReader::new(stream.try_clone()?), to: BufWriter::new(stream) };
         let info = nats.line()?;
         if !info.starts_with("INFO ") {
             return Err(io::Error::other("it is no NATS server"));
@@ -265,7 +262,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
-        for text in ["syslog:", "syslog:unix:log", "syslog:udp:host", "syslog:tcp:host:99999", "syslog:tls:h:1", "nats://h:1", "nats://h:1/a b", "nats://h/a", "nats://:1/a"] {
+        for text in [
+            "syslog:",
+            "syslog:unix:log",
+            "syslog:udp:host",
+            "syslog:tcp:host:99999",
+            "syslog:tls:h:1",
+            "nats://h:1",
+            "nats://h:1/a b",
+            "nats://h/a",
+            "nats://:1/a",
+        ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }

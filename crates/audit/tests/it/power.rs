@@ -64,11 +64,24 @@ fn numbers(dir: &Path) -> BTreeSet<u64> {
 #[derive(Debug, Clone)]
 enum Step {
     Made(PathBuf),
-    Wrote { file: PathBuf, at: u64, bytes: Vec<u8> },
-    Cut { file: PathBuf, length: u64 },
+    Wrote {
+        file: PathBuf,
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    Cut {
+        file: PathBuf,
+        length: u64,
+    },
     /// With how many steps had ended when it began.
-    Synced { file: PathBuf, began: usize },
-    Renamed { from: PathBuf, to: PathBuf },
+    Synced {
+        file: PathBuf,
+        began: usize,
+    },
+    Renamed {
+        from: PathBuf,
+        to: PathBuf,
+    },
     Acknowledged(u64),
 }
 
@@ -123,7 +136,8 @@ fn after_a_loss_of_power_at_any_point_the_log_opens_verifies_and_has_every_ackno
             let acknowledged: BTreeSet<u64> = (steps[..end].iter())
                 .filter_map(|step| if let Step::Acknowledged(number) = step { Some(*number) } else { None })
                 .collect();
-            let log = Log::open(after.path(), key.signing(), origin()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let log =
+                Log::open(after.path(), key.signing(), origin()).unwrap_or_else(|error| panic!("{what}: {error}"));
             let lost: Vec<_> = acknowledged.difference(&numbers(after.path())).copied().collect();
             assert!(lost.is_empty(), "{what}: lost {lost:?}");
             verify(after.path(), &key.verifying()).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -218,9 +232,7 @@ fn step(call: &str, began: usize, dir: &Path) -> Option<Step> {
     let numbers: Vec<_> = numbers.collect();
     let path = |place: usize| Some(PathBuf::from(String::from_utf8(strings.get(place)?.clone()).ok()?));
     match name {
-        "openat" if arguments.contains("O_CREAT") => {
-            path(0).filter(|path| path.starts_with(dir)).map(Step::Made)
-        }
+        "openat" if arguments.contains("O_CREAT") => path(0).filter(|path| path.starts_with(dir)).map(Step::Made),
         "write" if arguments.starts_with("1<") => {
             let text = String::from_utf8(strings.first()?.clone()).ok()?;
             text.trim_end().rsplit_once("ack ")?.1.parse().ok().map(Step::Acknowledged)
@@ -265,13 +277,16 @@ fn disk_after(steps: &[Step], fate: Fate, random: &mut Random) -> BTreeMap<PathB
             }
             Step::Synced { file, began } => match files.get_mut(file) {
                 Some(synced) => {
-                    let (covered, rest) = std::mem::take(&mut synced.pending).into_iter().partition(|(at, _)| at < began);
+                    let (covered, rest) =
+                        std::mem::take(&mut synced.pending).into_iter().partition(|(at, _)| at < began);
                     synced.pending = rest;
                     let covered: Vec<(usize, Change)> = covered;
                     covered.iter().for_each(|(_, change)| apply(change, &mut synced.disk));
                 }
                 // A folder: the names in it.
-                None => files.iter_mut().filter(|(path, _)| path.parent() == Some(file)).for_each(|(_, f)| f.named = true),
+                None => {
+                    files.iter_mut().filter(|(path, _)| path.parent() == Some(file)).for_each(|(_, f)| f.named = true)
+                }
             },
             Step::Renamed { from, to } => {
                 if let Some(moved) = files.remove(from) {

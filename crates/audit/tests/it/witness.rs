@@ -118,9 +118,10 @@ fn a_witness_signs_nothing_for_another_key_another_start_or_a_mutated_request() 
     for place_of in 0..text.len() {
         let mut bytes = text.clone().into_bytes();
         bytes[place_of] ^= 1;
-        let accepted = String::from_utf8(bytes).ok().and_then(|text| Request::parse(&text).ok()).is_some_and(|request| {
-            place.witness().countersign(&request, &place.key.verifying(), NOW).is_ok()
-        });
+        let accepted = String::from_utf8(bytes)
+            .ok()
+            .and_then(|text| Request::parse(&text).ok())
+            .is_some_and(|request| place.witness().countersign(&request, &place.key.verifying(), NOW).is_ok());
         assert!(!accepted, "byte {place_of}");
     }
     place.witness().countersign(&request, &place.key.verifying(), NOW).unwrap();
