@@ -99,12 +99,6 @@ pub enum LogError {
     /// There is no checkpoint, though each log begins with one.
     #[error("the log has no checkpoint")]
     NoCheckpoint,
-    /// An event much older than one that the log has.
-    #[error("the clock is {} s behind the last entry of the log", behind_ms / 1000)]
-    ClockBehind {
-        /// By how much.
-        behind_ms: u64,
-    },
     /// What went wrong for all appends that were written together.
     #[error(transparent)]
     Shared(Arc<LogError>),
@@ -131,7 +125,6 @@ impl Explain for LogError {
             Self::Damaged { .. } => "AUD-010",
             Self::Forked { .. } => "AUD-011",
             Self::NoCheckpoint => "AUD-012",
-            Self::ClockBehind { .. } => "AUD-013",
             Self::Shared(error) => error.code(),
             Self::Checkpoint(error) => error.code(),
             Self::Proof(error) => error.code(),
@@ -158,7 +151,6 @@ impl Explain for LogError {
                 "keep the folder as evidence: move it away as it is, compare it with a backup and with receipts handed out; \
                  a new log begins where none is".to_owned()
             }
-            Self::ClockBehind { .. } => "set the clock of this machine, then try again: the log takes no entry that is older than the last by more than 15 minutes".to_owned(),
             Self::Shared(error) => error.remedy(),
             Self::Checkpoint(error) => error.remedy(),
             Self::Proof(error) => error.remedy(),
@@ -171,8 +163,7 @@ impl Explain for LogError {
             | Self::SyncFailed { .. }
             | Self::EntryTooLarge { .. }
             | Self::EntryTooDeep { .. }
-            | Self::Unencodable { .. }
-            | Self::ClockBehind { .. } => Exit::Failed,
+            | Self::Unencodable { .. } => Exit::Failed,
             Self::Shared(error) => error.exit(),
             Self::NotAJournal { .. }
             | Self::OtherOrigin { .. }

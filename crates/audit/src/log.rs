@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hotcell_crypto::SigningKey;
-use hotcell_types::{Digest, Timestamp};
+use hotcell_types::Digest;
 
 use self::commit::{Group, Sync};
 use crate::LogError;
@@ -93,8 +93,6 @@ pub struct Log {
 struct State {
     head: Head,
     cut: Option<Cut>,
-    /// The latest time of any entry that was read or written.
-    latest: Timestamp,
 }
 
 impl Log {
@@ -119,7 +117,7 @@ impl Log {
         let log = Self {
             head: open_to_write(&folder.head())?,
             checkpoint: open_to_write(&folder.checkpoint())?,
-            state: Mutex::new(State { head: Head::empty(0), cut: None, latest: Timestamp(0) }),
+            state: Mutex::new(State { head: Head::empty(0), cut: None }),
             group: Mutex::default(),
             sync: Mutex::new(Sync { through: 0, failed: false }),
             signing: Mutex::new(()),
@@ -147,10 +145,6 @@ impl Log {
         lock(&self.state).cut.take()
     }
 }
-
-/// An entry may be older than one before it by so much: time passes between an event and its append, up to the
-/// inspection of large outputs.
-pub(crate) const CLOCK_TOLERANCE_MS: u64 = 15 * 60 * 1000;
 
 /// A panic while a lock is held leaves the state as of its last complete step, so it can be used further.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

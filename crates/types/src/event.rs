@@ -66,6 +66,8 @@ pub enum EventKind {
     DenialsDropped,
     /// The keys of a tenant's epochs were destroyed: what they sealed is erased.
     PersonalErased,
+    /// The host's clock was set while a task was on its way (or the machine slept): by how many milliseconds.
+    ClockJumped,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
 }

@@ -7,9 +7,9 @@
 
 use std::sync::{Arc, Condvar};
 
-use hotcell_types::{Digest, Event, Timestamp};
+use hotcell_types::{Digest, Event};
 
-use super::{CLOCK_TOLERANCE_MS, Cut, Durability, Log, Position, State, lock};
+use super::{Cut, Durability, Log, Position, State, lock};
 use crate::canonical::canonical;
 use crate::edge::{Edge, TILE_WIDTH};
 use crate::files::{Held, failed, read_at};
@@ -23,8 +23,6 @@ struct Draft {
     bytes: Vec<u8>,
     /// Length and leaf hash of each line.
     lines: Vec<(u64, Digest)>,
-    oldest: Option<Timestamp>,
-    newest: Option<Timestamp>,
 }
 
 impl Draft {
@@ -35,8 +33,6 @@ impl Draft {
             draft.lines.push((line.len() as u64, leaf));
             draft.bytes.extend_from_slice(&line);
         }
-        draft.oldest = events.iter().map(|event| event.time).min();
-        draft.newest = events.iter().map(|event| event.time).max();
         Ok(draft)
     }
 }
@@ -45,7 +41,7 @@ impl Draft {
 #[derive(Default)]
 struct Batch {
     done: Condvar,
-    outcomes: std::sync::OnceLock<Vec<Result<Position, Arc<LogError>>>>,
+    outcome: std::sync::OnceLock<Result<Vec<Position>, Arc<LogError>>>,
 }
 
 /// The batch that gathers, and whether another one is under way.
@@ -67,12 +63,11 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError`]. After an error the events may be in the log or not; none was acknowledged.
-    /// [`LogError::ClockBehind`] for an event that is much older than one that the log has.
     pub fn append(&self, events: &[Event], durability: Durability) -> Result<Position, LogError> {
         let draft = Draft::new(events)?;
         match durability {
             Durability::Durable => self.commit(draft),
-            Durability::Lazy => first(self.write(&[draft])?),
+            Durability::Lazy => first(self.write(&[draft])?.pop()),
         }
     }
 
@@ -81,7 +76,7 @@ impl Log {
     /// # Errors
     /// [`LogError`].
     pub fn end(&self) -> Result<Position, LogError> {
-        first(self.write(&[Draft::default()])?)
+        first(self.write(&[Draft::default()])?.pop())
     }
 
     /// Joins the batch that gathers, and leads it unless another thread does.
@@ -90,64 +85,50 @@ impl Log {
         let batch = group.batch.clone();
         let place = group.drafts.len();
         group.drafts.push(draft);
-        while group.led && batch.outcomes.get().is_none() {
+        while group.led && batch.outcome.get().is_none() {
             group = batch.done.wait(group).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
-        if batch.outcomes.get().is_none() {
+        if batch.outcome.get().is_none() {
             group.led = true;
             group.batch = Arc::default();
             let drafts = std::mem::take(&mut group.drafts);
             drop(group);
-            let outcomes = self.write_durably(&drafts).unwrap_or_else(|error| {
-                let error = Arc::new(error);
-                drafts.iter().map(|_| Err(error.clone())).collect()
-            });
+            let outcome = self.write_durably(&drafts).map_err(Arc::new);
             let mut group = lock(&self.group);
-            // Nobody but the leader of a batch sets its outcomes.
-            let _ = batch.outcomes.set(outcomes);
+            // Nobody but the leader of a batch sets its outcome.
+            let _ = batch.outcome.set(outcome);
             group.led = false;
             // One of those that gathered meanwhile leads next.
             group.batch.done.notify_one();
             drop(group);
             batch.done.notify_all();
         }
-        match batch.outcomes.get().and_then(|outcomes| outcomes.get(place)) {
-            Some(Ok(position)) => Ok(position.clone()),
+        match batch.outcome.get() {
+            Some(Ok(positions)) => first(positions.get(place).cloned()),
             Some(Err(error)) => Err(LogError::Shared(error.clone())),
-            None => Err(LogError::SyncFailed { path: self.folder.journal() }),
+            None => first(None),
         }
     }
 
-    fn write_durably(&self, drafts: &[Draft]) -> Result<Vec<Result<Position, Arc<LogError>>>, LogError> {
-        let outcomes = self.write(drafts)?;
-        if let Some(offset) = outcomes.iter().flatten().map(|position| position.offset).max() {
-            self.sync_through(offset)?;
+    fn write_durably(&self, drafts: &[Draft]) -> Result<Vec<Position>, LogError> {
+        let positions = self.write(drafts)?;
+        if let Some(last) = positions.last() {
+            self.sync_through(last.offset)?;
         }
-        Ok(outcomes.into_iter().map(|outcome| outcome.map_err(Arc::new)).collect())
+        Ok(positions)
     }
 
-    /// Writes drafts one after the other; one whose clock is behind is left out.
-    fn write(&self, drafts: &[Draft]) -> Result<Vec<Result<Position, LogError>>, LogError> {
+    /// Writes drafts one after the other.
+    fn write(&self, drafts: &[Draft]) -> Result<Vec<Position>, LogError> {
         let path = self.folder.journal();
         let mut state = lock(&self.state);
         let _held = Held::exclusive(&self.journal).map_err(failed("lock", &path))?;
         self.catch_up(&mut state)?;
-        let mut latest = state.latest;
-        let mut admitted = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            // INVARIANT (clock): no entry is much older than one before it, so that one that is was put there.
-            let behind = draft.oldest.and_then(|oldest| latest.0.checked_sub(oldest.0));
-            admitted.push(match behind.filter(|behind| *behind > CLOCK_TOLERANCE_MS) {
-                Some(behind_ms) => Err(LogError::ClockBehind { behind_ms }),
-                None => Ok(draft),
-            });
-            latest = latest.max(draft.newest.unwrap_or(latest));
-        }
         let gathered;
-        let bytes = match admitted.as_slice() {
-            [Ok(draft)] => &draft.bytes,
+        let bytes = match drafts {
+            [draft] => &draft.bytes,
             _ => {
-                gathered = admitted.iter().flatten().flat_map(|draft| draft.bytes.as_slice()).copied().collect();
+                gathered = drafts.iter().flat_map(|draft| draft.bytes.as_slice()).copied().collect();
                 &gathered
             }
         };
@@ -157,8 +138,7 @@ impl Log {
             let _ = self.journal.set_len(state.head.offset);
             return Err(failed("append to", &path)(error));
         }
-        state.latest = latest;
-        Ok(admitted.into_iter().map(|draft| draft.map(|draft| self.enter_draft(&mut state.head, draft))).collect())
+        Ok(drafts.iter().map(|draft| self.enter_draft(&mut state.head, draft)).collect())
     }
 
     fn write_bytes(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
@@ -196,9 +176,8 @@ impl Log {
         loop {
             match lines.next().map_err(failed("read", &path))? {
                 Line::End => return Ok(()),
-                Line::Entry { length, leaf, entry, .. } => {
+                Line::Entry { length, leaf, .. } => {
                     self.enter(&mut state.head, length, leaf);
-                    state.latest = state.latest.max(journal::time_of(entry).unwrap_or(Timestamp(0)));
                     after_each(&state.head.edge);
                 }
                 Line::Bad { offset, hole } => {
@@ -286,8 +265,7 @@ impl Log {
     }
 }
 
-/// The outcome of the only draft.
-fn first(outcomes: Vec<Result<Position, LogError>>) -> Result<Position, LogError> {
-    // `write` gives one outcome per draft.
-    outcomes.into_iter().next().unwrap_or(Err(LogError::NoCheckpoint))
+/// The position of a draft: `write` gives one for each, so that there is one.
+fn first(position: Option<Position>) -> Result<Position, LogError> {
+    position.ok_or(LogError::NoCheckpoint)
 }

@@ -3,8 +3,6 @@
 use std::os::unix::fs::FileExt as _;
 
 use super::{Log, State, lock};
-use hotcell_types::Timestamp;
-
 use crate::LogError;
 use crate::files::{Held, failed, read_at};
 use crate::head::{Head, MAX_HEAD_BYTES};
@@ -22,11 +20,10 @@ impl Log {
         let header_bytes = self.read_header()?;
         let known = self.read_head(header_bytes)?;
         let rebuild = known.is_none();
-        if let Some((head, latest)) = known {
+        if let Some(head) = known {
             lock(&self.sync).through = head.offset;
             let mut state = lock(&self.state);
             state.head = head;
-            state.latest = latest;
         }
         // Taken in the order that the module states: the checkpoint, then the journal.
         let _signing = Held::shared(&self.checkpoint).map_err(failed("lock", &self.folder.checkpoint()))?;
@@ -94,8 +91,8 @@ impl Log {
         self.folder.sync_names()
     }
 
-    /// The head file's content and the time of the last entry, if it is whole and that entry's line is there.
-    fn read_head(&self, header_bytes: u64) -> Result<Option<(Head, Timestamp)>, LogError> {
+    /// The head file's content, if it is whole and the line that it says is last is there.
+    fn read_head(&self, header_bytes: u64) -> Result<Option<Head>, LogError> {
         let read = || read_at(&self.head, 0, MAX_HEAD_BYTES).map_err(failed("read", &self.folder.head()));
         let mut head = Head::decode(&read()?);
         if head.is_none() {
@@ -105,12 +102,12 @@ impl Log {
         }
         let Some(head) = head else { return Ok(None) };
         if head.edge.size() == 0 {
-            return Ok((head == Head::empty(header_bytes)).then_some((head, Timestamp(0))));
+            return Ok((head == Head::empty(header_bytes)).then_some(head));
         }
         let length = head.offset.saturating_sub(head.last_offset).min(MAX_LINE_BYTES as u64) as usize;
         let line = read_at(&self.journal, head.last_offset, length).map_err(failed("read", &self.folder.journal()))?;
         let last = journal::decode(&line).filter(|(_, leaf)| line.len() == length && *leaf == head.last_leaf);
-        Ok(last.map(|(entry, _)| (head, journal::time_of(entry).unwrap_or(Timestamp(0)))))
+        Ok(last.is_some().then_some(head))
     }
 
     /// Reads the whole journal and checks it against what was signed. Needs the journal's lock.

@@ -167,7 +167,7 @@ fn the_model_of_a_disk_loses_what_was_not_synced_and_nothing_else() {
     assert_eq!(disk_after(&steps, Fate::Kept, &mut random)[&file], b"durable lost");
     assert!(disk_after(&steps[..3], Fate::Dropped, &mut random).is_empty(), "its name was not durable");
     let torn: BTreeSet<_> = (0..64).map(|_| disk_after(&steps, Fate::Torn, &mut random)[&file].clone()).collect();
-    assert!(torn.contains(&b"durable\0\0\0\0\0".to_vec()) && torn.contains(&b"durable lost".to_vec()), "{torn:?}");
+    assert!(torn.contains(b"durable\0\0\0\0\0".as_slice()) && torn.contains(b"durable lost".as_slice()), "{torn:?}");
     assert!(torn.iter().all(|bytes| bytes.starts_with(b"durable")));
 }
 

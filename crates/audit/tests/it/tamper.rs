@@ -207,32 +207,3 @@ fn a_rewritten_history_is_never_signed() {
     fs::remove_file(other.path().join("head")).unwrap();
     assert!(matches!(Log::open(other.path(), key.signing(), origin()), Err(LogError::Forked { size: 10 })));
 }
-
-#[test]
-fn a_clock_that_went_back_is_refused_and_named() {
-    let (dir, key) = (folder(), Key::new());
-    let at_time = |time: u64| hotcell_types::Event { time: hotcell_types::Timestamp(time), ..event(1) };
-    let log = open(dir.path(), &key);
-    let hour = 3_600_000;
-    log.append(&[at_time(hour)], Durability::Durable).unwrap();
-    // A little late is usual; an hour is not.
-    log.append(&[at_time(hour - 60_000)], Durability::Durable).unwrap();
-    for durability in [Durability::Durable, Durability::Lazy] {
-        let error = log.append(&[at_time(0)], durability).unwrap_err();
-        assert_eq!((error.code(), error.exit()), ("AUD-013", Exit::Failed), "{error}");
-    }
-    drop(log);
-    let log = open(dir.path(), &key);
-    assert_eq!(log.append(&[at_time(0)], Durability::Durable).unwrap_err().code(), "AUD-013");
-    let at = log.append(&[at_time(2 * hour)], Durability::Durable).unwrap();
-    log.checkpoint(&at).unwrap();
-    drop(log);
-    verify(dir.path(), &key.verifying()).unwrap();
-    // Somebody who holds the key adds it nevertheless.
-    let mut all = lines(dir.path());
-    all.push(all[1].clone());
-    write(dir.path(), &all);
-    let error = verify(dir.path(), &key.verifying()).unwrap_err();
-    assert!(error.to_string().starts_with("entry 3 at byte") && error.to_string().contains("clock"), "{error}");
-    assert_eq!((error.code(), error.exit()), ("AUD-301", Exit::Integrity));
-}

@@ -131,8 +131,8 @@ fn a_witness_signs_nothing_for_another_key_another_start_or_a_mutated_request() 
 fn a_witness_whose_memory_is_damaged_signs_nothing() {
     let place = Place::new();
     place.grow(0, 5);
-    let memory = fs::read_dir(place.memory.path()).unwrap().map(|entry| entry.unwrap().path());
-    let memory = memory.filter(|path| path.extension().is_some_and(|end| end == "checkpoint")).next().unwrap();
+    let mut memory = fs::read_dir(place.memory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let memory = memory.find(|path| path.extension().is_some_and(|end| end == "checkpoint")).unwrap();
     fs::write(&memory, "").unwrap();
     assert_eq!(place.refusal(place.dir.path(), 5).exit(), Exit::Integrity);
 }
