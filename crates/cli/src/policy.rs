@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use hotcell_policy::{Effective, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
+use hotcell_policy::{Effective, Engine, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
 use hotcell_types::Exit;
 use serde_json::json;
 
@@ -30,8 +30,11 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Show every effective value of a profile, and who set it.
+    /// Show every effective value of a profile, and who set it; of a task, also its rights with the walls that enforce them.
     Explain {
+        /// Task file whose rights to show (docs/formats/task-file.md): policy is asked, nothing is run.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "limits"])]
+        task: Option<PathBuf>,
         /// A built-in profile (strict, third-party, infer, baseline-5.10), or a profile file: a path with `/`, or one that ends in
         /// `.toml`.
         #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
@@ -46,7 +49,8 @@ enum Command {
 pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Check { files } => check(files, app),
-        Command::Explain { profile, limits } => explain(profile, limits, app),
+        Command::Explain { task: Some(task), .. } => explain_task(task, app),
+        Command::Explain { profile, limits, .. } => explain(profile, limits, app),
     }
 }
 
@@ -116,6 +120,29 @@ fn tell(checked: &Checked<'_>) -> Result<(), Failure> {
         fault.tell(false);
     }
     Ok(())
+}
+
+/// What a task would be: the same as `hotcell run --task FILE --dry-run` says.
+fn explain_task(path: &Path, app: &App) -> Result<Exit, Failure> {
+    let folder = path.parent().unwrap_or(path);
+    let mut spec = hotcell_task::parse_task_file(&read(path)?, &path.to_string_lossy(), folder)?;
+    if let Some(image) = &mut spec.image {
+        image.settings = crate::image_settings::read()?;
+    }
+    let context = hotcell_task::Context {
+        state: &app.state,
+        version: crate::VERSION,
+        clock: &app.clock,
+        principal: crate::run::principal(),
+        engine: &Engine::default(),
+        shell: None,
+        cancel: None,
+        onwards: [None, None],
+        observer: &mut hotcell_task::Silent,
+    };
+    let dry = hotcell_task::dry_run(spec, &context)?;
+    crate::report::dry(&dry, app.json)?;
+    Ok(Exit::Yes)
 }
 
 fn explain(name: &str, limits: &[String], app: &App) -> Result<Exit, Failure> {

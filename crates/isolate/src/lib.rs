@@ -13,6 +13,8 @@
 pub mod cgroup;
 mod control;
 mod copies;
+mod cores;
+mod devices;
 mod error;
 pub mod filter;
 pub mod host;

@@ -6,13 +6,12 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::process::Child;
 
 use hotcell_launcher::message::Message;
 use hotcell_policy::SystemView;
 
 use crate::cgroup::Group;
-use crate::control::Control;
+use crate::control::{Control, Launcher};
 use crate::error::IsolateError;
 use crate::ids::OuterId;
 use crate::plan::Plan;
@@ -25,11 +24,21 @@ use crate::sandbox::{Live, Omitted, step_error};
 pub struct Shell {
     /// Taken by whoever claims it.
     control: Option<Control>,
-    launcher: Child,
+    launcher: Launcher,
     plan: Plan,
     view: SystemView,
     omitted: Omitted,
     outer: Option<OuterId>,
+    sight: Sight,
+}
+
+/// Whether a shell that waits still sees the host's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It does, to mount some of them. A claim ends that.
+    Open,
+    /// It has left them behind: what it will show comes along with the claim, or is made by it.
+    Closed,
 }
 
 impl Shell {
@@ -43,7 +52,16 @@ impl Shell {
     /// # Requires
     /// User namespaces; what the host lacks is told when the shell is claimed.
     pub fn start(seed: [u8; 8]) -> Result<Self, IsolateError> {
-        Self::with(&SystemView::Host, &Omitted::default(), Path::new("/"), seed)
+        Self::with(&SystemView::Host, &Omitted::default(), Path::new("/"), seed, Sight::Open)
+    }
+
+    /// The same, with the host's files left behind: sooner ready once it is claimed. It fits tasks that show none of
+    /// them; as root also those that do, because their mounts come along; none with a terminal.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_closed(seed: [u8; 8]) -> Result<Self, IsolateError> {
+        Self::with(&SystemView::Host, &Omitted::default(), Path::new("/"), seed, Sight::Closed)
     }
 
     /// The same with this view, and without these walls; `state` is left in sight where the mount namespace is
@@ -53,20 +71,29 @@ impl Shell {
         omitted: &Omitted,
         state: &Path,
         seed: [u8; 8],
+        sight: Sight,
     ) -> Result<Self, IsolateError> {
+        // It is executed while its plan is made.
+        let (control, mut launcher) = Control::begin_elsewhere()?;
         let is_root = crate::host::is_root_of_the_host();
         let wrap = |source| IsolateError::Host { what: "taking a user id for the sandbox", source };
         let outer = if is_root { Some(OuterId::take(seed).map_err(wrap)?) } else { None };
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let ids = outer.as_ref().map_or(own, |outer| (outer.id(), outer.id()));
-        let plan = Plan::shell(view, omitted, is_root, ids, state)?;
-        let (control, launcher) = Control::start(&plan.bytes)?;
-        Ok(Self { control: Some(control), launcher, plan, view: view.clone(), omitted: omitted.clone(), outer })
+        let plan = Plan::shell(view, omitted, is_root, ids, state, sight)?;
+        launcher.take_plan(&control, &plan.bytes)?;
+        let (view, omitted) = (view.clone(), omitted.clone());
+        Ok(Self { control: Some(control), launcher, plan, view, omitted, outer, sight })
     }
 
     /// Whether it is what a task with this view needs.
-    pub(crate) fn fits(&self, view: &SystemView, omitted: &Omitted) -> bool {
-        self.view == *view && self.omitted == *omitted
+    pub(crate) fn fits(&self, view: &SystemView, omitted: &Omitted, sight: Sight) -> bool {
+        self.view == *view && self.omitted == *omitted && (self.sight == Sight::Open || sight == Sight::Closed)
+    }
+
+    /// Whether it still sees the host's files.
+    pub(crate) fn sight(&self) -> Sight {
+        self.sight
     }
 
     /// The user id outside; none where it is the caller's own.
@@ -120,7 +147,7 @@ impl Shell {
     /// Waits until the launcher has given birth to the first process.
     fn birth(&mut self, control: Control) -> Result<Live, IsolateError> {
         let received = control.receive();
-        self.launcher.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
+        self.launcher.wait()?;
         let received = received?;
         match (received.message, received.fd) {
             (Message::Born { pid }, Some(pidfd)) => Ok(Live { control, pidfd, pid: i32::try_from(pid).unwrap_or(0) }),

@@ -67,7 +67,8 @@ impl Engine {
     pub fn decide(&self, request: Request) -> Decision {
         match self.try_decide(&request) {
             Ok((rules, streams, stream_reasons)) => {
-                Decision::Allow(Grant::new(GrantTerms { request, rules, streams, stream_reasons }))
+                let rights = request.rights();
+                Decision::Allow(Grant::new(GrantTerms { request, rights, rules, streams, stream_reasons }))
             }
             Err(denial) => Decision::Deny(denial),
         }

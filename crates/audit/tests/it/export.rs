@@ -129,13 +129,13 @@ fn assert_message(message: &str, number: u64) {
 struct Server(Child, u16);
 
 impl Server {
-    fn start(port: u16, dir: &Path) -> Option<Self> {
+    fn start(dir: &Path) -> Option<Self> {
         let mut command = Command::new("nats-server");
-        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "--ports_file_dir"]).arg(dir);
+        command.args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"]).arg(dir);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
         // It says so when it is ready, and what port it has.
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut found = port;
+        let mut found = 0;
         for line in lines.by_ref() {
             let line = line.unwrap();
             if let Some((_, address)) = line.split_once("Listening for client connections on ") {
@@ -188,29 +188,26 @@ fn messages(reader: &mut BufReader<TcpStream>, count: usize) -> Vec<String> {
 #[test]
 fn a_nats_server_that_was_down_loses_nothing() {
     let place = Place::new(600);
-    // Port -1: the server chooses.
     let dir = folder();
-    let started = Command::new("nats-server").arg("--version").stdout(Stdio::null()).status();
-    if started.is_err() {
+    if Command::new("nats-server").arg("--version").stdout(Stdio::null()).status().is_err() {
         hotcell_testkit::skip!("nats-server is not installed");
     }
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = Server::start(free, dir.path()).unwrap();
+    let hand_on = |server: &Server| place.hand_on(&format!("nats://127.0.0.1:{}/hotcell.audit", server.1), "siem");
+    let server = Server::start(dir.path()).unwrap();
     let mut subscription = server.subscribe("hotcell.audit");
-    let target = format!("nats://127.0.0.1:{}/hotcell.audit", server.1);
-    assert_eq!(place.hand_on(&target, "siem").unwrap(), 600);
+    assert_eq!(hand_on(&server).unwrap(), 600);
     let got = messages(&mut subscription, 600);
     assert_eq!(indices(&got.join("\n")), (0..600).collect::<Vec<_>>());
-    let port = server.1;
     drop(subscription);
     drop(server);
     place.grow(600, 1300);
-    let error = place.hand_on(&target, "siem").unwrap_err();
-    assert_eq!(error.code(), "AUD-602");
+    // Nothing listens on port 1.
+    assert_eq!(place.hand_on("nats://127.0.0.1:1/hotcell.audit", "siem").unwrap_err().code(), "AUD-602");
     assert_eq!(Cursor::open(place.dir.path(), "siem").unwrap().next(), 600);
-    let Some(server) = Server::start(port, dir.path()) else { panic!("the server does not start again") };
+    // It chooses another port each time, so that no other test's is taken.
+    let server = Server::start(dir.path()).unwrap();
     let mut subscription = server.subscribe("hotcell.audit");
-    assert_eq!(place.hand_on(&target, "siem").unwrap(), 700);
+    assert_eq!(hand_on(&server).unwrap(), 700);
     let got = messages(&mut subscription, 700);
     assert_eq!(indices(&got.join("\n")), (600..1300).collect::<Vec<_>>());
 }

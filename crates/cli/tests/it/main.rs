@@ -21,6 +21,7 @@ mod policy;
 mod programs;
 mod readme;
 mod receipt;
+mod rights;
 mod run;
 mod scratch;
 mod screen;
