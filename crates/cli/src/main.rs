@@ -22,6 +22,7 @@ mod memory;
 mod new_file;
 mod open;
 mod policy;
+mod pool;
 mod print;
 mod receipt;
 mod receipt_file;
@@ -86,6 +87,7 @@ enum Command {
     Show(tasks::Show),
     Logs(tasks::Logs),
     Cancel(tasks::Cancel),
+    Pool(pool::Arguments),
     Doctor(doctor::Arguments),
     Selftest(selftest::Arguments),
     Image(image::Arguments),
@@ -155,6 +157,7 @@ fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failur
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Cancel(arguments) => tasks::cancel(&arguments, &app),
+        Command::Pool(arguments) => pool::run(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Selftest(arguments) => selftest::run(&arguments, &app),
         Command::Image(arguments) => image::run(&arguments, &app),
@@ -188,6 +191,7 @@ impl Command {
             | Self::Show(_)
             | Self::Logs(_)
             | Self::Cancel(_)
+            | Self::Pool(_)
             | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)

@@ -120,7 +120,8 @@ fn wall(text: &str) -> Result<Wall, String> {
     })
 }
 
-/// A shell for the task of this command line, before the line is read: it builds itself meanwhile. None where the
+/// A shell for the task of this command line, before the line is read: one that waited in the pool, or one that builds
+/// itself meanwhile. None where the
 /// line asks for no task; what hinders it is told when the task needs it.
 pub(crate) fn start_shell() -> Option<Shell> {
     let mut words = std::env::args_os().skip(1);
@@ -130,6 +131,9 @@ pub(crate) fn start_shell() -> Option<Shell> {
     let without = ["--dry-run", "--help", "-h", "--image"];
     if !is_run || options.iter().any(|word| without.iter().any(|other| word == other)) {
         return None;
+    }
+    if let Some(shell) = crate::pool::claim_early() {
+        return Some(shell);
     }
     // What these show is mounted from the host's files.
     let from_host = ["--task", "--input", "--code", "--model", "--tty"];
@@ -147,6 +151,8 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         return Err(Failure::usage("--tty and --json exclude each other", "give one of them"));
     }
     let mut spec = spec(arguments)?;
+    let may_claim = !is_dry && spec.image.is_none();
+    let shell = shell.or_else(|| may_claim.then(|| crate::pool::claim(&app.state)).flatten());
     let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, app)).transpose()?;
     let (cancel, session) = match tty {
         true => {

@@ -29,6 +29,11 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// A socket that was handed over.
+    pub(crate) fn of(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
     /// Starts the launcher and hands it the plan.
     pub(crate) fn start(plan: &[u8]) -> Result<(Self, Launcher), IsolateError> {
         let (control, mut launcher) = Self::begin(None)?;

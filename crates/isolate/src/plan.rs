@@ -85,6 +85,15 @@ pub(crate) struct Along<'a> {
     pub(crate) sight: Sight,
 }
 
+/// What ends a shell, and the sandbox that is made of it, at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The end of the process that started it, or of whoever holds its control socket.
+    WithParent,
+    /// The end of whoever holds its control socket: it may be handed to another process.
+    WithSocket,
+}
+
 /// Place of the first descriptor that a claim brings behind its plan and the three streams.
 pub(crate) const FIRST_PLACE: u64 = 4;
 
@@ -125,6 +134,7 @@ impl Plan {
         outer: (u32, u32),
         state: &Path,
         sight: Sight,
+        end: End,
     ) -> Result<Self, IsolateError> {
         let up = |wall: Wall| !omitted.holds(wall);
         let mut plan = Self::new();
@@ -132,6 +142,9 @@ impl Plan {
         // It was started on another processor than ours.
         plan.push(Step::Affinity { mask: &crate::host::processor_mask(u64::MAX) });
         plan.push(Step::Namespaces { flags: namespaces(&up) });
+        if end == End::WithParent {
+            plan.push(Step::DieWithParent {});
+        }
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         plan.push(Step::Dir { path: c"etc", mode: 0o755 });
         // Where the attributes of a tree cannot be set at once, each mount in it gets them by itself.

@@ -16,7 +16,7 @@ use crate::error::IsolateError;
 use crate::host::Host;
 use crate::ids::OuterId;
 use crate::mounts::Mounts;
-use crate::plan::{Along, Claim, Plan};
+use crate::plan::{Along, Claim, End, Plan};
 use crate::run::Running;
 use crate::scratch::{ScratchKind, Server};
 use crate::shell::{Claimed, Shell, Sight};
@@ -160,6 +160,7 @@ pub struct Building {
     /// Both ends of the terminal, as they come.
     terminal: Vec<OwnedFd>,
     claim: Claim,
+    is_of_a_pool: bool,
 }
 
 /// A sandbox whose walls have been seen to stand.
@@ -186,6 +187,8 @@ pub(crate) struct Live {
     pub(crate) pidfd: OwnedFd,
     /// Id of the first process, outside.
     pub(crate) pid: i32,
+    /// Whether it is another process's now, and no longer ours to kill.
+    pub(crate) handed_over: bool,
 }
 
 /// What must be undone at the end, in the order in which it is dropped: groups can be removed only once
@@ -278,10 +281,11 @@ impl Sandbox {
         let cores = take_cores(grant, &spec, &host)?;
         let view = spec.view(grant.rights());
         let sight = if devices.is_empty() { spec.sight(&host) } else { Sight::Open };
-        let shell = match shell.filter(|shell| shell.fits(&view, &spec.omitted, sight)) {
+        let shell = match shell.filter(|shell| shell.fits(&view, &spec.omitted, sight) && shell.is_alive()) {
             Some(shell) => shell,
-            None => Shell::with(&view, &spec.omitted, &spec.state, spec.seed, sight)?,
+            None => Shell::with(&view, &spec.omitted, &spec.state, spec.seed, sight, End::WithParent)?,
         };
+        let is_of_a_pool = shell.is_of_a_pool();
         let limits = grant.profile().limits().clone();
         let outer = shell.outer().unwrap_or(host.ids.0);
         let mounts = Mounts::open(&spec, grant.rights(), &host, outer)?;
@@ -335,6 +339,7 @@ impl Sandbox {
             pipes,
             terminal: Vec::new(),
             claim,
+            is_of_a_pool,
         };
         // The sandbox can do nothing in its scratch before the server has it.
         while kind == ScratchKind::Encrypted && !building.is_scratch_served {
@@ -349,6 +354,11 @@ impl Building {
     /// The file to write the opened model to, once. It must be closed before [`lock`](Self::lock).
     pub fn model_sink(&mut self) -> Option<File> {
         self.model_sink.take()
+    }
+
+    /// Whether its shell waited in a pool.
+    pub fn is_of_a_pool(&self) -> bool {
+        self.is_of_a_pool
     }
 
     /// Where scratch lives.

@@ -107,6 +107,7 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
             other => other,
         },
         Step::Join { place } => file::write_all(context.descriptor(place)?, b"0"),
+        Step::DieWithParent {} => process::die_with_parent(),
         Step::DropBoundingSet {} => process::drop_bounding_set(),
         Step::Loopback {} => socket::raise_loopback(),
         Step::Terminals { path } => {

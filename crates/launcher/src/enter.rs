@@ -178,7 +178,6 @@ fn first_process(
         }
         process::set_ids(INNER_ID, INNER_ID)?;
     }
-    process::die_with_parent()?;
     file::set_umask(0);
     loop {
         match context.step()?.ok_or(Errno::EINVAL)? {

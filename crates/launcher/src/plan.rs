@@ -240,6 +240,8 @@ steps! {
     } = 23,
     /// A session keyring of its own.
     Keyring {} = 24,
+    /// Ends with its parent, which is the host. (A shell that is handed on ends with its control socket alone.)
+    DieWithParent {} = 37,
     /// Waits for the host's word.
     Await {} = 25,
     /// Waits, as a shell that holds nothing of any task, for the rest of the plan and its descriptors.

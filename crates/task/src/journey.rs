@@ -303,6 +303,7 @@ impl Journey<'_, '_> {
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
         let mut building = Sandbox::build(grant, spec, self.context.shell.take()).map_err(TaskError::part)?;
         let scratch = building.scratch().label();
+        let is_of_a_pool = building.is_of_a_pool();
         self.marker.note(&building.group_folders(), self.staging())?;
         let record = match model {
             Some(model) => Some(self.open_model(&mut building, model)?),
@@ -318,11 +319,14 @@ impl Journey<'_, '_> {
         })?;
         let end = end?;
         let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());
-        let seen = self
+        let mut seen = self
             .event(EventKind::PreflightObserved)
             .with("observations", prepared.observations().len())
             .with("scratch", scratch)
             .with("down", down.collect::<Vec<_>>());
+        if is_of_a_pool {
+            seen = seen.with("shell", "waited in a pool");
+        }
         self.log.append(&[seen], Durability::Lazy).map_err(TaskError::part)?;
         Ok(Built { prepared, record, end })
     }

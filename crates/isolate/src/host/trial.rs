@@ -153,6 +153,7 @@ fn attempt(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<(), 
     let mut plan = Plan::new();
     plan.push(Step::Ids { user: user.into(), group: group.into(), privileged: is_root.into() });
     plan.push(Step::Namespaces { flags });
+    plan.push(Step::DieWithParent {});
     steps(&mut plan);
     plan.push(Step::Await {});
     converse(&plan).unwrap_or(Err(Errno::EIO))
@@ -176,7 +177,7 @@ fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
     };
     // Killed and reaped as it is dropped; the launcher itself has ended with the birth, or ends with the socket.
     match born {
-        Some((pid, pidfd)) => drop(crate::sandbox::Live { control, pidfd, pid }),
+        Some((pid, pidfd)) => drop(crate::sandbox::Live { control, pidfd, pid, handed_over: false }),
         None => drop(control),
     }
     match launcher.wait() {
