@@ -415,6 +415,7 @@ impl Building {
         };
         let mut observations = self.claim.preflight.judge(&answers, &self.parts.host, self.parts.live.pid);
         observations.extend(groups.unwrap_or_else(|| self.parts.observe_groups()));
+        observations.extend(self.parts.observe_processors());
         observations.push(Observation {
             wall: Wall::WallLimit,
             tried: "the host's timer".into(),
@@ -516,19 +517,25 @@ impl Parts {
                 add(Wall::PidsLimit, "process limit of the control group", limit, group.pids_limit());
             }
         }
-        let cpu = self.limits.cpu_millis();
-        match (&self.group, self.host.cgroups.has_cpu() && cpu < self.host.processors * 1000) {
-            (Some(group), true) => {
-                add(Wall::CpuLimit, "thousandths of a processor in the control group", cpu, group.cpu_millis());
-            }
-            _ => observations.push(self.observe_affinity(cpu)),
+        if let Some(group) = self.group_of_processors() {
+            let cpu = self.limits.cpu_millis();
+            add(Wall::CpuLimit, "thousandths of a processor in the control group", cpu, group.cpu_millis());
         }
-        observations.extend(self.observe_cores());
         observations
     }
-}
 
-impl Parts {
+    /// The group that limits processor time, where one does.
+    fn group_of_processors(&self) -> Option<&Group> {
+        let is_limited = self.host.cgroups.has_cpu() && self.limits.cpu_millis() < self.host.processors * 1000;
+        self.group.as_ref().filter(|_| is_limited)
+    }
+
+    /// The same of the processors that it may use, which it chooses later than its groups.
+    fn observe_processors(&self) -> Vec<Observation> {
+        let bound = self.group_of_processors().is_none().then(|| self.observe_affinity(self.limits.cpu_millis()));
+        bound.into_iter().chain(self.observe_cores()).collect()
+    }
+
     /// Without a control group, or above what the host has: the processors that the sandbox may use.
     fn observe_affinity(&self, cpu_millis: u64) -> Observation {
         let most = cpu_millis.div_ceil(1000).max(1);

@@ -419,7 +419,7 @@ fn the_servers_processor_time_counts_as_the_sandboxs_and_its_memory_does_not() {
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", waiting.server)).unwrap();
     let id = waiting.child.id().to_string();
     let ended = waiting.child;
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let output = ended.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     let group_of = |controller: &str| {
