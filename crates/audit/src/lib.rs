@@ -27,6 +27,7 @@ mod tile;
 mod verify;
 
 pub use canonical::{MAX_ENTRY_BYTES, canonical};
+pub use dsse::Envelope;
 pub use error::LogError;
 pub use events::{Entry, Events, Filter, unfinished_tasks};
 pub use log::{Cut, Durability, Log, Position};

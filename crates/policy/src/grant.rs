@@ -1,9 +1,10 @@
 //! What policy gives: authority as values that only a decision makes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hotcell_types::{Exit, Explain, GrantId, TaskId, Timestamp, Wall};
 
+use crate::obligation::Obligations;
 use crate::request::{Form, ItemKind, ReleaseItem, Request};
 use crate::{Profile, StreamRule};
 
@@ -56,6 +57,7 @@ pub struct ReleaseGrant {
     grant: GrantId,
     item: ReleaseItem,
     rules: Vec<String>,
+    obligations: Obligations,
 }
 
 /// What a grant says.
@@ -65,6 +67,8 @@ pub(crate) struct GrantTerms {
     pub(crate) rules: Vec<String>,
     pub(crate) streams: StreamRule,
     pub(crate) stream_reasons: Vec<CitedRule>,
+    pub(crate) obligations: Obligations,
+    pub(crate) reads: BTreeMap<String, Columns>,
 }
 
 /// A rule as a decision cites it.
@@ -76,6 +80,27 @@ pub struct CitedRule {
     pub reason: String,
     /// What would have to change.
     pub remedy: String,
+}
+
+/// The columns of an input that may be read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Columns {
+    /// All of them.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Columns {
+    /// Whether these are among those.
+    pub(crate) fn is_within(&self, those: &Self) -> bool {
+        match (self, those) {
+            (_, Self::All) => true,
+            (Self::All, Self::Only(_)) => false,
+            (Self::Only(these), Self::Only(those)) => these.is_subset(those),
+        }
+    }
 }
 
 /// A grant that was not used in time.
@@ -104,7 +129,8 @@ impl Explain for GrantExpired {
 
 impl Grant {
     pub(crate) fn new(terms: GrantTerms) -> Self {
-        let expires = Timestamp(terms.request.now.0.saturating_add(GRANT_LIFETIME_MS));
+        let lifetime = terms.obligations.lifetime_ms.unwrap_or(GRANT_LIFETIME_MS).min(GRANT_LIFETIME_MS);
+        let expires = Timestamp(terms.request.now.0.saturating_add(lifetime));
         Self { terms, expires }
     }
 
@@ -190,6 +216,21 @@ macro_rules! terms {
                 &self.terms.stream_reasons
             }
 
+            /// What the rules demand of the task.
+            pub fn obligations(&self) -> &Obligations {
+                &self.terms.obligations
+            }
+
+            /// The columns of an input that the task may read.
+            pub fn reads(&self, input: &str) -> &Columns {
+                self.terms.reads.get(input).unwrap_or(&Columns::All)
+            }
+
+            /// What was asked, as the log records it.
+            pub fn facts(&self) -> crate::Facts {
+                self.terms.request.facts()
+            }
+
             /// To whom results are sealed; empty when they leave in plain.
             pub fn recipients(&self) -> &[String] {
                 &self.terms.request.recipients
@@ -213,8 +254,13 @@ impl GrantUse {
 }
 
 impl ReleaseGrant {
-    pub(crate) fn new(grant: GrantId, item: ReleaseItem, rules: Vec<String>) -> Self {
-        Self { grant, item, rules }
+    /// What the rules demand, those of the task included.
+    pub fn obligations(&self) -> &Obligations {
+        &self.obligations
+    }
+
+    pub(crate) fn new(grant: GrantId, item: ReleaseItem, rules: Vec<String>, obligations: Obligations) -> Self {
+        Self { grant, item, rules, obligations }
     }
 
     /// The grant of the task.

@@ -62,6 +62,12 @@ pub enum EventKind {
     TaskFailed,
     /// A task that an earlier Hotcell left in the middle was found and cleaned up.
     TaskInterrupted,
+    /// Policy allows a running task no longer: it is about to be killed.
+    TaskWithdrawn,
+    /// A policy was put into force.
+    PolicyInstalled,
+    /// A policy was refused; the one before it stays in force.
+    PolicyRefused,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
 }
