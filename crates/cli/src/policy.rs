@@ -1,5 +1,7 @@
 //! `hotcell policy`: whether policy files are sound, and what a profile comes to.
 
+mod folder;
+
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +32,15 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Put the cases of policy folders to them.
+    ///
+    /// Exits with 1 when a case does not come out as it says.
+    Test(folder::Policies),
+    /// Put a policy into force, for every start from now on and for every task that runs.
+    ///
+    /// It is parsed, held against the schema and put its own cases to. One that fails is refused, and what was in force
+    /// stays. A running task that it does not allow is ended.
+    Install(folder::Install),
     /// Show every effective value of a profile, and who set it.
     Explain {
         /// A built-in profile (strict, third-party, infer, baseline-5.10), or a profile file: a path with `/`, or one that ends in
@@ -46,6 +57,8 @@ enum Command {
 pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Check { files } => check(files, app),
+        Command::Test(arguments) => folder::test(arguments, app),
+        Command::Install(arguments) => folder::install(arguments, app),
         Command::Explain { profile, limits } => explain(profile, limits, app),
     }
 }

@@ -247,7 +247,28 @@ macro_rules! terms {
 terms!(Grant);
 terms!(GrantUse);
 
+/// The right to open the model of a task: whoever opens one takes it. Made only of a grant in use whose task was allowed a
+/// model.
+///
+/// ```compile_fail,E0423
+/// let _ = hotcell_policy::ModelUse(todo!());
+/// ```
+#[derive(Debug)]
+pub struct ModelUse<'a>(&'a str);
+
+impl ModelUse<'_> {
+    /// The model's id.
+    pub fn id(&self) -> &str {
+        self.0
+    }
+}
+
 impl GrantUse {
+    /// The right to open the model that was allowed; none where the task was allowed none.
+    pub fn model_use(&self) -> Option<ModelUse<'_>> {
+        self.terms.request.model.as_ref().map(|model| ModelUse(&model.id))
+    }
+
     pub(crate) fn request(&self) -> &Request {
         &self.terms.request
     }

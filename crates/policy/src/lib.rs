@@ -54,7 +54,7 @@ pub use facts::Facts;
 pub use folder::{
     CASES, CaseResult, CheckedPolicy, ENTITIES, MANIFEST, MAX_POLICY_FILES, Manifest, PolicyFiles, is_policy_file,
 };
-pub use grant::{CitedRule, Columns, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ReleaseGrant};
+pub use grant::{CitedRule, Columns, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ModelUse, ReleaseGrant};
 pub use layer::{MAX_POLICY_BYTES, RuleInfo, check_policy};
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
 pub use obligation::{AuditLevel, Hardening, IsolationLevel, OBLIGATIONS, Obligations};

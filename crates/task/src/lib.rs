@@ -10,6 +10,7 @@
 //! Deliberately absent: the command line, printing, the environment and the date, which the caller brings.
 
 mod error;
+mod fields;
 mod file;
 mod image;
 mod inputs;
@@ -18,6 +19,7 @@ mod judge;
 mod keys;
 mod model;
 mod observe;
+mod policy;
 mod receipt;
 mod release;
 mod running;
@@ -32,6 +34,9 @@ pub use image::image_store;
 pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
 pub use keys::{open_log, read_or_create_signing_key};
 pub use observe::{Observer, ProgressFilter, Silent, Step};
+pub use policy::{
+    InForce, PolicyFileError, bundle_policy, install_policy, policy_in_force, read_policy, read_policy_folder,
+};
 pub use running::{RunningTask, cancel_task, running_tasks};
 pub use spec::{ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
 pub use store::{TaskFolder, read_receipt};

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::TaskError;
 
 /// The payload type of a signed policy.
-pub const POLICY_PAYLOAD: &str = "application/vnd.hotcell.policy+json";
+pub(crate) const POLICY_PAYLOAD: &str = "application/vnd.hotcell.policy+json";
 
 /// Folder of the state.
 const FOLDER: &str = "policy";
@@ -147,7 +147,9 @@ impl Explain for PolicyFileError {
     fn remedy(&self) -> String {
         match self {
             Self::Faulty { errors, .. } => errors.first().map(Explain::remedy).unwrap_or_default(),
-            Self::Format { .. } => "give a folder with a `policy.toml`, or what `hotcell policy bundle` wrote".to_owned(),
+            Self::Format { .. } => {
+                "give a folder with a `policy.toml`, or what `hotcell policy bundle` wrote".to_owned()
+            }
             Self::Signature => "compare the signer's key by another channel, then name it: --trust KEY".to_owned(),
             Self::OtherSigner { .. } => "ask the one who signed the policy in force for a newer version".to_owned(),
             Self::Older { version, .. } => format!("give it a version above {version}, and sign it"),
@@ -354,8 +356,7 @@ fn keep_newest(folder: &Path, manifest: &Manifest, signer: Option<&str>, digest:
         }
     }
     let Some(signer) = signer else { return Ok(()) };
-    let newest =
-        Newest { name: manifest.name.clone(), version: manifest.version, digest, signer: signer.to_owned() };
+    let newest = Newest { name: manifest.name.clone(), version: manifest.version, digest, signer: signer.to_owned() };
     let bytes = serde_json::to_vec(&newest).unwrap_or_default();
     replace(folder, NEWEST, &bytes).map_err(TaskError::file("write", &path))
 }
@@ -415,9 +416,10 @@ impl PolicyWatch {
         Ok(Self { inotify, state: state.to_owned(), known })
     }
 
-    /// Readable when something changed.
-    pub(crate) fn happened(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+    /// A descriptor that is readable when something changed, and the watch itself.
+    pub(crate) fn split(&mut self) -> Result<(OwnedFd, &mut Self), TaskError> {
+        let happened = self.inotify.try_clone().map_err(TaskError::file("watch", &self.state))?;
+        Ok((happened, self))
     }
 
     /// Another policy than the known one, if it is in force now.

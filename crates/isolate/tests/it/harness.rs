@@ -30,6 +30,7 @@ pub(crate) fn grant(task: TaskId, profile: Profile, best_effort: &[Wall]) -> Gra
         best_effort: best_effort.iter().copied().collect(),
         image: None,
         model: None,
+        datasets: Vec::new(),
         inputs_owned: true,
         recipients: Vec::new(),
         role: None,

@@ -10,8 +10,7 @@ use super::*;
 use crate::cedar::uid;
 
 /// Plain Cedar over all rules and all entities: the rules that it cites, and the errors.
-fn plain(rules: &[Ready], entities: &[Entity], question: &Question) -> (bool, Vec<String>, Vec<String>) {
-    let set = PolicySet::from_policies(rules.iter().map(|rule| rule.policy.clone().into())).unwrap();
+fn plain(set: &PolicySet, entities: &[Entity], question: &Question) -> (bool, Vec<String>, Vec<String>) {
     let set: &ast::PolicySet = set.as_ref();
     let own = [&question.principal, &question.resource];
     let others = entities.iter().filter(|entity| own.iter().all(|own| own.uid() != entity.uid())).cloned();
@@ -179,6 +178,7 @@ fn ready(rules: &[String]) -> Vec<Ready> {
 fn compare(rules: &[String], entities: &[Entity], questions: &[(EntityUID, bool, EntityUID, EntityUID)]) {
     let store = Store::new(entities.iter().cloned());
     let set = RuleSet::new(ready(rules)).unwrap();
+    let all = PolicySet::from_str(&rules.concat()).unwrap();
     for (principal, runs, resource, named) in questions {
         let entity =
             |uid: &EntityUID| store.entity(uid).cloned().unwrap_or_else(|| Arc::new(Entity::with_uid(uid.clone())));
@@ -192,7 +192,7 @@ fn compare(rules: &[String], entities: &[Entity], questions: &[(EntityUID, bool,
             resource: entity(resource),
             context: Context::from_pairs(pairs, Extensions::none()).unwrap(),
         };
-        let (ours, plain) = (ours(&set, &store, &question), plain(&ready(rules), entities, &question));
+        let (ours, plain) = (ours(&set, &store, &question), plain(&all, entities, &question));
         assert_eq!(
             ours,
             plain,

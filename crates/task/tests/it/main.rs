@@ -3,4 +3,5 @@
 
 mod harness;
 mod outputs;
+mod policies;
 mod runs;
