@@ -3,6 +3,7 @@
 //! Figures are wall-clock times from fork to the end of the program, read from the monotonic clock.
 
 mod contest;
+mod ends;
 mod hotcell;
 mod overhead;
 mod peers;
@@ -28,13 +29,14 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `scratch` or `seal`?".into());
+        return Err("which one: `start`, `overhead`, `scratch`, `ends` or `seal`?".into());
     };
     let wishes = wishes(options)?;
     match name.as_str() {
         "start" => start::run(&wishes),
         "overhead" => overhead::run(&wishes),
         "scratch" => scratch::run(&wishes),
+        "ends" => ends::run(&wishes),
         "seal" => seal::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),
     }

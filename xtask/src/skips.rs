@@ -58,6 +58,8 @@ const IMPOSSIBLE: &[Impossible] = &[
             mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 24 & 1 == 1)
         },
     },
+    // The test has asked the host: a hard limit or a setting forbids it to everybody.
+    Impossible { reason: "this host itself refuses", possible: || false },
     // The toolchain's own; nothing here can bring them where rustup cannot.
     Impossible { reason: "needs the compiler's libraries for", possible: || false },
     Impossible {

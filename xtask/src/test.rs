@@ -33,7 +33,12 @@ struct Count {
     /// Skips that are failures under `REQUIRE_ALL`.
     unexcused: u64,
     long: u64,
+    /// What failed tests said, said once more at the end: where a log is cut, its end is kept.
+    said: Vec<String>,
 }
+
+/// Lines of one test program's failures that are said once more.
+const SAID_AGAIN: usize = 60;
 
 /// `cargo xtask test`.
 pub(crate) fn run(args: &[String]) -> Result {
@@ -177,10 +182,20 @@ fn counted(command: &mut Command, out: &mut dyn Write) -> Result<Count> {
     let mut lines = BufReader::new(child.stdout.take().ok_or("the tests give no output")?);
     let mut count = Count::default();
     let mut line = Vec::new();
+    let mut left = 0;
     while lines.read_until(b'\n', &mut line)? > 0 {
         out.write_all(&line)?;
         out.flush()?;
-        count.add(summary(&String::from_utf8_lossy(&line)).unwrap_or_default());
+        let text = String::from_utf8_lossy(&line);
+        if let Some(counted) = summary(&text) {
+            count.add(counted);
+            left = 0;
+        } else if text == "failures:\n" {
+            left = SAID_AGAIN;
+        } else if left > 0 && !text.trim().is_empty() {
+            count.said.push(text.into_owned());
+            left -= 1;
+        }
         line.clear();
     }
     let status = child.wait()?;
@@ -215,6 +230,7 @@ impl Count {
         self.skipped += other.skipped;
         self.unexcused += other.unexcused;
         self.long += other.long;
+        self.said.extend(other.said);
     }
 
     /// A skip of something that is not counted among the passed.
@@ -241,6 +257,10 @@ impl Count {
 }
 
 fn conclude(count: &Count, wishes: &Wishes) -> Result {
+    if !count.said.is_empty() {
+        title("what failed");
+        print!("{}", count.said.concat());
+    }
     if count.long > 0 {
         println!("{} long tests are left to `cargo xtask test --full`", count.long);
     }
@@ -260,7 +280,10 @@ mod tests {
     fn summaries_are_read_and_other_lines_are_not() {
         let line =
             "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.00s\n";
-        assert_eq!(summary(line), Some(Count { passed: 5, failed: 2, skipped: 1, unexcused: 1, long: 0 }));
+        assert_eq!(
+            summary(line),
+            Some(Count { passed: 5, failed: 2, skipped: 1, unexcused: 1, long: 0, said: Vec::new() })
+        );
         for other in
             ["", "test a ... ok", "test result: ok", "5 passed; 2 failed", "test result: ok. x passed; 0 failed"]
         {
@@ -276,7 +299,7 @@ mod tests {
         count.take_back(&skip("needs cgroup v9", false), false);
         count.take_back(&skip(skips::NEEDS_ROOT, false), true);
         count.take_back(&skip("long", true), false);
-        assert_eq!(count, Count { passed: 0, failed: 0, skipped: 2, unexcused: 2, long: 1 });
+        assert_eq!(count, Count { passed: 0, failed: 0, skipped: 2, unexcused: 2, long: 1, said: Vec::new() });
     }
 
     #[test]
@@ -291,7 +314,7 @@ mod tests {
     #[test]
     fn a_skip_fails_the_run_only_when_all_is_required() {
         let wishes = |require_all| Wishes { checks: false, full: false, require_all };
-        let count = |failed, skipped, unexcused| Count { passed: 1, failed, skipped, unexcused, long: 0 };
+        let count = |failed, skipped, unexcused| Count { failed, skipped, unexcused, ..Count::default() };
         assert!(conclude(&count(0, 2, 1), &wishes(false)).is_ok());
         assert!(conclude(&count(0, 2, 1), &wishes(true)).is_err());
         assert!(conclude(&count(0, 2, 0), &wishes(true)).is_ok());
@@ -304,5 +327,16 @@ mod tests {
         command.args(["-c", "echo 'test result: ok. 1 passed; 0 failed'; kill -9 $$"]);
         let count = counted(&mut command, &mut Vec::new());
         assert_eq!(count.unwrap(), Count { passed: 1, failed: 1, ..Count::default() });
+    }
+
+    #[test]
+    fn what_a_failed_test_said_is_kept_for_the_end() {
+        let said = "failures:\n\n---- a stdout ----\nleft: 1\n\nfailures:\n    a\n";
+        let result =
+            "test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        let mut command = Command::new("printf");
+        command.args(["%s\n%s\n%s\n", "running 1 test", said, result]);
+        let count = counted(&mut command, &mut Vec::new()).unwrap();
+        assert_eq!((count.failed, count.said.concat().as_str()), (1, "---- a stdout ----\nleft: 1\n    a\n"));
     }
 }

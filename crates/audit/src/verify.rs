@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hotcell_crypto::VerifyingKey;
-use hotcell_types::{Digest, Event, Exit, Explain};
+use hotcell_types::{Digest, Event, Exit, Explain, Timestamp};
 
 use crate::edge::{Edge, TILE_WIDTH};
 use crate::files::{Folder, Held, failed, open_to_read, read_at};
@@ -26,6 +26,9 @@ pub struct Report {
     pub signed: TreeHead,
     /// Bytes of a torn or unfinished line at the end; the next start cuts them off.
     pub torn_bytes: u64,
+    /// How often the clock of the events went back by more than two writers at once explain. The order of entries is
+    /// that of their writing, whatever the clock says.
+    pub clock_went_back: u64,
     /// Who else vouches for the checkpoint; none yet, so always `unwitnessed`.
     pub witnessed: &'static str,
 }
@@ -109,6 +112,8 @@ pub fn verify(dir: &Path, key: &VerifyingKey) -> Result<Report, VerifyError> {
         edge: Edge::default(),
         suspect: None,
         bad_tile: None,
+        latest: Timestamp(0),
+        clock_went_back: 0,
     }
     .run(signed)
 }
@@ -181,7 +186,13 @@ struct Walk<'a> {
     suspect: Option<(u64, u64)>,
     /// The first tile above the leaves that differs.
     bad_tile: Option<String>,
+    /// The time of the entry before.
+    latest: Timestamp,
+    clock_went_back: u64,
 }
+
+/// An event's time is taken some while before it is written; more than this is a clock that was set back.
+const ORDINARY_DELAY_MS: u64 = 60_000;
 
 impl Walk<'_> {
     fn run(mut self, signed: TreeHead) -> Result<Report, VerifyError> {
@@ -229,15 +240,26 @@ impl Walk<'_> {
         if let Some(path) = self.bad_tile {
             return Err(VerifyError::BadTile { path });
         }
-        let origin = snapshot.origin.clone();
-        Ok(Report { origin, entries, root: self.edge.root(), signed, torn_bytes, witnessed: "unwitnessed" })
+        Ok(Report {
+            origin: snapshot.origin.clone(),
+            entries,
+            root: self.edge.root(),
+            signed,
+            torn_bytes,
+            clock_went_back: self.clock_went_back,
+            witnessed: "unwitnessed",
+        })
     }
 
     fn enter(&mut self, offset: u64, entry: &[u8], leaf: Digest) -> Result<(), VerifyError> {
         let index = self.edge.size();
-        if serde_json::from_slice::<Event>(entry).is_err() {
+        let Ok(event) = serde_json::from_slice::<Event>(entry) else {
             return Err(self.first_bad(index, offset, "is no event"));
+        };
+        if event.time.0.saturating_add(ORDINARY_DELAY_MS) < self.latest.0 {
+            self.clock_went_back += 1;
         }
+        self.latest = event.time;
         if self.suspect.is_none() && self.recorded.leaf(index).is_some_and(|recorded| recorded != leaf) {
             self.suspect = Some((index, offset));
         }

@@ -125,6 +125,7 @@ fn check(trust: Option<&str>, app: &App) -> Result<Exit, Failure> {
             "root": report.root,
             "signed_entries": report.signed.size,
             "torn_bytes": report.torn_bytes,
+            "clock_went_back": report.clock_went_back,
             "witnessed": report.witnessed,
             "key": key.to_string(),
             "own_key": trust.is_none(),
@@ -143,6 +144,10 @@ fn tell(report: &Report, key: &VerifyingKey, own: bool) -> io::Result<()> {
     }
     if report.torn_bytes > 0 {
         writeln!(to, "{} bytes of an unfinished entry at the end count for nothing", report.torn_bytes)?;
+    }
+    if report.clock_went_back > 0 {
+        let times = report.clock_went_back;
+        writeln!(to, "the host's clock went back {times} times; the order of the entries is that of their writing")?;
     }
     if own {
         writeln!(to, "that key is this machine's own: whoever holds it could have written all of this anew;")?;

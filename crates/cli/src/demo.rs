@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::hostile;
+use crate::new_file::NewFile;
 use crate::print;
 use crate::report;
 use crate::temporary::Temporary;
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<Exit, Failure> {
     let temporary = match &arguments.keep {
         Some(_) => None,
         // Keys for one demo, which open nothing else.
-        None => Some(Temporary::new("demo")?),
+        None => Some(Temporary::new("demo", &app.state)?),
     };
     let place = arguments.keep.clone().or(temporary.as_ref().map(|made| made.path().to_owned())).unwrap_or_default();
     if arguments.keep.is_some() {
@@ -217,6 +218,9 @@ impl Demo<'_> {
     fn tell_receipt(&self, done: &TaskReport) -> Result<(), Failure> {
         let key = read_or_create_signing_key(&self.path("state"), self.app.clock.now())?.verifying();
         let verified = receipt::verify(&done.receipt, Some(&key))?;
+        let mut file = NewFile::create(&self.path("receipt.json"), 0o644, false)?;
+        file.write_all(&done.receipt)?;
+        file.publish()?;
         let mut text = Vec::new();
         crate::receipt_text::write(&verified.body, &mut text)?;
         let text = String::from_utf8_lossy(&text).into_owned();

@@ -91,16 +91,28 @@ fn agreed(fix: &Fix, told: &mut dyn Write) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("--fix asks, and there is nobody at a terminal", "agree beforehand with --yes"));
     }
-    write!(told, "{}? [y/N] ", fix.what())?;
+    write!(told, "{}?", fix.what())?;
+    told.flush()?;
+    write!(told, " [y/N] ")?;
     told.flush()?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|source| Failure::system("reading the answer", source))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    let typed = io::stdin().lock().read_line(&mut answer);
+    if typed.map_err(|source| Failure::system("reading the answer", source))? == 0 {
+        // Whoever closes the input says nothing, which is no yes; what is told next begins a line.
+        writeln!(told)?;
+    }
+    Ok(is_yes(answer.trim()))
+}
+
+/// Whether an answer agrees.
+pub(crate) fn is_yes(answer: &str) -> bool {
+    matches!(answer, "y" | "Y" | "yes" | "Yes" | "是")
 }
 
 /// The report for people: the host, the controls, the reasons once each, and the sum as the last line.
 fn tell(report: &Report, is_terminal: bool, to: &mut dyn Write) -> io::Result<()> {
-    writeln!(to, "{}\n", print::plain_line(&report.host))?;
+    // In columns, each with its own words.
+    writeln!(to, "{}\n", print::plain_line(&report.host).replace("; ", "  "))?;
     match is_terminal {
         true => writeln!(to, "{}", table(&report.controls))?,
         false => lines(&report.controls, to)?,
@@ -108,7 +120,7 @@ fn tell(report: &Report, is_terminal: bool, to: &mut dyn Write) -> io::Result<()
     for cause in &report.causes {
         let controls = report.controls.iter().filter(|control| control.cause == Some(cause.id));
         let names: Vec<_> = controls.map(|control| control.wall.label()).collect();
-        writeln!(to, "\n{}: {}", cause.id, print::plain_line(&cause.what))?;
+        writeln!(to, "\ncause {}: {}", print::theirs(cause.id), print::plain_line(&cause.what))?;
         writeln!(to, "  missing for it: {}", names.join(", "))?;
         writeln!(to, "  -> {}", print::plain_line(&cause.remedy))?;
         for command in &cause.commands {

@@ -203,6 +203,7 @@ explained!(
     crate::defect::Defect,
     crate::new_file::NewFileError,
     crate::open::SealedModel,
+    crate::receipt_file::Taken,
     hotcell_audit::LogError,
     hotcell_audit::VerifyError,
     hotcell_audit::receipt::ReceiptError,

@@ -18,7 +18,7 @@ impl Feed {
     /// To this stream, where it is a terminal; none where it is not.
     ///
     /// # Errors
-    /// When the system has no descriptors left.
+    /// When the system has no descriptors left, or no room for a thread.
     pub(crate) fn to<T: AsFd + IsTerminal>(stream: &T) -> io::Result<Option<Self>> {
         if !stream.is_terminal() {
             return Ok(None);
@@ -26,7 +26,7 @@ impl Feed {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let mut terminal = File::from(stream.as_fd().try_clone_to_owned()?);
         let mut read = File::from(read);
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             let mut bytes = vec![0; 64 * 1024];
             // Not `io::copy`: the kernel would hold the pipe locked as long as the terminal takes nothing. A terminal
             // that is gone ends this, and with it the pipe: whoever writes learns that nobody looks.
@@ -35,7 +35,7 @@ impl Feed {
                     return;
                 }
             }
-        });
+        })?;
         Ok(Some(Self { pipe: write, thread }))
     }
 

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use self::draft::{Draft, Runs};
 use crate::app::App;
+use crate::doctor::is_yes;
 use crate::failure::Failure;
 use crate::new_file::NewFile;
 use crate::print;
@@ -76,7 +77,7 @@ pub(crate) fn run(arguments: Arguments, app: &App) -> Result<Exit, Failure> {
     if draft.is_complete() {
         parsed?;
     }
-    if asks && !is_yes(&ask(&format!("{text}\nWrite this to `{}`?", arguments.output.display()), "yes")?) {
+    if asks && !agreed(&text, &arguments.output)? {
         return Ok(Exit::No);
     }
     let mut file = NewFile::create(&arguments.output, 0o644, false)?;
@@ -125,19 +126,44 @@ fn questions(draft: &mut Draft) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Shows the file, and asks whether it is to be written.
+fn agreed(text: &str, output: &Path) -> Result<bool, Failure> {
+    let mut told = print::err();
+    writeln!(told)?;
+    for line in text.lines() {
+        // Word for word, for it is the file's.
+        writeln!(told, "  {}", print::theirs(line))?;
+    }
+    writeln!(told)?;
+    drop(told);
+    let agreed = is_yes(&ask(&format!("Write this to `{}`?", output.display()), "yes")?);
+    if !agreed {
+        writeln!(print::err(), "nothing was written")?;
+    }
+    Ok(agreed)
+}
+
 /// A question on the terminal; the proposal when only return is pressed.
 fn ask(question: &str, proposal: &str) -> Result<String, Failure> {
     let mut told = print::err();
-    write!(told, "{} [{}] ", print::plain(question), print::theirs(proposal))?;
+    write!(told, "{}", print::plain(question))?;
+    told.flush()?;
+    match proposal {
+        "" => write!(told, " ")?,
+        _ => write!(told, " [{}] ", print::theirs(proposal))?,
+    }
     told.flush()?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|source| Failure::system("reading the answer", source))?;
+    let typed = io::stdin().lock().read_line(&mut answer);
+    if typed.map_err(|source| Failure::system("reading the answer", source))? == 0 {
+        writeln!(told)?;
+        return Err(Failure::usage(
+            "the input ended before all was answered, and nothing was written",
+            "answer the questions, or take what is proposed with --yes",
+        ));
+    }
     let answer = answer.trim();
     Ok(if answer.is_empty() { proposal.to_owned() } else { answer.to_owned() })
-}
-
-fn is_yes(answer: &str) -> bool {
-    matches!(answer, "y" | "Y" | "yes" | "Yes")
 }
 
 /// The words of a simple command line; whoever needs quotes gives the command as an argument.

@@ -23,8 +23,10 @@ mod open;
 mod policy;
 mod print;
 mod receipt;
+mod receipt_file;
 mod receipt_page;
 mod receipt_text;
+mod receipt_words;
 mod report;
 mod run;
 mod runner;
@@ -43,6 +45,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use hotcell_isolate::Shell;
+use hotcell_sys::signal;
 use hotcell_types::Exit;
 
 use crate::app::{App, SystemClock, state_folder};
@@ -90,6 +93,8 @@ enum Command {
 
 fn main() -> ExitCode {
     defect::tell_instead_of_panicking();
+    // Whoever started us may ignore the ends of children, and then nobody could await them.
+    let _ = signal::default(signal::SIGCHLD);
     let mut words = std::env::args_os();
     if runner::is_runner(words.next().as_deref()) {
         return runner::main(words);

@@ -18,7 +18,7 @@ pub(crate) struct NewFile {
     /// The name it will have.
     path: PathBuf,
     /// The name it has meanwhile, if any. Removed on drop.
-    temporary: Option<Temporary>,
+    temporary: Option<PartName>,
     /// Whether it may replace a file of its name.
     replace: bool,
 }
@@ -54,7 +54,7 @@ impl NewFile {
             Ok(file) => Ok(Self { file: file.into(), path: path.to_owned(), temporary: None, replace }),
             // File systems without unnamed files say the one; kernels without them the other.
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
-                let temporary = Temporary::beside(path);
+                let temporary = PartName::beside(path);
                 let file = openat(CWD, &temporary.0, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode);
                 let file = file.map_err(|error| failed(error.into()))?;
                 Ok(Self { file: file.into(), path: path.to_owned(), temporary: Some(temporary), replace })
@@ -67,7 +67,7 @@ impl NewFile {
     pub(crate) fn publish(mut self) -> Result<(), NewFileError> {
         let result = self.file.sync_all().and_then(|()| match self.temporary.take() {
             None if self.replace => {
-                let temporary = Temporary::beside(&self.path);
+                let temporary = PartName::beside(&self.path);
                 self.link_to(&temporary.0)?;
                 temporary.replace(&self.path)
             }
@@ -100,10 +100,10 @@ impl Write for NewFile {
     }
 }
 
-/// A name beside the final one, taken away on drop.
-struct Temporary(PathBuf);
+/// The name of a part beside the final one, taken away on drop.
+struct PartName(PathBuf);
 
-impl Temporary {
+impl PartName {
     fn beside(path: &Path) -> Self {
         let random: [u8; 8] = hotcell_crypto::random();
         let mut name = OsString::from(format!(".hotcell-{:016x}", u64::from_ne_bytes(random)));
@@ -127,7 +127,7 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for PartName {
     fn drop(&mut self) {
         // Gone already when it was renamed; the name is random, so that it can be nobody else's.
         let _ = unlinkat(CWD, &self.0, AtFlags::empty());

@@ -143,7 +143,7 @@ fn explain(name: &str, limits: &[String], app: &App) -> Result<Exit, Failure> {
         (false, true) => {
             let mut table = print::table(&["setting", "value", "set by", "you may go to"]);
             for row in &rows {
-                table.add_row([&plain(&row.key), &plain(&row.value), &plain(&row.origin), &plain(&bound(row))]);
+                table.add_row([&plain(&row.key), &theirs(&row.value), &plain(&row.origin), &plain(&bound(row))]);
             }
             writeln!(print::out(), "profile {}\n{table}", theirs(profile.name()))?;
         }

@@ -5,8 +5,8 @@ use std::io::{self, StderrLock, StdoutLock, Write};
 
 use comfy_table::{ContentArrangement, LineStyle, TableStyle};
 use serde::Serialize;
+use textwrap::core::display_width;
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
-use unicode_width::UnicodeWidthStr;
 
 use crate::look::{self, Language, Look};
 use crate::words;
@@ -39,12 +39,14 @@ impl<W: Write> Edge<W> {
 
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
         let Ok(line) = std::str::from_utf8(line) else { return self.to.write_all(line) };
-        let mut text = shown(line, self.look, self.language);
-        if self.look.is_terminal {
-            text = wrapped(&text, usize::from(self.look.width), self.language);
-        }
+        let mut text = translated(line, self.language);
+        // While it is still known which texts are others'.
         if self.look.colour {
             text = painted(&text);
+        }
+        text = signs(&text, self.look);
+        if self.look.is_terminal {
+            text = wrapped(&text, usize::from(self.look.width), self.language);
         }
         self.to.write_all(text.as_bytes())
     }
@@ -88,23 +90,32 @@ impl<W: Write> Drop for Edge<W> {
 
 /// A text in the reader's language and signs. What is marked as others' is as it was, without its marks.
 pub(crate) fn shown(text: &str, look: Look, language: Language) -> String {
-    let text = match language {
+    signs(&translated(text, language), look)
+}
+
+fn translated(text: &str, language: Language) -> String {
+    match language {
         Language::Chinese => words::lines(text),
         Language::English => text.to_owned(),
-    };
-    let text = if text.contains(MARKS) { text.replace(MARKS, "") } else { text };
+    }
+}
+
+/// A text without marks, in the signs that there are.
+fn signs(text: &str, look: Look) -> String {
+    let text = if text.contains(MARKS) { text.replace(MARKS, "") } else { text.to_owned() };
     if look.unicode { text } else { look::ascii(&text) }
 }
 
 /// A line whose verdict, a column of its own, is coloured: of the sixteen colours, which the terminal's owner has
-/// chosen for light or dark.
+/// chosen for light or dark. A word of others, between marks or in backticks, is no verdict.
 fn painted(line: &str) -> String {
     for (words, colour) in [(GOOD, GREEN), (BAD, RED)] {
         for word in words {
             let place = line.match_indices(word).find(|(at, _)| {
                 let (before, after) = (&line[..*at], &line[at + word.len()..]);
-                let begins = before.trim_start().is_empty() || before.ends_with("  ");
-                begins && (after.starts_with("  ") || after.trim_end().is_empty())
+                let begins = before.trim_start().trim_start_matches(TOLD).is_empty() || before.ends_with("  ");
+                let is_ours = before.rfind(OPEN) <= before.rfind(CLOSE) && before.matches('`').count() % 2 == 0;
+                begins && is_ours && (after.starts_with("  ") || after.trim_end().is_empty())
             });
             if let Some((at, _)) = place {
                 let (before, after) = (&line[..at], &line[at + word.len()..]);
@@ -115,8 +126,9 @@ fn painted(line: &str) -> String {
     line.to_owned()
 }
 
-const GOOD: &[&str] = &["stands", "立住", "stopped", "已阻止", "full", "完整", "held", "挡住"];
-const BAD: &[&str] = &["DOWN", "倒塌", "NOT STOPPED", "未能阻止", "absent", "缺失", "partial", "部分", "NOT HELD"];
+const GOOD: &[&str] = &["stands", "立住", "stopped", "已阻止", "full", "完整", "held off", "挡住"];
+const BAD: &[&str] =
+    &["DOWN", "倒塌", "NOT STOPPED", "未能阻止", "absent", "缺失", "partial", "部分", "NOT HELD", "未挡住"];
 const BOLD: &str = "\x1b[1m";
 const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[1;31m";
@@ -126,10 +138,10 @@ const PLAIN: &str = "\x1b[0m";
 /// one of ours, and what is indented as far as commands are.
 fn wrapped(line: &str, width: usize, language: Language) -> String {
     let text = line.trim_start_matches(' ');
-    if line.width() <= width || text.starts_with("hotcell ") || line.starts_with(COMMAND_INDENT) {
+    if display_width(line) <= width || text.starts_with("hotcell ") || line.starts_with(COMMAND_INDENT) {
         return line.to_owned();
     }
-    let column = line.trim_end().rfind("  ").and_then(|gap| line.get(..gap + 2)).map_or(0, UnicodeWidthStr::width);
+    let column = line.trim_end().rfind("  ").and_then(|gap| line.get(..gap + 2)).map_or(0, display_width);
     let column = if column <= line.len() - text.len() || column > width * 2 / 3 {
         line.len() - text.len() + HANGING
     } else {
@@ -167,6 +179,8 @@ pub(crate) struct Table {
     table: comfy_table::Table,
     look: Look,
     language: Language,
+    /// Whether cells of it are others', so that none of it is coloured.
+    has_others: bool,
 }
 
 /// A table with this header, and no lines but one under it.
@@ -177,22 +191,28 @@ pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = comfy_table::Table::new();
     table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic).set_width(look.width);
     table.set_header(header.iter().map(|cell| shown(cell, look, language)));
-    Table { table, look, language }
+    Table { table, look, language, has_others: false }
 }
 
 impl Table {
     pub(crate) fn add_row<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
-        self.table.add_row(cells.into_iter().map(|cell| shown(cell.as_ref(), self.look, self.language)));
+        let cells = cells.into_iter().map(|cell| {
+            self.has_others |= cell.as_ref().contains(OPEN);
+            shown(cell.as_ref(), self.look, self.language)
+        });
+        self.table.add_row(cells);
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It has been put into the reader's language cell by cell.
+        let (begin, end) = if self.has_others { (OPEN, Some(CLOSE)) } else { (TOLD, None) };
+        let end = end.map(String::from).unwrap_or_default();
         let table = self.table.to_string();
         let mut lines = table.lines();
-        lines.next().map_or(Ok(()), |line| write!(f, "{OPEN}{line}{CLOSE}"))?;
-        lines.try_for_each(|line| write!(f, "\n{OPEN}{line}{CLOSE}"))
+        lines.next().map_or(Ok(()), |line| write!(f, "{begin}{line}{end}"))?;
+        lines.try_for_each(|line| write!(f, "\n{begin}{line}{end}"))
     }
 }
 
@@ -206,7 +226,9 @@ pub(crate) fn theirs(text: impl fmt::Display) -> String {
 pub(crate) const OPEN: char = '\u{10fff0}';
 /// Ends it.
 pub(crate) const CLOSE: char = '\u{10fff1}';
-const MARKS: [char; 2] = [OPEN, CLOSE];
+/// Begins a line of ours that is in the reader's language already.
+pub(crate) const TOLD: char = '\u{10fff2}';
+const MARKS: [char; 3] = [OPEN, CLOSE, TOLD];
 
 /// A text of others for a terminal: control characters, but line ends, are written as escapes.
 pub(crate) fn plain(text: &str) -> String {
@@ -288,8 +310,10 @@ mod tests {
         ] {
             assert_eq!(wrap(line), expected);
         }
+        let painted = wrapped("a  \x1b[32mfull\x1b[0m  of what there is, and so on and on", 40, Language::English);
+        assert_eq!(painted, "a  \x1b[32mfull\x1b[0m  of what there is, and so on and\n         on");
         let chinese = wrapped("控制项    这台主机缺少所需的内核功能，请按下面的办法启用它。", 40, Language::Chinese);
-        assert!(chinese.lines().count() == 2 && chinese.lines().all(|line| line.width() <= 40), "{chinese}");
+        assert!(chinese.lines().count() == 2 && chinese.lines().all(|line| display_width(line) <= 40), "{chinese}");
     }
 
     #[test]
@@ -347,10 +371,18 @@ mod tests {
             ("   NOT STOPPED  x", "   \x1b[1;31mNOT STOPPED\x1b[0m  x"),
             ("it stands here", "it stands here"),
             ("a full disk", "a full disk"),
+            ("\u{10fff2}full     all", "\u{10fff2}\x1b[32mfull\x1b[0m     all"),
+            ("`a  full  b`", "`a  full  b`"),
             ("", ""),
         ] {
             assert_eq!(painted(line), expected);
         }
+        for name in ["full", "a  stands  b", "DOWN  x"] {
+            let line = format!("task  {}  x", theirs(name));
+            assert_eq!(painted(&line), line);
+        }
+        let line = format!("{}  stands  x", theirs("full"));
+        assert!(painted(&line).contains("\x1b[32mstands"), "{line}");
     }
 
     #[test]

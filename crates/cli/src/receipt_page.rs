@@ -7,9 +7,10 @@
 use std::fmt::{Display, Write as _};
 
 use hotcell_audit::receipt::Verified;
-use hotcell_types::{Bits, ByteSize, Enforcement, Observation, OutputRecord, ReceiptBody, Timestamp};
+use hotcell_types::{Bits, ByteSize, OutputRecord, ReceiptBody};
 
 use crate::print::plain_line;
+use crate::receipt_words::{self, Walls};
 use crate::report;
 
 /// The whole page. `trusted` says whether the reader brought the key that signed.
@@ -88,8 +89,8 @@ impl Page {
         let outcome = text(report::outcome(verified.body.outcome), WORD);
         let _ = write!(
             self.html,
-            "<p class=\"verdict {class}\"><b>{title}</b> {words}</p><p class=\"outcome\">Outcome: <b>{outcome}</b>{}</p>",
-            exit_text(&verified.body)
+            "<p class=\"verdict {class}\"><b>{title}</b> {words}</p><p class=\"outcome\">Outcome: <b>{outcome}</b>, {}</p>",
+            receipt_words::exit(&verified.body)
         );
     }
 
@@ -101,28 +102,13 @@ impl Page {
     }
 }
 
-fn exit_text(body: &ReceiptBody) -> String {
-    match body.exit_status {
-        Some(status) => format!(", the workload exited with {status}"),
-        None => ", the workload did not exit by itself".to_owned(),
-    }
-}
-
 fn who(page: &mut Page, body: &ReceiptBody) {
     let purpose = if body.purpose.is_empty() { "no purpose named" } else { &body.purpose };
     page.row(
         "Who asked",
         &[format!("{}, for: {}", text(&body.principal, page.room.line / 2), text(purpose, page.room.line))],
     );
-    let Timestamp(ended) = body.ended;
-    let ran = match body.started {
-        Some(started) => {
-            let seconds = ended.saturating_sub(started.0) as f64 / 1e3;
-            format!("{started} to {} ({seconds:.3} s, with all destroyed)", body.ended)
-        }
-        None => format!("submitted {}, ended {}", body.submitted, body.ended),
-    };
-    page.row("When", &[text(ran, page.room.line)]);
+    page.row("When", &[text(receipt_words::times(body), page.room.line)]);
 }
 
 fn what(page: &mut Page, body: &ReceiptBody) {
@@ -160,30 +146,23 @@ fn rule(page: &mut Page, body: &ReceiptBody) {
 
 /// The walls that stand by name; those that do not, each with what was seen.
 fn walls(page: &mut Page, body: &ReceiptBody) {
-    let is_full = |seen: &&Observation| seen.holds && seen.enforcement == Enforcement::Full;
-    let mut names: Vec<_> = body.walls.iter().filter(is_full).map(|seen| seen.wall.label()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let count = body.walls.iter().filter(is_full).count();
+    let Walls { full, all, names, others } = receipt_words::walls(body);
     let isolation = text(&body.isolation, WORD);
-    let mut said = vec![format!(
-        "{count} of {} observations from inside saw a wall stand in full (isolation: {isolation})",
-        body.walls.len()
-    )];
-    said.push(text(names.join(", "), page.room.paragraph));
-    let others = body.walls.iter().filter(|seen| !is_full(seen)).map(|seen| {
-        let how = match &seen.enforcement {
-            Enforcement::Full => "in full".to_owned(),
-            Enforcement::Partial { missing } => format!("in part: {missing}"),
-            Enforcement::Absent { why } => format!("absent: {why}"),
-        };
-        format!("{}{} {how}", if seen.holds { "" } else { "DOES NOT HOLD: " }, seen.wall)
-    });
-    said.extend(lines(others, page.room));
-    if !body.best_effort.is_empty() {
-        said.push(format!("<b>given up by name:</b> {}", text(body.best_effort.join(", "), page.room.line)));
-    }
-    page.row("Which walls", &said);
+    page.row(
+        "Which walls",
+        &[
+            vec![format!("{full} of {all} observations from inside saw a wall stand in full (isolation: {isolation})")],
+            vec![text(names.join(", "), page.room.paragraph)],
+            lines(others.into_iter().map(receipt_words::lacking), page.room),
+            given_up(page.room, body),
+        ]
+        .concat(),
+    );
+}
+
+fn given_up(room: Room, body: &ReceiptBody) -> Vec<String> {
+    let names = (!body.best_effort.is_empty()).then(|| text(body.best_effort.join(", "), room.line));
+    names.into_iter().map(|names| format!("<b>given up by name:</b> {names}")).collect()
 }
 
 fn limits(page: &mut Page, body: &ReceiptBody) {

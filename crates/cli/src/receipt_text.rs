@@ -5,9 +5,10 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use hotcell_types::{Enforcement, ImageRecord, ModelRecord, Observation, OutputRecord, ReceiptBody, Timestamp};
+use hotcell_types::{ImageRecord, ModelRecord, OutputRecord, ReceiptBody};
 
 use crate::print::{plain_around, theirs};
+use crate::receipt_words::{self, Walls};
 
 /// Writes what the receipt says.
 pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
@@ -16,7 +17,7 @@ pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
     lines.add("outcome", outcome(body))?;
     let purpose = if body.purpose.is_empty() { "no purpose named".to_owned() } else { theirs(&body.purpose) };
     lines.add("asked by", format!("{}, for: {purpose}", theirs(&body.principal)))?;
-    lines.add("ran", times(body))?;
+    lines.add("ran", receipt_words::times(body))?;
     lines.add("on", format!("Hotcell {}, isolation {}", body.hotcell_version, body.isolation))?;
     lines.add("profile", format!("{} ({})", theirs(&body.policy.profile), body.policy.profile_digest))?;
     lines.add("allowed by", format!("{} ({})", list(&body.policy.rules), body.policy.grant))?;
@@ -81,41 +82,17 @@ impl Lines<'_> {
 fn outcome(body: &ReceiptBody) -> String {
     let outcome = serde_json::to_value(body.outcome).ok();
     let outcome = outcome.as_ref().and_then(|outcome| outcome.as_str()).unwrap_or_default().to_owned();
-    match body.exit_status {
-        Some(status) => format!("{outcome}; the workload exited with {status}"),
-        None => format!("{outcome}; the workload did not exit by itself"),
-    }
-}
-
-fn times(body: &ReceiptBody) -> String {
-    let Timestamp(ended) = body.ended;
-    match body.started {
-        Some(started) => {
-            let seconds = ended.saturating_sub(started.0) as f64 / 1e3;
-            format!("{started} to {} ({seconds:.3} s, with all destroyed)", body.ended)
-        }
-        None => format!("submitted {}, ended {}", body.submitted, body.ended),
-    }
+    format!("{outcome}; {}", receipt_words::exit(body))
 }
 
 /// The walls that stand in a line, those that do not in one each.
 fn walls(body: &ReceiptBody, lines: &mut Lines<'_>) -> io::Result<()> {
-    let is_full = |seen: &&Observation| seen.holds && seen.enforcement == Enforcement::Full;
-    let seen_full = body.walls.iter().filter(is_full).count();
-    let mut names: Vec<_> = body.walls.iter().filter(is_full).map(|seen| seen.wall.label()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let count = format!("{seen_full} of {} observations saw a wall stand in full", body.walls.len());
+    let Walls { full, all, names, others } = receipt_words::walls(body);
+    let count = format!("{full} of {all} observations saw a wall stand in full");
     lines.add("walls", if names.is_empty() { count } else { format!("{count}: {}", names.join(", ")) })?;
-    for seen in body.walls.iter().filter(|seen| !is_full(seen)) {
-        let how = match &seen.enforcement {
-            Enforcement::Full => "in full".to_owned(),
-            Enforcement::Partial { missing } => format!("in part: {missing}"),
-            Enforcement::Absent { why } => format!("absent: {why}"),
-        };
-        let holds = if seen.holds { "" } else { "DOES NOT HOLD, " };
+    for seen in others {
         let looked = format!("{}: expected {}, seen {}", seen.tried, seen.expected, seen.seen);
-        lines.add("wall", format!("{} {holds}{how} ({looked})", seen.wall))?;
+        lines.add("wall", format!("{} ({looked})", receipt_words::lacking(seen)))?;
     }
     if !body.best_effort.is_empty() {
         lines.add("given up", format!("{}, by --best-effort", list(&body.best_effort)))?;

@@ -141,9 +141,9 @@ fn ample(most: &str) -> Option<String> {
 
 /// Whether scratch was all but full at the end, which programs seldom tell well.
 fn is_near(limit: &LimitRecord) -> bool {
-    let bytes = |text: &str| text.split(" at ").next().and_then(size);
-    match (limit.name.as_str(), limit.used.as_deref().and_then(bytes), size(bare(&limit.limit))) {
-        ("scratch", Some(used), Some(most)) => used >= most * 0.99,
+    let size = |text: &str| text.split(" at ").next().and_then(ByteSize::from_shown);
+    match (limit.name.as_str(), limit.used.as_deref().and_then(size), size(bare(&limit.limit))) {
+        ("scratch", Some(used), Some(most)) => used.bytes() >= most.bytes() - most.bytes() / 100,
         _ => false,
     }
 }
@@ -151,13 +151,6 @@ fn is_near(limit: &LimitRecord) -> bool {
 /// A limit without what is said of how it is kept: `256 MiB` of `256 MiB, in memory`.
 fn bare(limit: &str) -> &str {
     limit.split(',').next().unwrap_or(limit)
-}
-
-/// A size as records have it: `22.5 KiB`.
-fn size(text: &str) -> Option<f64> {
-    let (number, unit) = text.trim().split_once(' ')?;
-    let ByteSize(factor) = format!("1{unit}").parse().ok()?;
-    Some(number.parse::<f64>().ok()? * factor as f64)
 }
 
 /// One line about a file that left.

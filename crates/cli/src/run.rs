@@ -13,6 +13,7 @@ use clap::Args;
 use hotcell_crypto::keyfile;
 use hotcell_isolate::Shell;
 use hotcell_policy::{Origin, Overlay};
+use hotcell_sys::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use hotcell_task::{
     Context, ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force,
     run_task,
@@ -22,6 +23,7 @@ use hotcell_types::{Exit, Outcome, Wall};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::feed::Feed;
+use crate::receipt_file::ReceiptFile;
 use crate::report;
 use crate::terminal::Session;
 use crate::watch::Watch;
@@ -80,7 +82,7 @@ pub(crate) struct Arguments {
     /// Purpose of the task, for policy, log and receipt.
     #[arg(long)]
     purpose: Option<String>,
-    /// Write the receipt to this file as well.
+    /// Write the receipt to this file as well. An older receipt there is replaced, no other file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
     /// Go on without this control where the host lacks it. The receipt says so.
@@ -140,7 +142,8 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     if tty && app.json {
         return Err(Failure::usage("--tty and --json exclude each other", "give one of them"));
     }
-    let spec = spec(arguments)?;
+    let mut spec = spec(arguments)?;
+    let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, app)).transpose()?;
     let (cancel, session) = match tty {
         true => {
             let (read, write) = cancel_pipe()?;
@@ -175,6 +178,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         return Ok(Exit::Yes.status());
     }
     let output = spec.output.clone();
+    crate::temporary::sweep(&app.state);
     let result = run_task(spec, &mut context);
     // Nobody waits for the reader of a workload that was stopped.
     let was_stopped = result
@@ -185,6 +189,9 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     match app.json {
         true => report::json(&done, &watch)?,
         false => report::text(&done, output.as_deref(), verbose)?,
+    }
+    if let Some(copy) = copy {
+        copy.write(&done.receipt)?;
     }
     Ok(done.status)
 }
@@ -274,7 +281,12 @@ pub(crate) fn cancelled_by_signals() -> Result<OwnedFd, Failure> {
     let wrap = |source: io::Error| Failure::system("watching for signals", source);
     let (read, write) = cancel_pipe()?;
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // `nohup` and a shell's background: what is ignored is not for us.
+        if signal::is_ignored(signal).unwrap_or(false) {
+            continue;
+        }
+        let signal = signal.cast_signed();
         // Whoever asks twice does not want to wait: the kernel ends the sandbox, the next start cleans up.
         signal_hook::flag::register_conditional_shutdown(signal, CANCELLED, Arc::clone(&asked)).map_err(wrap)?;
         signal_hook::flag::register(signal, Arc::clone(&asked)).map_err(wrap)?;
@@ -282,7 +294,8 @@ pub(crate) fn cancelled_by_signals() -> Result<OwnedFd, Failure> {
         signal_hook::low_level::pipe::register(signal, write).map_err(wrap)?;
     }
     // How `hotcell cancel` asks: as often as it likes.
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGUSR1, write).map_err(wrap)?;
+    signal_hook::low_level::pipe::register(SIGUSR1.cast_signed(), write).map_err(wrap)?;
+    signal::unblock(&[SIGUSR1]).map_err(|error| wrap(io::Error::from_raw_os_error(error.0)))?;
     Ok(read)
 }
 
@@ -296,9 +309,11 @@ fn terminal_environment() -> [(&'static str, OsString); 2] {
 fn standard_input() -> Result<OwnedFd, Failure> {
     let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
     let (read, write) = made.map_err(|error| Failure::system("making a pipe", error.into()))?;
-    std::thread::spawn(move || {
+    let carry = move || {
         // A workload that stops reading ends this with EPIPE, which is as it should be.
         let _ = io::copy(&mut io::stdin().lock(), &mut File::from(write));
-    });
+    };
+    let started = std::thread::Builder::new().spawn(carry);
+    started.map_err(|source| Failure::system("starting a thread for standard input", source))?;
     Ok(read)
 }

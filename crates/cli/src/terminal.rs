@@ -51,7 +51,9 @@ impl Session {
         let signals =
             Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGTSTP, SIGCONT, SIGWINCH]).map_err(signals)?;
         let shared = Arc::clone(&theirs);
-        std::thread::spawn(move || mind(signals, &shared, &cancel));
+        std::thread::Builder::new()
+            .spawn(move || mind(signals, &shared, &cancel))
+            .map_err(|source| Failure::system("starting a thread for the terminal", source))?;
         Ok(Self { theirs })
     }
 
@@ -61,8 +63,7 @@ impl Session {
         copy_size(held.as_fd());
         *lock(&self.theirs) = Some(held);
         make_raw()?;
-        std::thread::spawn(move || type_into(&typed));
-        Ok(())
+        std::thread::Builder::new().spawn(move || type_into(&typed)).map(drop)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::print::{CLOSE, OPEN};
+use crate::print::{CLOSE, OPEN, TOLD};
 
 /// The book: a phrase, then `= ` and its translation. `#` begins a comment.
 pub(crate) const BOOK: &str = include_str!("zh-CN.txt");
@@ -77,7 +77,7 @@ impl Book {
     fn line(&self, line: &str) -> String {
         let text = line.trim_start_matches(' ');
         let indent = &line[..line.len() - text.len()];
-        if text.is_empty() || line.len() > MAX_BYTES {
+        if text.is_empty() || line.len() > MAX_BYTES || text.starts_with(TOLD) {
             return line.to_owned();
         }
         match self.fixed.get(text) {

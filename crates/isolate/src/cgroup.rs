@@ -92,7 +92,8 @@ impl Cgroups {
     /// The folders that the groups of one sandbox would have here, whether they exist or not.
     pub fn folders_of(&self, name: &str) -> Vec<PathBuf> {
         let parents = [&self.v2, &self.v1_memory, &self.v1_pids, &self.v1_cpu];
-        parents.into_iter().flatten().map(|parent| parent.join(name)).collect()
+        let own = parents.into_iter().flatten().map(|parent| parent.join(name));
+        own.chain(self.v2.iter().map(|parent| parent.join(server_name(name)))).collect()
     }
 
     /// Makes the groups of one sandbox.
@@ -100,7 +101,7 @@ impl Cgroups {
     /// # Errors
     /// Whatever the kernel says to making or setting one; what was made before is removed again.
     pub fn make(&self, name: &str, limits: &GroupLimits) -> io::Result<Group> {
-        let mut group = Group { folders: Vec::new(), memory: None, is_v2: self.v2.is_some() };
+        let mut group = Group { folders: Vec::new(), memory: None, cpu: None, server: None, is_v2: self.v2.is_some() };
         group.fill(self, name, limits)?;
         Ok(group)
     }
@@ -111,6 +112,10 @@ impl Cgroups {
 pub struct Group {
     folders: Vec<PathBuf>,
     memory: Option<PathBuf>,
+    /// The version 1 folder that limits processor time.
+    cpu: Option<PathBuf>,
+    /// The version 2 folder beside the sandbox's, for the server of its scratch.
+    server: Option<PathBuf>,
     is_v2: bool,
 }
 
@@ -140,7 +145,12 @@ impl Group {
             write_if_there(&folder, "memory.oom.group", 1)?;
             write(&folder, "pids.max", limits.pids)?;
             if let (true, Some(millis)) = (parents.v2_cpu, limits.cpu_millis) {
-                fs::write(folder.join("cpu.max"), format!("{} {CPU_PERIOD_US}", cpu_quota_us(millis)))?;
+                let quota = format!("{} {CPU_PERIOD_US}", cpu_quota_us(millis));
+                fs::write(folder.join("cpu.max"), &quota)?;
+                let server = parent.join(server_name(name));
+                fs::create_dir(&server)?;
+                self.server = Some(server.clone());
+                fs::write(server.join("cpu.max"), &quota)?;
             }
             return Ok(());
         }
@@ -160,6 +170,7 @@ impl Group {
             let folder = self.make_folder(parent, name)?;
             write(&folder, "cpu.cfs_period_us", CPU_PERIOD_US)?;
             write(&folder, "cpu.cfs_quota_us", cpu_quota_us(millis))?;
+            self.cpu = Some(folder);
         }
         Ok(())
     }
@@ -177,7 +188,33 @@ impl Group {
         own.iter().map(|folder| folder.join("tasks")).collect()
     }
 
+    /// The file by which the server of scratch puts itself where its processor time counts, by writing `0`; none where
+    /// processor time has no limit.
+    ///
+    /// That is the sandbox's own group of version 1. In version 2 one group counts everything, and the server's memory
+    /// is not the sandbox's: there it has a group beside, with the same limit.
+    pub(crate) fn of_server(&self) -> Option<PathBuf> {
+        let version_1 = self.cpu.as_ref().map(|folder| folder.join("tasks"));
+        version_1.or_else(|| self.server.as_ref().map(|folder| folder.join("cgroup.procs")))
+    }
+
+    /// Lifts the limit on the processor time of the server: the workload is dead, and its end is waited for.
+    pub(crate) fn let_server_end(&self) {
+        // Where that fails, its end takes longer.
+        if let Some(folder) = &self.cpu {
+            let _ = write(folder, "cpu.cfs_quota_us", -1);
+        }
+        if let Some(folder) = &self.server {
+            let _ = write(folder, "cpu.max", "max");
+        }
+    }
+
     /// Where the groups are, for a janitor.
+    pub fn all_folders(&self) -> Vec<PathBuf> {
+        self.folders.iter().chain(&self.server).cloned().collect()
+    }
+
+    /// Where the sandbox's own groups are.
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
     }
@@ -272,6 +309,10 @@ impl Group {
     }
 
     fn try_remove(&mut self) -> io::Result<()> {
+        if let Some(folder) = &self.server {
+            remove_folder(folder)?;
+            self.server = None;
+        }
         while let Some(folder) = self.folders.last() {
             remove_folder(folder)?;
             self.folders.pop();
@@ -289,6 +330,11 @@ impl Drop for Group {
 /// The name of a sandbox's groups.
 pub fn group_name(task: TaskId) -> String {
     format!("hotcell-{task}")
+}
+
+/// The name of the group beside them for the server of scratch.
+fn server_name(name: &str) -> String {
+    format!("{name}-scratch")
 }
 
 /// The period in which a share of processor time is counted: the kernel's default.

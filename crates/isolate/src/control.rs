@@ -114,7 +114,7 @@ fn not_started(source: std::io::Error) -> IsolateError {
             why: format!("the launcher, a program in memory, may not be executed: {source}"),
             remedy: crate::host::NAMESPACE_REMEDY.into(),
         },
-        _ => IsolateError::Host { what: "starting the launcher", source },
+        _ => IsolateError::not_started("the launcher", "starting the launcher")(source),
     }
 }
 

@@ -73,6 +73,15 @@ pub enum IsolateError {
         /// What to do.
         remedy: String,
     },
+    /// The process table is full, or the share of it that this user or group may have.
+    #[error("no process can be started for {what}")]
+    ProcessTable {
+        /// What needs one.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A system call of the host's side failed.
     #[error("{what} failed")]
     Host {
@@ -82,6 +91,16 @@ pub enum IsolateError {
         #[source]
         source: io::Error,
     },
+}
+
+impl IsolateError {
+    /// What came of starting a process: the kernel says `EAGAIN` where there is no room for one more.
+    pub(crate) fn not_started(what: &'static str, failed: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| match source.raw_os_error() == Some(Errno::EAGAIN.0) {
+            true => Self::ProcessTable { what, source },
+            false => Self::Host { what: failed, source },
+        }
+    }
 }
 
 fn list(observations: &[Observation]) -> String {
@@ -101,6 +120,7 @@ impl Explain for IsolateError {
             Self::Launcher { .. } => "ISO-013",
             Self::Host { .. } => "ISO-014",
             Self::Scratch { .. } => "ISO-015",
+            Self::ProcessTable { .. } => "ISO-020",
         }
     }
 
@@ -119,6 +139,9 @@ impl Explain for IsolateError {
             Self::Step { .. } => "run `hotcell doctor` to see what the host lacks".into(),
             Self::Scratch { remedy, .. } => remedy.clone(),
             Self::Launcher { .. } => "run it again; if it stays so, report it with this code".into(),
+            Self::ProcessTable { .. } => "end processes that are not needed, or allow more: to this user (ulimit -u), to the \
+                                          control group that Hotcell runs in (pids.max), or to the host (kernel.pid_max)"
+                .into(),
             Self::Host { .. } => {
                 "look at the cause; free descriptors, processes, memory or disk where one is short".into()
             }
@@ -132,7 +155,7 @@ impl Explain for IsolateError {
             Self::Step { errno, .. } if matches!(*errno, Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => {
                 Exit::HostLacks
             }
-            Self::Step { .. } | Self::Launcher { .. } | Self::Host { .. } => Exit::Failed,
+            Self::Step { .. } | Self::Launcher { .. } | Self::Host { .. } | Self::ProcessTable { .. } => Exit::Failed,
         }
     }
 }

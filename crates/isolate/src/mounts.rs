@@ -72,6 +72,11 @@ impl Mounts {
             None => Default::default(),
         };
         for input in &spec.inputs {
+            // Whoever asked has been told before: here it is the wall.
+            if Path::new(&input.name).file_name() != Some(OsStr::new(&input.name)) {
+                let why = "it is no name of one entry of a folder";
+                return Err(IsolateError::Unrepresentable { what: format!("the input's name `{}`", input.name), why });
+            }
             all.push(Mount::look(&input.path, "an input", format!("input/{}", input.name), false)?);
         }
         if let Some(code) = &spec.code {

@@ -83,6 +83,9 @@ impl Plan {
     pub(crate) fn step_name(&self, number: u64) -> Option<String> {
         let steps = hotcell_launcher::plan::read(&self.bytes)?;
         let step = steps.flatten().nth(usize::try_from(number).ok()?)?;
+        if let Step::Seccomp { .. } = step {
+            return Some("Seccomp".to_owned());
+        }
         let mut name = format!("{step:?}");
         name.truncate(name.char_indices().nth(160).map_or(name.len(), |(at, _)| at));
         Some(name)

@@ -182,6 +182,9 @@ impl Running {
         parts.live.kill();
         // What is under way in scratch ends with its server, and nothing of it need be written any more.
         if let Some(server) = &parts.scratch.server {
+            if let Some(group) = &parts.group {
+                group.let_server_end();
+            }
             server.tell_to_end();
         }
         parts.live.kill_all()?;

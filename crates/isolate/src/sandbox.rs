@@ -227,6 +227,10 @@ impl StepNames {
 pub(crate) fn step_error(step: Option<String>, errno: i64) -> IsolateError {
     let errno = hotcell_sys::Errno(i32::try_from(errno).unwrap_or(0));
     let step = step.unwrap_or_else(|| "an unknown step".to_owned());
+    if errno == hotcell_sys::Errno::EAGAIN && (step.starts_with("Namespaces") || step.starts_with("Workload")) {
+        let source = std::io::Error::from_raw_os_error(errno.0);
+        return IsolateError::ProcessTable { what: "the sandbox", source };
+    }
     if step.starts_with("Fuse") {
         return IsolateError::Scratch {
             why: format!("mounting the encrypted volume failed ({errno})"),
@@ -281,7 +285,7 @@ impl Sandbox {
         // It comes up while the sandbox is built.
         let server = match kind {
             ScratchKind::Memory => None,
-            ScratchKind::Encrypted => Some(Server::start(&host, &spec.state, limits.scratch())?),
+            ScratchKind::Encrypted => Some(Server::start(&host, &spec.state, limits.scratch(), group.as_ref())?),
         };
         // In the order of their places: the streams, the mounts, the groups.
         let mut along: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
@@ -329,8 +333,8 @@ impl Building {
     }
 
     /// The control groups, which stay when this process is killed.
-    pub fn group_folders(&self) -> &[PathBuf] {
-        self.parts.group.as_ref().map_or(&[], Group::folders)
+    pub fn group_folders(&self) -> Vec<PathBuf> {
+        self.parts.group.as_ref().map(Group::all_folders).unwrap_or_default()
     }
 
     /// Locks the sandbox and looks, from inside, whether every wall stands.

@@ -22,6 +22,7 @@ use rustix::net::{
     SocketFlags, SocketType, recvmsg, sendmsg, shutdown, socketpair,
 };
 
+use crate::cgroup::Group;
 use crate::error::IsolateError;
 use crate::host::Host;
 use crate::serve::{Locked, Order, Word};
@@ -146,6 +147,8 @@ pub(crate) struct Server {
     child: Child,
     control: OwnedFd,
     backing: Option<File>,
+    /// The file by which it joins the control group that counts its processor time.
+    group: Option<File>,
     order: Order,
     locked: Locked,
 }
@@ -169,9 +172,16 @@ pub struct ScratchReport {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Server {
-    /// Starts a server; it comes up while the sandbox is built.
-    pub(crate) fn start(host: &Host, state: &Path, size: ByteSize) -> Result<Self, IsolateError> {
+    /// Starts a server; it comes up while the sandbox is built. Its processor time is the sandbox's, where that is counted.
+    pub(crate) fn start(
+        host: &Host,
+        state: &Path,
+        size: ByteSize,
+        group: Option<&Group>,
+    ) -> Result<Self, IsolateError> {
         let wrap = |what| move |source| IsolateError::Host { what, source };
+        let joined = group.and_then(Group::of_server).map(|path| OpenOptions::new().write(true).open(path)).transpose();
+        let joined = joined.map_err(wrap("opening the control group of scratch"))?;
         let backing = backing_file(&state.join("scratch")).map_err(wrap("making the backing file of scratch"))?;
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|error| wrap("making a socket for scratch")(error.into()))?;
@@ -183,10 +193,10 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(wrap("starting the server of scratch"))?;
+            .map_err(IsolateError::not_started("the server of scratch", "starting the server of scratch"))?;
         let must_lock = Swap::of_this_host() != Swap::NotInPlain;
         let order = Order { bytes: size.bytes(), inodes: inodes(size), must_lock };
-        Ok(Self { child, control, backing: Some(backing), order, locked: Locked::Nothing })
+        Ok(Self { child, control, backing: Some(backing), group: joined, order, locked: Locked::Nothing })
     }
 
     /// Hands it the device that the sandbox mounted.
@@ -194,8 +204,10 @@ impl Server {
         let Some(backing) = self.backing.take() else {
             return Err(IsolateError::Launcher { what: "handed over two devices" });
         };
-        let fds = [backing.as_fd(), fuse.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let group = self.group.take();
+        let mut fds = vec![backing.as_fd(), fuse.as_fd()];
+        fds.extend(group.as_ref().map(AsFd::as_fd));
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&fds));
         let order = self.order.encode();

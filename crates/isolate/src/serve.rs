@@ -99,6 +99,8 @@ impl Word {
 #[derive(Debug)]
 pub struct Service {
     control: File,
+    /// The file by which it joins the control group that counts its processor time.
+    group: Option<File>,
     /// What the host wants.
     pub order: Order,
 }
@@ -118,7 +120,7 @@ impl Service {
         process::die_with_parent().map_err(from_sys)?;
         limit::set(limit::CORE, 0).map_err(from_sys)?;
         let mut bytes = [0; Order::BYTES];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC;
         let received = recvmsg(&control, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)?;
@@ -129,7 +131,8 @@ impl Service {
         let order = bytes.get(..received.bytes).and_then(Order::decode);
         match (order, fds.next(), fds.next()) {
             (Some(order), Some(backing), Some(fuse)) => {
-                Ok((Self { control: control.into(), order }, backing.into(), fuse))
+                let group = fds.next().map(File::from);
+                Ok((Self { control: control.into(), group, order }, backing.into(), fuse))
             }
             _ => Err(io::Error::other("this is for the use of a sandbox only")),
         }
@@ -156,7 +159,11 @@ impl Service {
         }
     }
 
-    fn try_to_lock_in(&self) -> io::Result<Locked> {
+    fn try_to_lock_in(&mut self) -> io::Result<Locked> {
+        // A process that moves itself does not wait for the kernel; one that is moved does.
+        if let Some(mut group) = self.group.take() {
+            group.write_all(b"0")?;
+        }
         let may_lock_all = drop_capabilities().map_err(from_sys)?;
         let locked = lock_memory(may_lock_all);
         if self.order.must_lock && locked == Locked::Nothing {

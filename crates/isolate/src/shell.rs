@@ -95,17 +95,26 @@ impl Shell {
                 let live = self.birth(control)?;
                 let wrap = |source| IsolateError::Host { what: "putting the sandbox into its control group", source };
                 group.take_in(live.pid).map_err(wrap)?;
-                live.control.hand(&plan.bytes, along)?;
+                let handed = live.control.hand(&plan.bytes, along);
+                handed.map_err(|error| self.last_word(&live).unwrap_or(error))?;
                 live
             }
             None => {
                 let handed = control.hand(&plan.bytes, along);
                 let live = self.birth(control)?;
-                handed?;
+                handed.map_err(|error| self.last_word(&live).unwrap_or(error))?;
                 live
             }
         };
         Ok(Claimed { live, plan: std::mem::take(&mut self.plan), outer: self.outer.take() })
+    }
+
+    /// Why a shell that takes no plan any more has ended: it says so before it does.
+    fn last_word(&self, live: &Live) -> Option<IsolateError> {
+        match live.control.receive().ok()?.message {
+            Message::Failed { step, errno } => Some(step_error(self.plan.step_name(step), errno)),
+            _ => None,
+        }
     }
 
     /// Waits until the launcher has given birth to the first process.

@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 
 use hotcell_sys::process::{self, Forked};
-use hotcell_sys::{Errno, Fd, Result, file, socket, terminal};
+use hotcell_sys::{Errno, Fd, Result, file, signal, socket, terminal};
 
 use crate::build::{build, id_mount};
 use crate::lock::Lock;
@@ -114,6 +114,8 @@ impl<'a> Context<'a> {
 
 /// The launcher itself: makes mounts that need the host's rights, or gives birth to the first process.
 fn outside(context: &mut Context<'_>) -> Result<()> {
+    // For the workload, which is to begin as from a shell; and whoever ignores the ends of children cannot await them.
+    signal::default_all()?;
     let mut ids = None;
     while let Some(step) = context.step()? {
         match step {
@@ -184,7 +186,7 @@ fn first_process(
             step => build(context, step)?,
         }
     }
-    let child_ends = process::child_ends()?;
+    let child_ends = signal::child_ends()?;
     match process::fork_into(0)? {
         Forked::Child => match workload(context) {
             Ok(never) => match never {},
@@ -241,7 +243,7 @@ fn reap_one() -> Result<Option<process::Ended>> {
 
 /// The workload's process: locks itself in, reports what it can still do, becomes the program.
 fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
-    process::unblock_signals()?;
+    signal::unblock_all()?;
     // The change of ids hid this process's own /proc files from itself; `execve` would undo that anyway.
     process::dumpable()?;
     let mut lock = Lock::new();

@@ -130,10 +130,14 @@ impl Worker<'_> {
         let results: Vec<Result<_, RunnerError>> = std::thread::scope(|scope| {
             let start = |(index, share_of): (usize, _)| {
                 let before = before + (index * share) as u64;
-                scope.spawn(move || self.part(share_of, before))
+                std::thread::Builder::new().spawn_scoped(scope, move || self.part(share_of, before))
             };
             let running: Vec<_> = records.chunks(share).enumerate().map(start).collect();
-            running.into_iter().map(|thread| thread.join().unwrap_or(Err(RunnerError::Worker))).collect()
+            // Also where no thread could be started.
+            let end = |thread: std::io::Result<std::thread::ScopedJoinHandle<'_, _>>| {
+                thread.ok().and_then(|thread| thread.join().ok()).unwrap_or(Err(RunnerError::Worker))
+            };
+            running.into_iter().map(end).collect()
         });
         let mut scored = Scored { placed: Vec::new(), parts: Vec::with_capacity(workers) };
         for result in results {

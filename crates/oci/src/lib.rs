@@ -20,6 +20,8 @@ mod bounds;
 mod config;
 mod decompress;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod layer;
 mod layout;

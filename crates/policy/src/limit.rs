@@ -59,8 +59,8 @@ limits! {
     StreamBytes = "stream_bytes", Bytes, (0, 1 << 40);
     /// Open descriptors of one process.
     OpenFiles = "open_files", Count, (8, 1 << 20);
-    /// Size of one file that the workload writes.
-    FileSize = "file_size", Bytes, (0, 1 << 50);
+    /// Size of one file that the workload writes; a page at least, which the sandbox's own start needs.
+    FileSize = "file_size", Bytes, (4096, 1 << 50);
 }
 
 /// What the numbers of a limit count.
@@ -207,6 +207,9 @@ impl LimitKey {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(self, text: &str) -> Result<u64, String> {
+        if text.starts_with('+') {
+            return Err(format!("`{}` begins with a sign", brief(text)));
+        }
         let value = match self.unit() {
             Unit::Bytes => text.parse::<ByteSize>().map_err(|error| error.to_string())?.bytes(),
             Unit::Count => text.parse().map_err(|_| format!("`{}` is not a whole number", brief(text)))?,

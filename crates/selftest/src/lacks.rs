@@ -22,13 +22,28 @@ pub fn lacking(probe: &mut Command, facts: &Facts) -> io::Result<Vec<(&'static A
     }
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let lacking: BTreeSet<&str> = told.lines().collect();
-    let why = |attack: &Attack| match attack.needs {
-        Need::Path(path) => (!Path::new(path).exists()).then(|| format!("this host has no {path}")),
-        Need::Fact(name) => facts.get(name).is_none().then(|| format!("this host has no {}", fact_name(name))),
-        Need::Nothing => None,
-        need => lacking.contains(attack.name).then(|| format!("this kernel has no {}", need_name(need))),
+    let lacks = |attack: &Attack| match attack.needs {
+        Need::Path(path) => !Path::new(path).exists(),
+        Need::Fact(name) => facts.get(name).is_none(),
+        Need::Nothing => false,
+        _ => lacking.contains(attack.name),
     };
-    Ok(attacks().filter_map(|attack| Some((attack, why(attack)?))).collect())
+    Ok(attacks().filter(|attack| lacks(attack)).filter_map(|attack| Some((attack, reason(attack.needs)?))).collect())
+}
+
+/// Every reason that an attack can be left out for, for those who translate them.
+pub fn reasons() -> BTreeSet<String> {
+    attacks().filter_map(|attack| reason(attack.needs)).collect()
+}
+
+/// What is said where this is lacking.
+fn reason(need: Need) -> Option<String> {
+    match need {
+        Need::Nothing => None,
+        Need::Path(path) => Some(format!("this host has no {path}")),
+        Need::Fact(name) => Some(format!("this host has no {}", fact_name(name))),
+        other => Some(format!("this kernel has no {}", need_name(other))),
+    }
 }
 
 /// Asks for everything that only a call can tell, and prints the names of the attacks that lack it.
@@ -119,6 +134,7 @@ fn need_name(need: Need) -> String {
 
 fn fact_name(name: &str) -> &str {
     match name {
+        "group" => "process group with a number here",
         "key" => "keyring for users",
         "ipc-queue" | "ipc-memory" | "ipc-semaphores" => "System V queues, memory or semaphores",
         "posix-queue" => "POSIX message queues",

@@ -21,7 +21,7 @@ mod surroundings;
 pub use attack::{Attack, Class, Expected, Judge, Need, Place};
 pub use attacks::attacks;
 pub use facts::Facts;
-pub use lacks::{lacking, probe_main};
+pub use lacks::{lacking, probe_main, reasons};
 pub use mark::{REPORT, read_report};
 pub use seen::Seen;
 pub use surroundings::{Surroundings, daemon_name};

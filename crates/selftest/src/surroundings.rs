@@ -50,7 +50,10 @@ impl Surroundings {
         let udp = UdpSocket::bind(("127.0.0.1", 0))?;
         facts.set("token", token);
         facts.set("pid", std::process::id());
-        facts.set("group", rustix::process::getpgrp().as_raw_nonzero());
+        // In a container, the group may be one of outside, which has no number here.
+        if let Ok(group @ 1..) = attempt(Entry::Native, Sysno::getpgrp.id() as u32, &mut []) {
+            facts.set("group", group);
+        }
         facts.set("pid-namespace", fs::read_link("/proc/self/ns/pid")?.display());
         facts.set("path", file.display());
         facts.set("socket", socket.display());
@@ -65,6 +68,19 @@ impl Surroundings {
         Ok(made)
     }
 
+    /// Takes down what was put up under this token by a process that was killed, but for the folder.
+    pub fn take_down(token: &str) {
+        for (_, get, control, size) in IPC {
+            let mut words = vec![Word::Number(ipc_key(token))];
+            words.extend(size.map(Word::Number));
+            words.push(Word::Number(0));
+            if let Ok(id) = attempt(Entry::Native, get.id() as u32, &mut words) {
+                remove_ipc(*control, id as i32);
+            }
+        }
+        remove_queue(&queue_name(token));
+    }
+
     /// What the attacker is told.
     pub fn facts(&mut self) -> &mut Facts {
         &mut self.facts
@@ -77,23 +93,20 @@ impl Surroundings {
 
     /// A queue, memory and semaphores under one key, and a POSIX queue.
     fn queues(&mut self, token: &str) {
-        const CREATE_FOR_ALL: i32 = 0o1666;
-        let key = token.bytes().fold(17i32, |key, byte| key.wrapping_mul(31).wrapping_add(byte.into())) | 1;
+        // IPC_CREAT and IPC_EXCL: what is somebody else's is not put up, and not taken down.
+        const CREATE_FOR_ALL: i32 = 0o3666;
+        let key = ipc_key(token);
         self.facts.set("ipc", key);
-        for (name, get, control, size) in [
-            ("ipc-queue", Sysno::msgget, Sysno::msgctl, None),
-            ("ipc-memory", Sysno::shmget, Sysno::shmctl, Some(4096)),
-            ("ipc-semaphores", Sysno::semget, Sysno::semctl, Some(1)),
-        ] {
+        for (name, get, control, size) in IPC {
             let mut words = vec![Word::Number(key)];
             words.extend(size.map(Word::Number));
             words.push(Word::Number(CREATE_FOR_ALL));
             if let Ok(id) = attempt(Entry::Native, get.id() as u32, &mut words) {
                 self.facts.set(name, "there");
-                self.ipc.push((control, id as i32));
+                self.ipc.push((*control, id as i32));
             }
         }
-        let name = [b"hotcell-", token.as_bytes(), b"\0"].concat();
+        let name = queue_name(token);
         // O_RDWR and O_CREAT.
         let words = &mut [Word::Bytes(&name), Word::Number(0o102), Word::Number(0o666), Word::Number(0)];
         if let Ok(queue) = attempt(Entry::Native, Sysno::mq_open.id() as u32, words) {
@@ -140,17 +153,43 @@ impl Surroundings {
 
 impl Drop for Surroundings {
     fn drop(&mut self) {
-        const REMOVE: i32 = 0;
         for (control, id) in &self.ipc {
-            let words = &mut match control {
-                Sysno::semctl => [Word::Number(*id), Word::Number(0), Word::Number(REMOVE)],
-                _ => [Word::Number(*id), Word::Number(REMOVE), Word::Number(0)],
-            };
-            let _ = attempt(Entry::Native, control.id() as u32, words);
+            remove_ipc(*control, *id);
         }
         if let Some(name) = &self.queue {
-            let _ = attempt(Entry::Native, Sysno::mq_unlink.id() as u32, &mut [Word::Bytes(name)]);
+            remove_queue(name);
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A fact's name, the call that makes or finds the thing, the one that removes it, and its size where it has one.
+const IPC: &[(&str, Sysno, Sysno, Option<i32>)] = &[
+    ("ipc-queue", Sysno::msgget, Sysno::msgctl, None),
+    ("ipc-memory", Sysno::shmget, Sysno::shmctl, Some(4096)),
+    ("ipc-semaphores", Sysno::semget, Sysno::semctl, Some(1)),
+];
+
+/// The key of System V queues, memory and semaphores.
+fn ipc_key(token: &str) -> i32 {
+    token.bytes().fold(17i32, |key, byte| key.wrapping_mul(31).wrapping_add(byte.into())) | 1
+}
+
+/// The name of the POSIX queue, with its NUL.
+fn queue_name(token: &str) -> Vec<u8> {
+    [b"hotcell-", token.as_bytes(), b"\0"].concat()
+}
+
+fn remove_ipc(control: Sysno, id: i32) {
+    const REMOVE: i32 = 0;
+    let words = &mut match control {
+        Sysno::semctl => [Word::Number(id), Word::Number(0), Word::Number(REMOVE)],
+        _ => [Word::Number(id), Word::Number(REMOVE), Word::Number(0)],
+    };
+    // Where it is gone there is nothing to remove.
+    let _ = attempt(Entry::Native, control.id() as u32, words);
+}
+
+fn remove_queue(name: &[u8]) {
+    let _ = attempt(Entry::Native, Sysno::mq_unlink.id() as u32, &mut [Word::Bytes(name)]);
 }

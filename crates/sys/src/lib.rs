@@ -19,6 +19,7 @@ pub mod memory;
 pub mod mount;
 pub mod process;
 pub mod seccomp;
+pub mod signal;
 pub mod socket;
 pub mod terminal;
 

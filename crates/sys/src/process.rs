@@ -286,22 +286,3 @@ pub fn set_affinity(mask: &[u64; 16]) -> Result<()> {
     // SAFETY: the kernel reads 128 bytes of a live array.
     unsafe { syscall!(sched_setaffinity, 0, size_of::<[u64; 16]>(), mask.as_ptr()) }.map(drop)
 }
-
-/// Blocks all signals' delivery but makes child ends readable from the descriptor returned.
-pub fn child_ends() -> Result<Fd> {
-    const SIG_BLOCK: i32 = 0;
-    const SFD_CLOEXEC: i32 = crate::file::O_CLOEXEC;
-    let mask: u64 = 1 << (SIGCHLD - 1);
-    // SAFETY: the mask is 8 live bytes, as the kernel's sigset is; no old mask is asked for.
-    unsafe { syscall!(rt_sigprocmask, SIG_BLOCK, &raw const mask, 0, size_of::<u64>()) }?;
-    // SAFETY: as above.
-    unsafe { syscall!(signalfd4, -1isize, &raw const mask, size_of::<u64>(), SFD_CLOEXEC) }.map(|fd| Fd(fd as i32))
-}
-
-/// Lets every signal through again.
-pub fn unblock_signals() -> Result<()> {
-    const SIG_SETMASK: i32 = 2;
-    let mask: u64 = 0;
-    // SAFETY: the mask is 8 live bytes; no old mask is asked for.
-    unsafe { syscall!(rt_sigprocmask, SIG_SETMASK, &raw const mask, 0, size_of::<u64>()) }.map(drop)
-}

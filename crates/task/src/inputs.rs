@@ -1,5 +1,6 @@
 //! The inputs of a task: what they are, whose, and a commitment to their content.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -29,6 +30,8 @@ pub(crate) struct Input {
 const MAX_COMMITTED_BYTES: u64 = 256 << 20;
 /// Files of a folder beyond which it gets no commitment.
 const MAX_COMMITTED_FILES: u64 = 10_000;
+/// Bytes of a file's name, as Linux has it.
+const MAX_NAME_BYTES: usize = 255;
 /// Deepest nesting of folders that is counted.
 const MAX_DEPTH: usize = 64;
 /// What is read of an input, at most, to know its values in a stream.
@@ -40,8 +43,14 @@ impl Input {
     /// Looks at an input.
     ///
     /// # Errors
-    /// When it is not there, or is neither a file nor a folder.
-    pub(crate) fn look(input: TaskInput) -> Result<Self, TaskError> {
+    /// When its name is none, or it is not there, or is neither a file nor a folder.
+    fn look(input: TaskInput) -> Result<Self, TaskError> {
+        if !is_name(&input.name) {
+            return Err(TaskError::Spec {
+                what: format!("`{}` cannot be the name of an input", input.name.escape_debug()),
+                remedy: "name it as a file in a folder is named, without `/`: it is shown at /input/NAME",
+            });
+        }
         let found = fs::metadata(&input.path).map_err(TaskError::file("use the input", &input.path))?;
         if !found.is_file() && !found.is_dir() {
             return Err(TaskError::Spec {
@@ -96,6 +105,29 @@ impl Input {
         });
         Ok(InputRecord { name: self.name.clone(), bytes, files, commitment })
     }
+}
+
+/// Whether a name is one entry of a folder, and shows as what it is.
+///
+/// INVARIANT (input-name): no name leads out of `/input`.
+fn is_name(name: &str) -> bool {
+    let is_one = !name.is_empty() && name.len() <= MAX_NAME_BYTES && name != "." && name != "..";
+    is_one && !name.contains(|letter: char| letter == '/' || letter.is_control())
+}
+
+/// Looks at all inputs; no two have one name.
+///
+/// # Errors
+/// As [`Input::look`], and when a name stands twice.
+pub(crate) fn look(inputs: Vec<TaskInput>) -> Result<Vec<Input>, TaskError> {
+    let mut names = BTreeSet::new();
+    if let Some(twice) = inputs.iter().find(|input| !names.insert(input.name.as_str())) {
+        return Err(TaskError::Spec {
+            what: format!("two inputs are named `{}`", twice.name.escape_debug()),
+            remedy: "give each input a name of its own",
+        });
+    }
+    inputs.into_iter().map(Input::look).collect()
 }
 
 /// The digest of a plain model, a file or a folder, however large.

@@ -1,7 +1,6 @@
 //! The way of one task, step by step.
 
 use std::cell::RefCell;
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use hotcell_inspect::{InputKeys, StreamVerdict};
 use hotcell_isolate::{Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec, Withdrawal};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
-    Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, ReceiptBody, TaskId,
+    Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, ReceiptBody, TaskId, Timestamp,
     WorkloadRecord,
 };
 
@@ -120,6 +119,7 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
             what,
             groups: Vec::new(),
             staging: None,
+            interrupted: false,
         },
     )?;
 
@@ -204,7 +204,8 @@ impl Journey<'_, '_> {
     fn go(mut self, grant: Grant) -> Result<TaskReport, TaskError> {
         let task = self.submitted.task;
         self.step(Step::Prepare);
-        let grant = grant.begin(self.context.clock.now()).map_err(TaskError::part)?;
+        // Leases go by the time that has passed, whatever the clock on the wall shows meanwhile.
+        let grant = grant.begin(self.timer.steady(self.submitted.now)).map_err(TaskError::part)?;
         self.watch_policy(&grant)?;
         if self.submitted.spec.terminal && grant.streams() != StreamRule::Live {
             return Err(TaskError::NoTerminal { reasons: reasons(&grant) });
@@ -233,11 +234,15 @@ impl Journey<'_, '_> {
         self.step(Step::Destroy);
         let limits = left.ended.limits();
         let scratch = left.ended.scratch_kind();
-        let destroyed = left.ended.destroy().map_err(TaskError::part)?;
+        let destroyed = left.ended.destroy().inspect_err(|_| self.marker.leave()).map_err(TaskError::part)?;
 
         self.step(Step::Receipt);
         let now = self.context.clock.now();
         let mut events = judged.events;
+        let jumped = self.timer.jumped(self.submitted.now, now);
+        if let Some(millis) = jumped {
+            events.push(Event::of_task(now, task, EventKind::ClockJumped).with("milliseconds", millis));
+        }
         events.push(
             Event::of_task(now, task, EventKind::SandboxDestroyed)
                 .with("parts", destroyed.len())
@@ -262,6 +267,7 @@ impl Journey<'_, '_> {
             refusals: judged.refusals,
             destroyed,
             scratch,
+            jumped,
         };
         let (body, bytes) = receipt::issue(self.log, &grant, account, now, &events)?;
         let streams = self.keep(&folder, &bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
@@ -339,7 +345,7 @@ impl Journey<'_, '_> {
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
         let mut building = Sandbox::build(grant, spec, self.context.shell.take()).map_err(TaskError::part)?;
         let scratch = building.scratch().label();
-        self.marker.note(building.group_folders(), self.staging())?;
+        self.marker.note(&building.group_folders(), self.staging())?;
         let record = match model {
             Some(model) => Some(self.open_model(grant, &mut building, model)?),
             None => None,
@@ -500,9 +506,6 @@ impl Journey<'_, '_> {
         if !self.submitted.inputs.is_empty() {
             folder.write(&folder.salt(), Digest(*salt).hex().as_bytes())?;
         }
-        if let Some(path) = &self.submitted.spec.receipt {
-            fs::write(path, receipt).map_err(TaskError::file("write the receipt", path))?;
-        }
         let mut released = Vec::new();
         for (stream, verdict) in streams.iter().zip(verdicts) {
             if rule == StreamRule::Live && !stream.kept().is_empty() {
@@ -547,9 +550,13 @@ fn rule_ids(denial: &Denial) -> Vec<String> {
     denial.rules().iter().map(|rule| rule.id.clone()).collect()
 }
 
+/// A clock that is this far from what has passed was set; less is what time services do to it all the time.
+const CLOCK_JUMP_MS: u64 = 2000;
+
 /// Takes the time of each step.
 #[derive(Debug)]
 struct Timer {
+    begun: Instant,
     step: Step,
     since: Instant,
     times: Vec<(Step, Duration)>,
@@ -557,7 +564,21 @@ struct Timer {
 
 impl Timer {
     fn start() -> Self {
-        Self { step: Step::Submit, since: Instant::now(), times: Vec::new() }
+        let now = Instant::now();
+        Self { begun: now, step: Step::Submit, since: now, times: Vec::new() }
+    }
+
+    /// The time now, by what has passed since the task was submitted.
+    fn steady(&self, submitted: Timestamp) -> Timestamp {
+        let passed = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp(submitted.0.saturating_add(passed))
+    }
+
+    /// By how many milliseconds the clock was set forward, or back, since the task was submitted; none where it just went.
+    fn jumped(&self, submitted: Timestamp, now: Timestamp) -> Option<i64> {
+        let by = i128::from(now.0) - i128::from(self.steady(submitted).0);
+        let by = i64::try_from(by).unwrap_or(if by < 0 { i64::MIN } else { i64::MAX });
+        (by.unsigned_abs() >= CLOCK_JUMP_MS).then_some(by)
     }
 
     fn step(&mut self, observer: &mut dyn Observer, task: TaskId, next: Step) {

@@ -19,6 +19,7 @@ mod judge;
 mod keys;
 mod model;
 mod observe;
+mod places;
 mod policy;
 mod receipt;
 mod release;

@@ -31,6 +31,8 @@ pub(crate) struct Account {
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) destroyed: Vec<Destroyed>,
     pub(crate) scratch: ScratchKind,
+    /// By how many milliseconds the host's clock was set meanwhile.
+    pub(crate) jumped: Option<i64>,
 }
 
 /// What the receipt says of the decision.
@@ -65,7 +67,7 @@ pub(crate) fn issue(
         purpose: grant.purpose().to_owned(),
         policy: account.policy,
         isolation: grant.isolation().to_owned(),
-        caveats: caveats(grant, account.scratch),
+        caveats: caveats(grant, account.scratch, account.jumped),
         walls: account.walls,
         best_effort: grant.best_effort().iter().map(|wall| wall.label().to_owned()).collect(),
         limits: account.limits,
@@ -96,7 +98,7 @@ fn policy_digest(tag: Tag) -> Digest {
 }
 
 /// What the isolation level does not give here.
-fn caveats(grant: &GrantUse, scratch: ScratchKind) -> Vec<String> {
+fn caveats(grant: &GrantUse, scratch: ScratchKind, jumped: Option<i64>) -> Vec<String> {
     let mut caveats = vec!["root on the host can see and change everything".to_owned()];
     let by_profile: Vec<_> = grant.without().difference(grant.best_effort()).map(|wall| wall.label()).collect();
     if !by_profile.is_empty() {
@@ -116,5 +118,10 @@ fn caveats(grant: &GrantUse, scratch: ScratchKind) -> Vec<String> {
         }
         .to_owned(),
     );
+    if let Some(millis) = jumped {
+        let direction = if millis < 0 { "back" } else { "forward" };
+        let seconds = millis.unsigned_abs() / 1000;
+        caveats.push(format!("the host's clock was set {direction} by {seconds} s while the task was on its way"));
+    }
     caveats
 }

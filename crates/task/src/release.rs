@@ -1,5 +1,6 @@
 //! Inspection of the output folder, and release of what may leave.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
@@ -202,8 +203,9 @@ fn write<R: Read>(mut from: R, recipients: &[PublicKey], to: &mut Hashing, at: &
 }
 
 impl Staged {
-    /// Gives each file its name in the output folder; each appears whole or not at all.
+    /// Gives each file its name in the output folder; each appears whole or not at all, also after a loss of power.
     pub(crate) fn release(mut self) -> Result<Vec<OutputRecord>, TaskError> {
+        self.sync_contents()?;
         for record in &self.records {
             if let Some(folder) = self.output.join(&record.path).parent() {
                 fs::create_dir_all(folder).map_err(TaskError::file("make", folder))?;
@@ -213,8 +215,49 @@ impl Staged {
             let to = self.output.join(&record.path);
             fs::rename(self.staging.join(&record.path), &to).map_err(TaskError::file("write", &to))?;
         }
+        self.sync_names()?;
         Ok(std::mem::take(&mut self.records))
     }
+
+    /// Waits until the contents are on the disk. INVARIANT (released-is-kept): a name that a receipt tells of never
+    /// leads to less than the receipt says.
+    fn sync_contents(&self) -> Result<(), TaskError> {
+        if self.records.len() > MOST_SYNCED_ALONE {
+            return sync_file_system(&self.staging);
+        }
+        for record in &self.records {
+            let path = self.staging.join(&record.path);
+            let synced = File::open(&path).and_then(|file| file.sync_data());
+            synced.map_err(TaskError::file("write", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until their names are there too.
+    fn sync_names(&self) -> Result<(), TaskError> {
+        let folders: BTreeSet<&Path> =
+            self.records.iter().flat_map(|record| Path::new(&record.path).ancestors().skip(1)).collect();
+        if folders.len() > MOST_SYNCED_ALONE {
+            return sync_file_system(&self.output);
+        }
+        for folder in folders {
+            let path = self.output.join(folder);
+            match File::open(&path).and_then(|folder| folder.sync_all()) {
+                // A file system that does not know how to sync a folder.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                other => other.map_err(TaskError::file("write", &path))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Files that are synced one by one; of more, the whole file system is, which is one wait.
+const MOST_SYNCED_ALONE: usize = 8;
+
+fn sync_file_system(of: &Path) -> Result<(), TaskError> {
+    let synced = File::open(of).and_then(|folder| Ok(rustix::fs::syncfs(&folder)?));
+    synced.map_err(TaskError::file("write", of))
 }
 
 impl Drop for Staged {

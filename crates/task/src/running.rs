@@ -34,6 +34,9 @@ pub struct RunningTask {
     /// And folders in which outputs are gathered before they are released.
     #[serde(default)]
     pub staging: Option<PathBuf>,
+    /// Whether it was found to be interrupted, and is still here because something of it could not be removed.
+    #[serde(default)]
+    pub interrupted: bool,
 }
 
 /// Our own file in `running/`.
@@ -42,6 +45,8 @@ pub(crate) struct Marker {
     path: PathBuf,
     file: File,
     text: RunningTask,
+    /// Whether it stays, for the next start to remove what could not be removed.
+    stays: bool,
 }
 
 impl Marker {
@@ -52,7 +57,7 @@ impl Marker {
         // It gets its name once it is locked: no sweeper takes a task that begins for one that was killed.
         let unnamed = folder.join(format!(".{}", text.task));
         let file = create_locked(&folder, &unnamed)?;
-        let mut marker = Self { path: unnamed, file, text };
+        let mut marker = Self { path: unnamed, file, text, stays: false };
         marker.write()?;
         fs::rename(&marker.path, &path).map_err(TaskError::file("write", &path))?;
         marker.path = path;
@@ -64,6 +69,11 @@ impl Marker {
         self.text.groups = groups.to_vec();
         self.text.staging = staging;
         self.write()
+    }
+
+    /// Leaves the file there: something of the task could not be removed, and the next start tries again.
+    pub(crate) fn leave(&mut self) {
+        self.stays = true;
     }
 
     fn write(&mut self) -> Result<(), TaskError> {
@@ -79,8 +89,10 @@ impl Marker {
 
 impl Drop for Marker {
     fn drop(&mut self) {
-        // What stays is found by the next start, which removes it.
-        let _ = fs::remove_file(&self.path);
+        if !self.stays {
+            // What stays is found by the next start, which removes it.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -149,21 +161,39 @@ pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskE
             return Ok(());
         }
         let left = read(path, &file);
-        let mut groups = left.as_ref().map(|left| left.groups.clone()).unwrap_or_default();
-        // It may have been killed before it could note them.
-        groups.extend(id.into_iter().flat_map(|task| Cgroups::of_this_process().folders_of(&group_name(task))));
-        for group in groups {
-            remove_folder(&group).map_err(TaskError::file("remove the control group", &group))?;
-        }
-        if let Some(staging) = left.and_then(|left| left.staging).filter(|staging| staging.exists()) {
-            fs::remove_dir_all(&staging).map_err(TaskError::file("remove", &staging))?;
-        }
-        if let Some(task) = id {
-            let event = Event::of_task(now, task, EventKind::TaskInterrupted);
+        let was_told = left.as_ref().is_some_and(|left| left.interrupted);
+        let stays = remove_what_is_left(id, left.as_ref());
+        if let (Some(task), false) = (id, was_told) {
+            let mut event = Event::of_task(now, task, EventKind::TaskInterrupted);
+            if !stays.is_empty() {
+                event = event.with("stays", stays.clone());
+            }
             log.append(&[event], Durability::Lazy).map_err(TaskError::part)?;
         }
-        fs::remove_file(path).map_err(TaskError::file("remove", path))
+        match left {
+            // Somebody else holds it: the next start tries again, and this one goes on.
+            Some(left) if !stays.is_empty() => {
+                let text = serde_json::to_vec(&RunningTask { interrupted: true, ..left }).unwrap_or_default();
+                fs::write(path, text).map_err(TaskError::file("write", path))
+            }
+            _ => fs::remove_file(path).map_err(TaskError::file("remove", path)),
+        }
     })
+}
+
+/// Removes the control groups and the staging folder of a task that was killed. Gives what cannot be removed, as when
+/// somebody has put a process into a group, or mounted something there.
+fn remove_what_is_left(task: Option<TaskId>, left: Option<&RunningTask>) -> Vec<String> {
+    let mut groups = left.map(|left| left.groups.clone()).unwrap_or_default();
+    // It may have been killed before it could note them.
+    groups.extend(task.into_iter().flat_map(|task| Cgroups::of_this_process().folders_of(&group_name(task))));
+    groups.sort();
+    groups.dedup();
+    let mut stays: Vec<PathBuf> = groups.into_iter().filter(|group| remove_folder(group).is_err()).collect();
+    if let Some(staging) = left.and_then(|left| left.staging.clone()).filter(|staging| staging.exists()) {
+        stays.extend(fs::remove_dir_all(&staging).is_err().then_some(staging));
+    }
+    stays.into_iter().map(|path| path.display().to_string()).collect()
 }
 
 /// Removes backing files of encrypted scratch that have a name: those of a Hotcell that was killed between making one

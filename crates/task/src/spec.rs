@@ -43,7 +43,7 @@ pub struct TaskSpec {
     pub best_effort: BTreeSet<Wall>,
     /// The declared outputs.
     pub outputs: Option<OutputSchema>,
-    /// Where a copy of the receipt goes.
+    /// Where whoever asks puts a copy of the receipt, which [`TaskReport`](crate::TaskReport) has.
     pub receipt: Option<PathBuf>,
     /// Standard input of the workload; nothing when absent. A pipe or file, never a terminal.
     pub stdin: Option<OwnedFd>,

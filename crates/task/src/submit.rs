@@ -7,9 +7,10 @@ use hotcell_types::{Digest, GrantId, TaskId, Timestamp, WorkloadRecord};
 
 use crate::TaskError;
 use crate::image::Image;
-use crate::inputs::Input;
+use crate::inputs::{self, Input};
 use crate::journey::Context;
 use crate::model::Model;
+use crate::places;
 use crate::spec::{RunnerSpec, TaskSpec, Work};
 
 /// A task that makes sense.
@@ -98,6 +99,7 @@ pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskErro
 /// Checks a task as far as it goes without asking policy.
 pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submitted, TaskError> {
     let now = context.clock.now();
+    places::check(&spec)?;
     let mut work = std::mem::replace(&mut spec.work, Work::Command(Vec::new()));
     let image = spec.image.take().map(|image| Image::look(image, &work, context.state)).transpose()?;
     if let (Work::Command(command), Some(image)) = (&mut work, &image)
@@ -117,7 +119,7 @@ pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submit
     };
     let sealed = matches!(model, Some(Model::Sealed { .. }));
     let profile = profile(&spec, &work, sealed)?;
-    let mut inputs = spec.inputs.drain(..).map(Input::look).collect::<Result<Vec<_>, _>>()?;
+    let mut inputs = inputs::look(std::mem::take(&mut spec.inputs))?;
     if context.engine.decides_columns() {
         inputs.iter_mut().try_for_each(Input::read_columns)?;
     }

@@ -153,6 +153,18 @@ pub fn test_name<T>(_here: &T) -> &'static str {
     std::any::type_name::<T>().trim_end_matches("::here")
 }
 
+/// Three plain English words in a row, outside of backticks and of what is to be typed: a line that should be in
+/// another language has none.
+pub fn english_in(line: &str) -> Option<String> {
+    if line.trim_start().starts_with("hotcell ") {
+        return None;
+    }
+    let own: String = line.split('`').step_by(2).collect::<Vec<_>>().join("·");
+    let words: Vec<&str> = own.split(' ').collect();
+    let is_plain = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b',');
+    words.windows(3).find(|three| three.iter().all(is_plain)).map(|three| three.join(" "))
+}
+
 fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|entry| entry.is_file() && entry.permissions().mode() & 0o111 != 0)
 }

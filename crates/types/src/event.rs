@@ -68,6 +68,8 @@ pub enum EventKind {
     PolicyInstalled,
     /// A policy was refused; the one before it stays in force.
     PolicyRefused,
+    /// The host's clock was set while a task was on its way (or the machine slept): by how many milliseconds.
+    ClockJumped,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
 }

@@ -40,6 +40,14 @@ impl ByteSize {
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
+
+    /// Reads what [`Display`](fmt::Display) wrote, as far as its one decimal tells: `22.5 KiB`. As input a size is whole.
+    pub fn from_shown(text: &str) -> Option<Self> {
+        let (number, unit) = text.trim().split_once(' ')?;
+        let (_, factor) = UNITS.iter().find(|(known, _)| *known == unit)?;
+        let number: f64 = number.parse().ok().filter(|number| (0.0..=f64::from(u32::MAX)).contains(number))?;
+        Some(Self((number * *factor as f64).round() as u64))
+    }
 }
 
 impl FromStr for ByteSize {
@@ -120,5 +128,11 @@ mod tests {
         assert!(parse_duration("soon").is_err());
         assert_eq!(ByteSize(512 << 20).to_string(), "512 MiB");
         assert_eq!(ByteSize(23_040).to_string(), "22.5 KiB");
+        for (shown, bytes) in [("22.5 KiB", Some(23_040)), ("512 MiB", Some(512 << 20)), ("3 B", Some(3))] {
+            assert_eq!(ByteSize::from_shown(shown).map(ByteSize::bytes), bytes, "{shown}");
+        }
+        for text in ["", "512MiB", "x KiB", "-1 KiB", "NaN B", "inf TiB", "1 apple"] {
+            assert_eq!(ByteSize::from_shown(text), None, "{text}");
+        }
     }
 }

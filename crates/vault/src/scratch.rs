@@ -15,6 +15,7 @@
 //! Deliberately absent: persistence, extended attributes, devices, threads, the clock.
 
 mod blocks;
+mod buffer;
 mod inode;
 mod serve;
 mod volume;

@@ -26,7 +26,7 @@ const DEFAULT_FILES: usize = 100;
 /// Runs the command and adds what it needs to the draft.
 pub(super) fn learn(draft: &mut Draft, app: &App) -> Result<(), Failure> {
     let Runs::Command(command) = &draft.runs else { return Ok(()) };
-    let outputs = Temporary::new("learning")?;
+    let outputs = Temporary::new("learning", &app.state)?;
     let done = observe(command, &draft.inputs, &outputs.path().join("output"), app)?;
     if done.outcome != Outcome::Released {
         let why = done.problem.map(|problem| format!(": {}", problem.what)).unwrap_or_default();
@@ -74,8 +74,8 @@ fn propose(draft: &mut Draft, done: &TaskReport) {
     draft.origin = "from a learned run";
     let used =
         |name: &str| done.body.limits.iter().find(|limit| limit.name == name).and_then(|limit| limit.used.clone());
-    match used("memory").as_deref().and_then(bytes) {
-        Some(peak) => {
+    match used("memory").as_deref().and_then(ByteSize::from_shown) {
+        Some(ByteSize(peak)) => {
             let proposal = (peak * 2).max(64 << 20).next_power_of_two();
             let why = format!("it used {}", ByteSize(peak));
             match proposal < DEFAULT_MEMORY {
@@ -112,18 +112,11 @@ fn propose(draft: &mut Draft, done: &TaskReport) {
     }
 }
 
-/// `22.5 KiB` in bytes.
-fn bytes(shown: &str) -> Option<u64> {
-    let (number, unit) = shown.split_once(' ')?;
-    let factor = format!("1{unit}").parse::<ByteSize>().ok()?;
-    Some((number.parse::<f64>().ok()? * factor.bytes() as f64) as u64)
-}
-
 fn tell(done: &TaskReport) -> io::Result<()> {
     let mut told = print::err();
     for limit in done.body.limits.iter().filter(|limit| limit.used.is_some()) {
         let used = limit.used.as_deref().unwrap_or_default();
-        writeln!(told, "seen: {} {}", limit.name, print::plain_line(used))?;
+        writeln!(told, "seen: {} {}", print::theirs(&limit.name), print::plain_line(used))?;
     }
     for output in &done.body.outputs {
         writeln!(told, "seen: left {} ({})", print::theirs(&output.path), ByteSize(output.bytes))?;

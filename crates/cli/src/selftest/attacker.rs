@@ -81,7 +81,8 @@ impl<'a> Attacker<'a> {
         let app = self.app;
         let cancel = self.cancel.try_clone().map_err(wrap)?;
         std::thread::scope(|scope| {
-            let neighbour = scope.spawn(move || run_in(app, spec, cancel.as_fd()));
+            let started = std::thread::Builder::new().spawn_scoped(scope, move || run_in(app, spec, cancel.as_fd()));
+            let neighbour = started.map_err(|source| Failure::system("starting the second sandbox", source))?;
             let mut ready = [0; neighbour::READY.len()];
             let is_ready = ours.read_exact(&mut ready).is_ok() && ready == neighbour::READY;
             let seen = if is_ready { self.together(attacks, &[]) } else { Ok(Vec::new()) };

@@ -67,9 +67,8 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
             "name another profile: --profile NAME",
         ));
     }
-    let temporary = Temporary::new("selftest")?;
-    let token = format!("{:016x}", u64::from_le_bytes(hotcell_crypto::random()));
-    let surroundings = Surroundings::put_up(&temporary.path().join("host"), &token);
+    let temporary = Temporary::new("selftest", &app.state)?;
+    let surroundings = Surroundings::put_up(&temporary.path().join("host"), temporary.token());
     let mut surroundings = surroundings.map_err(|source| Failure::system("putting up what is attacked", source))?;
     tell_of_host(&mut surroundings, app)?;
     let mut skipped = skipped_by_profile(&profile);

@@ -60,7 +60,7 @@ pub(super) fn show(outcomes: &[Outcome], app: &App) -> Result<(), Failure> {
 fn mark(outcome: &Outcome) -> (&'static str, &str) {
     match (outcome.held, &outcome.skipped) {
         (_, Some(why)) => ("skipped", why),
-        (Some(true), None) => ("held", outcome.wall),
+        (Some(true), None) => ("held off", outcome.wall),
         (_, None) => ("NOT HELD", outcome.wall),
     }
 }

@@ -101,3 +101,18 @@ fn every_entry_of_the_book_has_its_translation_and_loses_no_value() {
         }
     }
 }
+
+#[test]
+fn all_that_doctor_says_of_made_up_hosts_and_all_reasons_of_skipped_attacks_are_in_the_book() {
+    let hosts =
+        std::fs::read_to_string(hotcell_testkit::workspace().join("crates/isolate/testdata/doctor.txt")).unwrap();
+    let names: Vec<_> = hosts.lines().filter(|line| line.starts_with("Linux ") || line.starts_with("WSL ")).collect();
+    let reasons = hotcell_selftest::reasons().into_iter().collect::<Vec<_>>();
+    for text in hosts.lines().filter(|line| !names.contains(line)).chain(reasons.iter().map(String::as_str)) {
+        let told = Book::get().line(text);
+        let is_chinese = told.chars().any(|character| ('\u{4e00}'..='\u{9fff}').contains(&character));
+        let is_name = text.split(' ').count() < 3 && text.is_ascii() && !text.contains(' ');
+        assert!(is_name || is_chinese || text == "root" || text.starts_with("debian"), "{text}: {told}");
+        assert_eq!(hotcell_testkit::english_in(&told), None, "{text}: {told}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The command line in Chinese: what is finished leaves no sentence in English.
 
+use hotcell_testkit::english_in;
 use serde_json::Value;
 
 use crate::hotcell::{Place, text};
@@ -8,17 +9,6 @@ use crate::hotcell::{Place, text};
 fn said(place: &Place, words: &[&str]) -> (i32, String) {
     let output = place.command(words).env("LC_ALL", "zh_CN.UTF-8").output().unwrap();
     (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
-}
-
-/// Three plain English words in a row, outside of backticks and of what is to be typed.
-fn english_in(line: &str) -> Option<String> {
-    if line.trim_start().starts_with("hotcell ") {
-        return None;
-    }
-    let own: String = line.split('`').step_by(2).collect::<Vec<_>>().join("·");
-    let words: Vec<&str> = own.split(' ').collect();
-    let is_plain = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b',');
-    words.windows(3).find(|three| three.iter().all(is_plain)).map(|three| three.join(" "))
 }
 
 #[test]
@@ -62,7 +52,37 @@ fn explanations_errors_and_doctor_speak_chinese() {
         assert!(said.contains(['。', '：']), "{words:?}: {said}");
     }
     let (_, said) = said(&place, &["doctor"]);
-    assert!(said.contains("控制"), "{said}");
+    let english: Vec<_> = said.lines().filter_map(english_in).collect();
+    assert!(said.contains("控制") && english.is_empty(), "{english:?}\n{said}");
+}
+
+/// Of a task: its file from a learned run, and everything that `show` tells of one that was held up.
+#[test]
+fn init_and_show_speak_chinese() {
+    let place = Place::new();
+    place.file("table.csv", "a,b\n1,2\n");
+    let (status, told) = said(&place, &["init", "--learn", "--", "sh", "-c", "cat /input/table > /output/x"]);
+    assert_eq!(status, 0, "{told}");
+    for (status, words) in [
+        (2, &["init"][..]),
+        (1, &["init", "--output", "o", "--learn", "--", "false"]),
+        (0, &["init", "--output", "p", "--", "true"]),
+        (124, &["run", "--limit", "wall=300ms", "--", "sleep", "600"]),
+    ] {
+        let (seen, told) = said(&place, words);
+        let english: Vec<_> = told.lines().filter_map(english_in).collect();
+        assert!(seen == status && english.is_empty(), "{words:?} {seen}: {english:?}\n{told}");
+    }
+    let listed = said(&place, &["ps", "--all"]).1;
+    for task in listed.lines().filter_map(|line| line.split(' ').next()) {
+        let told = said(&place, &["show", task]).1;
+        // Events are told as they are in the log, and a purpose as it was given.
+        let own =
+            told.lines().take_while(|line| !line.contains("task-submitted")).filter(|line| !line.contains("目的："));
+        let english: Vec<_> = own.filter_map(english_in).collect();
+        assert!(english.is_empty(), "{english:?}\n{told}");
+    }
+    assert!(told.lines().filter_map(english_in).next().is_none(), "{told}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use hotcell_types::Wall;
 use syscalls::Sysno;
 
 use crate::hotcell::{Place, text};
+use crate::screen::Screen;
 
 #[test]
 fn every_control_is_told_and_the_status_says_whether_all_are_full() {
@@ -107,6 +108,69 @@ fn nothing_is_changed_without_a_yes_and_by_nobody_but_root() {
     let told = text(&output.stderr);
     let asked = told.contains("nothing that --fix could do") || told.contains("nobody at a terminal");
     assert!(asked || told.contains("only root can"), "{told}");
+}
+
+/// A host where user namespaces are switched off, in so far as a user namespace can be one: its root may set its own
+/// `user.max_user_namespaces`. Behind doctor's words stands what became of the setting and of its file.
+fn host_without_user_namespaces(place: &Place, language: &str) -> Command {
+    let script = "mount -t tmpfs none /etc/sysctl.d && echo 0 > /proc/sys/user/max_user_namespaces || exit 9; trap : INT; \
+                  \"$@\"; echo \"status $?, at most $(cat /proc/sys/user/max_user_namespaces), $(ls /etc/sysctl.d | wc -l) files\"";
+    let hotcell = place.command(&["doctor", "--fix"]);
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    command.arg(hotcell.get_program()).args(hotcell.get_args()).current_dir(place.path(".")).env("LC_ALL", language);
+    command
+}
+
+/// Skips where no such host can be made.
+macro_rules! require_host_without_user_namespaces {
+    ($place:expr) => {
+        hotcell_testkit::require_program!("unshare");
+        let tried = host_without_user_namespaces($place, "C").stdin(std::process::Stdio::null()).output().unwrap();
+        if tried.status.code() != Some(0) {
+            hotcell_testkit::skip!("no user namespace can be changed here: {}", text(&tried.stderr).trim());
+        }
+    };
+}
+
+#[test]
+fn fix_asks_at_a_terminal_and_only_a_yes_changes_the_host() {
+    let place = Place::new();
+    require_host_without_user_namespaces!(&place);
+    for (keys, told) in [
+        ("y\n", "wrote /etc/sysctl.d/60-hotcell-user-max_user_namespaces.conf"),
+        ("yes\n", "set user.max_user_namespaces = 15000"),
+        ("no\n", "cause user-namespaces-off: "),
+        ("\n", "cause user-namespaces-off: "),
+        ("yesterday\n", "cause user-namespaces-off: "),
+        ("\x04", "cause user-namespaces-off: "),
+        ("\x03", "status 130"),
+    ] {
+        let mut screen = Screen::of(host_without_user_namespaces(&place, "C.UTF-8"));
+        // The question is broken where the terminal ends.
+        let asked = screen.shows("? [y/N] ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(asked.contains("set user.max_user_namespaces = 15000, now and in /etc/sysctl.d/"), "{asked}");
+        screen.types(keys);
+        screen.shows(told);
+        let (status, rest) = screen.ends();
+        assert_eq!(status, Some(0), "{rest}");
+        let (most, files) = if keys.starts_with('y') && !keys.contains("day") { (15000, 1) } else { (0, 0) };
+        assert!(rest.contains(&format!(", at most {most}, {files} files")), "{keys:?}: {rest}");
+    }
+}
+
+#[test]
+fn fix_asks_in_chinese_where_that_is_the_language_and_nobody_without_a_terminal() {
+    let place = Place::new();
+    require_host_without_user_namespaces!(&place);
+    let mut screen = Screen::of(host_without_user_namespaces(&place, "zh_CN.UTF-8"));
+    screen.shows("？ [y/N] ");
+    screen.types("是\n");
+    screen.shows("已设置 user.max_user_namespaces = 15000");
+    assert!(screen.ends().1.contains(", at most 15000, 1 files"));
+    let output = host_without_user_namespaces(&place, "C.UTF-8").stdin(std::process::Stdio::null()).output().unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(err.contains("nobody at a terminal") && out.contains("status 2, at most 0, 0 files"), "{out}{err}");
 }
 
 #[test]

@@ -35,6 +35,11 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hotcell"));
         command.arg("--state").arg(self.state()).args(arguments).stdin(Stdio::null());
         command.env_remove("XDG_STATE_HOME").env("HOME", self.0.path()).current_dir(self.0.path());
+        // What is told is compared, so it does not depend on who runs the tests.
+        command.env("LC_ALL", "C.UTF-8");
+        for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+            command.env_remove(variable);
+        }
         command
     }
 
@@ -68,6 +73,15 @@ impl Place {
     pub(crate) fn json<A: AsRef<OsStr> + std::fmt::Debug>(&self, status: i32, arguments: &[A]) -> Value {
         serde_json::from_str(&self.expect(status, arguments)).unwrap()
     }
+}
+
+/// The same program, begun by somebody who ignores or holds back these signals (`--ignore-signal=HUP`).
+pub(crate) fn with_signals(options: &[&str], hotcell: &Command) -> Command {
+    let mut command = Command::new("env");
+    command.args(options).arg(hotcell.get_program()).args(hotcell.get_args());
+    command.envs(hotcell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(hotcell.get_current_dir().unwrap_or(std::path::Path::new("."))).stdin(Stdio::null());
+    command
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

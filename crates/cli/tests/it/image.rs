@@ -298,7 +298,7 @@ fn a_short_name_is_pulled_from_a_real_registry_and_run_by_its_digest() {
     let _registry = Registry(registry.spawn().unwrap());
     let begin = Instant::now();
     while TcpStream::connect(&host).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the registry does not listen");
+        assert!(begin.elapsed() < Duration::from_secs(120), "the registry does not listen");
         std::thread::sleep(Duration::from_millis(20));
     }
     let (from, to) = (format!("oci:{}", place.path("layout").display()), format!("docker://{host}/library/tool:v1"));

@@ -3,6 +3,7 @@
 use hotcell_testkit::workspace;
 
 use crate::hotcell::{Place, text};
+use crate::screen::Screen;
 
 #[test]
 fn a_folder_with_a_model_and_a_table_becomes_a_task_that_scores_it() {
@@ -85,4 +86,87 @@ fn a_run_that_fails_teaches_nothing() {
     let told = text(&output.stderr);
     assert!(told.contains("nothing was learned") && told.contains("7"), "{told}");
     assert!(!place.path("task.toml").exists());
+}
+
+/// A folder from which a task could be made.
+fn folder() -> Place {
+    let place = Place::new();
+    place.file("count.sh", "wc -l < /input/data > /output/lines\n");
+    place.file("data.csv", "a,b\n1,2\n");
+    place.file("notes.csv", "c\n");
+    place
+}
+
+#[test]
+fn on_a_terminal_it_asks_and_shows_what_it_would_write() {
+    let place = folder();
+    let mut screen = Screen::new(&place, &["init"]);
+    screen.shows("What is to run? [sh count.sh] ");
+    screen.types("\n");
+    screen.shows("What for (the log and the receipt say so)? ");
+    screen.types("counting lines\n");
+    screen.shows("Where do results go? [out] ");
+    screen.types("results\n");
+    screen.shows("Show `data.csv` to it, as /input/data? [yes] ");
+    screen.types("y\n");
+    screen.shows("Show `notes.csv` to it, as /input/notes? [yes] ");
+    screen.types("no\n");
+    let file = screen.shows("Write this to `task.toml`? [yes] ");
+    assert!(file.contains("purpose = \"counting lines\"") && !file.contains("notes"), "{file}");
+    assert!(!place.path("task.toml").exists(), "it is asked before");
+    screen.types("\n");
+    screen.shows("wrote task.toml");
+    assert_eq!(screen.ends().0, Some(0));
+    place.expect(0, &["run", "--task", "task.toml"]);
+    assert_eq!(std::fs::read_to_string(place.path("results/lines")).unwrap().trim(), "2");
+}
+
+#[test]
+fn a_no_the_end_of_the_input_and_ctrl_c_write_nothing() {
+    for (keys, status, told) in
+        [("no\n", Some(1), "nothing was written"), ("\x04", Some(2), "--yes"), ("\x03", None, "")]
+    {
+        // At the first question, and at the last.
+        for questions in [0, 5] {
+            if keys == "no\n" && questions == 0 {
+                continue;
+            }
+            let place = folder();
+            let mut screen = Screen::new(&place, &["init"]);
+            for _ in 0..questions {
+                screen.shows("? ");
+                screen.types("\n");
+            }
+            screen.shows(if questions == 0 { "? [" } else { "Write this to `task.toml`? [yes] " });
+            screen.types(keys);
+            let (seen, said) = screen.ends();
+            assert_eq!(seen, status, "{said}");
+            assert!(said.contains(told), "{said}");
+            assert!(!place.path("task.toml").exists() && !place.path("state").exists(), "{said}");
+        }
+    }
+}
+
+#[test]
+fn it_asks_in_chinese_where_that_is_the_language() {
+    let place = folder();
+    let mut hotcell = place.command(&["init"]);
+    hotcell.env("LC_ALL", "zh_CN.UTF-8");
+    let mut screen = Screen::of(hotcell);
+    for question in [
+        "要运行什么？ [sh count.sh] ",
+        "目的是什么（日志和回执会写明）？ ",
+        "结果放到哪里？ [out] ",
+        "/input/data 给它看？ [yes] ",
+    ] {
+        screen.shows(question);
+        screen.types("\n");
+    }
+    screen.shows("/input/notes 给它看？ [yes] ");
+    screen.types("不\n");
+    let file = screen.shows("是否把以上内容写入 `task.toml`？ [yes] ");
+    assert!(file.contains("command = [\"sh\", \"count.sh\"]") && !file.contains("notes"), "{file}");
+    screen.types("是\n");
+    screen.shows("已写入 task.toml");
+    assert_eq!(screen.ends().0, Some(0));
 }

@@ -1,4 +1,5 @@
-//! The program on other kernels: stock ones of Debian, booted in an emulated machine with control groups of version 2.
+//! The program on other kernels: stock ones of Debian, booted in an emulated machine with control groups of version 2,
+//! of version 1, and of both.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,8 +22,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("receipt", "hotcell receipt verify /tmp/receipt --trust /tmp/root/keys/signing.key.pub"),
     ("granted", "hotcell audit show | grep grant-issued | tail -1"),
     // Walls, met from inside.
-    ("inside", "hotcell run $INPUTS --profile baseline-5.10 --output /tmp/out -- sh -c \"$INSIDE\""),
-    ("inside-user", "as_user hotcell run $INPUTS --profile baseline-5.10 --output /tmp/user/out -- sh -c \"$INSIDE\""),
+    ("inside", INSIDE_COMMAND),
+    ("inside-user", INSIDE_COMMAND_OF_USER),
     ("output", "cat /tmp/out/written /tmp/user/out/written"),
     // Root reads what is its own alone, by mapped ids or by a copy; the folder itself stays as it is.
     (
@@ -40,20 +41,11 @@ const COMMANDS: &[(&str, &str)] = &[
                'cat /input/d/sub/file; touch /input/d/sub/file /input/d/sub/new'",
     ),
     // Limits: watched first, then by control groups that are handed down.
-    (
-        "watched",
-        "hotcell run --profile baseline-5.10 --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'",
-    ),
+    ("watched", CHARGED),
     ("hand-down", "echo '+memory +pids +cpu' > /sys/fs/cgroup/cgroup.subtree_control"),
     ("doctor-groups", "hotcell doctor --json"),
-    (
-        "charged",
-        "hotcell run --profile baseline-5.10 --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'",
-    ),
-    (
-        "pids",
-        "hotcell run --profile baseline-5.10 --limit pids=8 -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; echo made'",
-    ),
+    ("charged", CHARGED),
+    ("pids", PIDS),
     (
         "nothing-left",
         "ls -d /sys/fs/cgroup/hotcell-* 2>/dev/null; pidof sleep; ls /tmp/root/running 2>/dev/null | wc -l",
@@ -64,6 +56,47 @@ const COMMANDS: &[(&str, &str)] = &[
     ("fixed", "cat /proc/sys/user/max_user_namespaces /etc/sysctl.d/60-hotcell-user-max_user_namespaces.conf"),
     ("after-fix", "hotcell run --profile baseline-5.10 -- echo works"),
 ];
+
+/// Control groups of version 1 take the place of those of version 2; then an empty version 2 comes beside them.
+const VERSION_1: &[(&str, &str)] = &[
+    ("kernel", "uname -r"),
+    (
+        "version-1",
+        "umount /sys/fs/cgroup && mount -t tmpfs none /sys/fs/cgroup && for name in memory pids cpu; do
+             mkdir /sys/fs/cgroup/$name && mount -t cgroup -o $name none /sys/fs/cgroup/$name || exit 1; done",
+    ),
+    ("mounted", "grep -c ' - cgroup2 ' /proc/self/mountinfo; grep -c ' - cgroup ' /proc/self/mountinfo"),
+    ("doctor", "hotcell doctor --json"),
+    ("doctor-text", "hotcell doctor"),
+    ("doctor-user", "as_user hotcell doctor --json"),
+    ("inside", INSIDE_COMMAND),
+    ("inside-user", INSIDE_COMMAND_OF_USER),
+    ("output", "cat /tmp/out/written /tmp/user/out/written"),
+    ("charged", CHARGED),
+    ("charged-user", CHARGED_OF_USER),
+    ("pids", PIDS),
+    ("receipt", "hotcell run --profile baseline-5.10 --json -- true"),
+    ("nothing-left", NOTHING_LEFT_OF_VERSION_1),
+    ("hybrid", "mkdir /sys/fs/cgroup/unified && mount -t cgroup2 none /sys/fs/cgroup/unified"),
+    ("hybrid-doctor", "hotcell doctor --json"),
+    ("hybrid-doctor-text", "hotcell doctor"),
+    ("hybrid-inside", INSIDE_COMMAND),
+    ("hybrid-charged", CHARGED),
+    ("hybrid-pids", PIDS),
+    ("hybrid-nothing-left", NOTHING_LEFT_OF_VERSION_1),
+];
+
+const INSIDE_COMMAND: &str = "hotcell run $INPUTS --profile baseline-5.10 --output /tmp/out -- sh -c \"$INSIDE\"";
+const INSIDE_COMMAND_OF_USER: &str =
+    "as_user hotcell run $INPUTS --profile baseline-5.10 --output /tmp/user/out -- sh -c \"$INSIDE\"";
+const CHARGED: &str =
+    "hotcell run --profile baseline-5.10 --limit memory=32MiB -- sh -c 'head -c 200m /dev/zero | tail -c 150m | wc -c'";
+const CHARGED_OF_USER: &str = "as_user hotcell run --profile baseline-5.10 --limit memory=32MiB -- sh -c \
+     'head -c 200m /dev/zero | tail -c 150m | wc -c'";
+const PIDS: &str = "hotcell run --profile baseline-5.10 --limit pids=8 -- sh -c \
+     'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; echo made'";
+const NOTHING_LEFT_OF_VERSION_1: &str =
+    "find /sys/fs/cgroup -name 'hotcell-*'; pidof sleep; ls /tmp/root/running 2>/dev/null | wc -l";
 
 /// What the workload tries; each line is a name and what came of it.
 const INSIDE: &str = "echo data > /output/written
@@ -132,25 +165,24 @@ impl Console {
     }
 }
 
+/// What the walls answer to [`INSIDE`].
+const MET_INSIDE: &[&str] = &[
+    "input: touch: /input/data: Read-only file system",
+    "system: touch: /usr/bin/x: Read-only file system",
+    "root: touch: /x: Read-only file system",
+    "shadow: cat: can't open '/etc/shadow': No such file or directory",
+    "kernel: ls: /sys/kernel: No such file or directory",
+    "/output/b: Permission denied",
+    "Operation not permitted",
+];
+
 /// What holds on every kernel.
 fn holds_everywhere(console: &Console) {
     for name in ["best-effort", "best-effort-user", "baseline", "baseline-user"] {
         console.has(name, 3, &["in"]);
     }
     for name in ["inside", "inside-user"] {
-        console.has(
-            name,
-            0,
-            &[
-                "input: touch: /input/data: Read-only file system",
-                "system: touch: /usr/bin/x: Read-only file system",
-                "root: touch: /x: Read-only file system",
-                "shadow: cat: can't open '/etc/shadow': No such file or directory",
-                "kernel: ls: /sys/kernel: No such file or directory",
-                "/output/b: Permission denied",
-                "Operation not permitted",
-            ],
-        );
+        console.has(name, 0, MET_INSIDE);
     }
     console.has("output", 0, &["data data"]);
     console.has(
@@ -248,4 +280,41 @@ fn on_linux_6_12_everything_stands_once_control_groups_are_handed_down() {
     assert_eq!(console.doctor("doctor", 1)["landlock"].0, "full");
     console.has("doctor-groups", 0, &["full"]);
     holds_everywhere(&console);
+}
+
+#[test]
+fn with_control_groups_of_version_1_alone_and_beside_version_2_limits_are_kept_by_the_kernel() {
+    let console = console!(Machine::new("5.10").and_then(|machine| ask(machine, VERSION_1)));
+    let limits = ["memory-limit", "pids-limit", "cpu-limit"];
+    console.told("version-1", 0);
+    console.has("mounted", 0, &["0 3"]);
+    console.has("doctor-text", 1, &["Linux 5.10", "control groups v1 root"]);
+    let root = console.doctor("doctor", 1);
+    assert!(limits.iter().all(|limit| root[*limit].0 == "full"), "{root:?}");
+    let user = console.doctor("doctor-user", 1);
+    assert!(limits.iter().all(|limit| user[*limit] == ("partial".into(), "control-groups-v1".into())), "{user:?}");
+    for name in ["inside", "inside-user", "hybrid-inside"] {
+        console.has(name, 0, MET_INSIDE);
+    }
+    console.has("output", 0, &["data data"]);
+    for name in ["charged", "charged-user", "hybrid-charged"] {
+        console.has(name, 124, &["memory"]);
+        assert!(!console.0[name].text.contains("157286400"), "{}", console.0[name].text);
+    }
+    for name in ["pids", "hybrid-pids"] {
+        assert!(!console.0[name].text.contains("made"), "{}", console.0[name].text);
+    }
+    let done: Value = serde_json::from_str(console.told("receipt", 0)).unwrap();
+    let kept = |limit: &Value| limit["enforcement"] == "full" && limit["name"] != "scratch";
+    let full: Vec<_> = done["limits"].as_array().unwrap().iter().filter(|limit| kept(limit)).collect();
+    for name in ["memory", "pids"] {
+        assert!(full.iter().any(|limit| limit["name"] == name && limit["used"].is_string()), "{full:?}");
+    }
+    console.told("hybrid", 0);
+    console.has("hybrid-doctor-text", 1, &["control groups v1 beside v2 root"]);
+    let hybrid = console.doctor("hybrid-doctor", 1);
+    assert!(limits.iter().all(|limit| hybrid[*limit].0 == "full"), "{hybrid:?}");
+    for name in ["nothing-left", "hybrid-nothing-left"] {
+        assert_eq!(console.0[name].text.trim(), "0");
+    }
 }

@@ -2,11 +2,14 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests that cannot go on fail")]
 
 mod audit;
+mod bad_input;
 mod chinese;
 mod crash;
 mod demo;
 mod doctor;
+mod ends;
 mod errors;
+mod features;
 mod folder;
 mod hotcell;
 mod image;
@@ -20,6 +23,7 @@ mod readme;
 mod receipt;
 mod run;
 mod scratch;
+mod screen;
 mod seal;
 mod selftest;
 mod sight;

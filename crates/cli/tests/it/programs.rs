@@ -88,14 +88,14 @@ if __name__ == '__main__':
 }
 
 #[test]
-fn a_virtual_environment_with_numpy_works_from_the_code_folder() {
+fn a_virtual_environment_with_numpy_and_pandas_works_from_the_code_folder() {
     let system_python = "/usr/bin/python3";
     let has_venv = Command::new(system_python).args(["-m", "ensurepip", "--version"]).output();
     if !has_venv.is_ok_and(|output| output.status.success()) {
         skip!("needs the package python3-venv");
     }
     // Made once for all runs: it is tens of megabytes from a registry.
-    let made = data_dir().join("numpy-environment");
+    let made = data_dir().join("python-environment");
     let ready = made.join("ready");
     if !ready.exists() {
         let _ = fs::remove_dir_all(&made);
@@ -108,18 +108,26 @@ fn a_virtual_environment_with_numpy_works_from_the_code_folder() {
         assert!(venv, "{why}");
         let pip = made.join("bin/pip").to_string_lossy().into_owned();
         let (installed, why) =
-            run(&pip, &["install", "-q", "--no-input", "--retries", "1", "--timeout", "20", "numpy"]);
+            run(&pip, &["install", "-q", "--no-input", "--retries", "1", "--timeout", "20", "numpy", "pandas"]);
         if !installed {
-            skip!("numpy cannot be fetched: {}", why.lines().last().unwrap_or_default());
+            skip!("numpy and pandas cannot be fetched: {}", why.lines().last().unwrap_or_default());
         }
         fs::write(&ready, b"").unwrap();
     }
     let place = Place::new();
+    place.file("visits.csv", "ward,day,patients\na,2026-01-01,3\nb,2026-01-01,5\na,2026-01-02,4\n");
     let code = made.to_string_lossy().into_owned();
     let sums = "import numpy, sys; a = numpy.arange(1e6).reshape(1000, 1000); \
                 print(int((a @ a).trace() > 0), sys.prefix, numpy.linalg.matrix_rank(numpy.eye(50)))";
     let arguments = ["run", "--code", &code, "--", "bin/python", "-c", sums];
     assert_eq!(place.expect(0, &arguments), "1 /code 50\n");
+    let table = "import pandas; t = pandas.read_csv('/input/visits', parse_dates=['day']); \
+                 t.groupby('ward').patients.sum().to_csv('/output/sums.csv'); \
+                 t.to_pickle('/scratch/t'); assert pandas.read_pickle('/scratch/t').equals(t); \
+                 print(t.set_index('day').patients.resample('D').sum().tolist())";
+    let options = ["run", "--code", &code, "--input", "visits=visits.csv", "--output", "out"];
+    assert_eq!(place.expect(0, &[&options[..], &["--", "bin/python", "-c", table]].concat()), "[8, 4]\n");
+    assert_eq!(fs::read_to_string(place.path("out/sums.csv")).unwrap(), "ward,patients\na,7\nb,5\n");
 }
 
 #[test]

@@ -308,3 +308,58 @@ fn printed(place: &Place, page: &str) {
     };
     assert!(bottom_of("checked:", true) < bottom_of("picture", true) - 12.0, "the table reaches into the footer");
 }
+
+#[test]
+fn a_receipt_replaces_an_older_one_that_is_kept_and_no_other_file() {
+    let place = Place::new();
+    let run = |file: &str| place.output(&["run", "--receipt", file, "--", "true"]);
+    let task = |file: &str| place.json(1, &["--json", "receipt", "verify", file])["receipt"]["task"].clone();
+    assert_eq!(run("r.json").status.code(), Some(0));
+    let first = task("r.json");
+    assert_eq!(run("r.json").status.code(), Some(0));
+    assert_ne!(task("r.json"), first, "the older one is replaced, for the state folder has it");
+    place.file("empty", "");
+    for file in ["empty", "/dev/null"] {
+        assert_eq!(run(file).status.code(), Some(0), "{file}");
+    }
+    assert_ne!(task("empty"), first);
+
+    place.file("data", "all that I have\n");
+    std::os::unix::fs::symlink("data", place.path("link")).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path("dangling")).unwrap();
+    fs::create_dir(place.path("folder")).unwrap();
+    // A receipt whose only copy this may be: another state folder made it.
+    let elsewhere = Place::new();
+    elsewhere.expect(0, &["run", "--receipt", "r.json", "--", "true"]);
+    fs::copy(elsewhere.path("r.json"), place.path("foreign.json")).unwrap();
+    let foreign = fs::read(place.path("foreign.json")).unwrap();
+    place.file("task.toml", "command = [\"true\"]\nreceipt = \"data\"\n");
+    let before = place.expect(0, &["ps", "--all"]);
+    for arguments in [
+        &["run", "--receipt", "data", "--", "true"][..],
+        &["run", "--receipt", "link", "--", "true"],
+        &["run", "--receipt", "dangling", "--", "true"],
+        &["run", "--receipt", "folder", "--", "true"],
+        &["run", "--receipt", "foreign.json", "--", "true"],
+        &["run", "--task", "task.toml"],
+        &["run", "--dry-run", "--task", "task.toml"],
+    ] {
+        let output = place.output(arguments);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains("CLI-013") && told.contains("name another file"), "{arguments:?}: {told}");
+    }
+    assert_eq!(place.expect(0, &["ps", "--all"]), before, "nothing was run");
+    assert_eq!(fs::read_to_string(place.path("data")).unwrap(), "all that I have\n");
+    assert_eq!(fs::read(place.path("foreign.json")).unwrap(), foreign);
+    assert!(!place.path("nowhere").exists());
+
+    // What leaves may have the name by the end.
+    let script = "echo 42 > /output/answer";
+    let output = place.output(&["run", "--output", "out", "--receipt", "out/answer", "--", "sh", "-c", script]);
+    assert!(text(&output.stderr).contains("CLI-013"), "{}", text(&output.stderr));
+    assert_eq!(fs::read_to_string(place.path("out/answer")).unwrap(), "42\n");
+    let into = ["run", "--output", "new", "--receipt", "new/receipt.json", "--", "sh", "-c", script];
+    place.expect(0, &into);
+    task("new/receipt.json");
+}

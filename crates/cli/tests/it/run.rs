@@ -1,13 +1,13 @@
 //! `hotcell run` as its users meet it.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use hotcell_testkit::{require_program, workspace};
 use serde_json::Value;
 
-use crate::hotcell::{Place, text};
+use crate::hotcell::{Place, text, with_signals};
 
 fn biopsy(name: &str) -> String {
     workspace().join("examples/biopsy").join(name).to_string_lossy().into_owned()
@@ -259,7 +259,7 @@ fn a_signal_to_hotcell_ends_the_task_in_order() {
     let mut ready = [0; 6];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
     let id = i32::try_from(child.id()).unwrap();
-    assert!(Command::new("kill").args(["-INT", &id.to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &id.to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let all: Value = place.json(0, &["--json", "ps", "--all"]);
     assert_eq!(all[0]["state"], "cancelled");
@@ -282,4 +282,65 @@ fn the_state_is_out_of_sight_also_in_a_folder_that_holds_it() {
     assert!(!said.contains("signing.key") && !said.contains("journal"), "{said}");
     // Two lines that name the folders, and none of what is in them.
     assert!(said.contains("\n2\n"), "{said}");
+}
+
+#[test]
+fn a_workload_begins_with_every_signal_as_usual_whatever_its_caller_ignores_or_holds_back() {
+    let place = Place::new();
+    let hotcell = place.command(&["run", "--", "cat", "/proc/self/status"]);
+    for options in [&["--ignore-signal"][..], &["--block-signal"], &["--ignore-signal", "--block-signal"]] {
+        let output = with_signals(options, &hotcell).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let told = text(&output.stdout);
+        for mask in ["SigBlk", "SigIgn", "SigCgt"] {
+            assert!(told.contains(&format!("{mask}:\t0000000000000000\n")), "{options:?}: {told}");
+        }
+    }
+    let child =
+        with_signals(&["--ignore-signal"], &place.command(&["run", "--", "sh", "-c", "kill -TERM $$; echo on"]));
+    assert_eq!({ child }.output().unwrap().status.code(), Some(128 + 15));
+}
+
+#[test]
+fn what_its_caller_ignores_ends_no_task_and_a_cancellation_always_does() {
+    let place = Place::new();
+    let script = "echo on; read -r word; echo \"$word\"";
+    let hotcell = place.command(&["run", "--stdin", "--", "sh", "-c", script]);
+    let mut child = with_signals(&["--ignore-signal=HUP,INT"], &hotcell);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "on");
+    for signal in ["-HUP", "-INT"] {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    child.stdin.take().unwrap().write_all(b"went on\n").unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "went on");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let hotcell = place.command(&["run", "--", "sh", "-c", "echo on; sleep 600"]);
+    let mut child = with_signals(&["--ignore-signal", "--block-signal"], &hotcell);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "on");
+    let running = place.json(0, &["--json", "ps"]);
+    place.expect(0, &["cancel", running[0]["task"].as_str().unwrap()]);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn an_input_has_a_name_of_its_own_that_leads_nowhere_else() {
+    let place = Place::new();
+    place.file("data", "x");
+    for name in ["..", ".", "../x", "../../../../../../tmp/x", "a/b", "/x", "a\nb", &"n".repeat(256)] {
+        let output = place.output(&["run", "--input", &format!("{name}=data"), "--", "true"]);
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("TSK-001"), "{name}: {told}");
+    }
+    place.file("task.toml", "command = [\"true\"]\n[inputs]\n\"../x\" = \"data\"\n");
+    place.expect(2, &["run", "--task", "task.toml"]);
+    let twice = place.output(&["run", "--input", "a=data", "--input", "a=task.toml", "--", "true"]);
+    assert!(text(&twice.stderr).contains("two inputs are named `a`"), "{}", text(&twice.stderr));
+    for name in ["a b", "Ä.csv", "...", &"n".repeat(255)] {
+        place.expect(0, &["run", "--input", &format!("{name}=data"), "--", "cat", &format!("/input/{name}")]);
+    }
 }

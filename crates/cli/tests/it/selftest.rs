@@ -93,7 +93,7 @@ fn one_that_is_interrupted_takes_down_what_it_has_put_up() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
         std::thread::yield_now();
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(125), "{}", text(&output.stderr));
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);

@@ -1,118 +1,11 @@
 //! `hotcell run --tty`, on a terminal of the test's own.
-//!
-//! A test types, and waits for what it expects to see; nothing sleeps. Commands are typed so that what they print does
-//! not stand in what is typed, because a terminal shows that too.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use hotcell_testkit::{require_program, skip};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::hotcell::{Place, text};
-
-/// A terminal with a program on it.
-struct Screen {
-    ours: File,
-    /// The program's end, held open so that its modes can be looked at.
-    theirs: OwnedFd,
-    child: Child,
-    before: Termios,
-    /// All that was shown and not waited for yet.
-    shown: String,
-}
-
-/// Long enough for any machine; a test that waits as long fails.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-impl Screen {
-    /// Runs hotcell on a terminal of 24 rows and 80 columns, which controls it.
-    fn new(place: &Place, arguments: &[&str]) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&ours).unwrap();
-        unlockpt(&ours).unwrap();
-        let name = ptsname(&ours, Vec::new()).unwrap();
-        let theirs: OwnedFd = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap().into();
-        resize(&ours, 24, 80);
-        let before = tcgetattr(&theirs).unwrap();
-        let hotcell = place.command(arguments);
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(hotcell.get_program()).args(hotcell.get_args());
-        command.current_dir(place.path(".")).env("TERM", "xterm").env("HOME", place.path("."));
-        let end = || Stdio::from(theirs.try_clone().unwrap());
-        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        Self { ours: File::from(ours), theirs, child, before, shown: String::new() }
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.ours.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits until this is shown; gives what was shown before it.
-    fn shows(&mut self, expected: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(at) = self.shown.find(expected) {
-                let before = self.shown[..at].to_owned();
-                self.shown.drain(..at + expected.len());
-                return before;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut fds = [PollFd::new(&self.ours, PollFlags::IN)];
-            let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: 0 };
-            if left.is_zero() || poll(&mut fds, Some(&wait)).unwrap() == 0 {
-                panic!("`{expected}` was not shown, but: {}", self.shown);
-            }
-            let mut bytes = [0; 4096];
-            let count = self.ours.read(&mut bytes).unwrap();
-            self.shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        }
-    }
-
-    /// Waits for the end; gives the status and the rest that was shown. The terminal must be as it was.
-    fn ends(mut self) -> (Option<i32>, String) {
-        // Read on, lest the program waits for us.
-        let mut rest = std::mem::take(&mut self.shown);
-        let status = loop {
-            let mut fds = [PollFd::new(&self.ours, PollFlags::IN)];
-            let soon = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-            if poll(&mut fds, Some(&soon)).unwrap() > 0 {
-                let mut bytes = [0; 4096];
-                let count = self.ours.read(&mut bytes).unwrap();
-                rest.push_str(&String::from_utf8_lossy(&bytes[..count]));
-            } else if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-        };
-        let after = tcgetattr(&self.theirs).unwrap();
-        assert_eq!(modes(&after), modes(&self.before), "the terminal was not given back");
-        (status.code(), rest)
-    }
-
-    fn id(&self) -> String {
-        self.child.id().to_string()
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn resize(terminal: &impl AsFd, rows: u16, columns: u16) {
-    tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-}
-
-fn modes(termios: &Termios) -> String {
-    format!("{:?} {:?} {:?}", termios.input_modes, termios.output_modes, termios.local_modes)
-}
+use crate::screen::Screen;
 
 const BASH: &[&str] = &["run", "--tty", "--", "bash", "--norc"];
 
@@ -194,7 +87,7 @@ fn the_size_of_the_terminal_follows_ours() {
     let place = Place::new();
     let mut screen = shell(&place);
     screen.types("trap 'echo win''ch' WINCH; until [ \"$(stty size)\" = '40 100' ]; do :; done; echo follo''wed\n");
-    resize(&screen.ours, 40, 100);
+    screen.resize(40, 100);
     screen.shows("followed");
     screen.types("exit\n");
     assert_eq!(screen.ends().0, Some(0));

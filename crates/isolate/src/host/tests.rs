@@ -91,9 +91,76 @@ impl MadeUp {
         Facts::read(self.root.path(), self.ci.clone(), self.tried.clone())
     }
 
+    #[track_caller]
     fn report(&self) -> Report {
-        Report::of(&self.facts())
+        let report = Report::of(&self.facts());
+        for text in texts(&report) {
+            if std::env::var("HC_BLESS").is_ok() {
+                use std::io::Write;
+                writeln!(
+                    std::fs::OpenOptions::new().create(true).append(true).open("/tmp/doctor-texts").unwrap(),
+                    "{text}"
+                )
+                .unwrap();
+                continue;
+            }
+            assert!(TEXTS.lines().any(|line| line == text), "not in testdata/doctor.txt, which is translated: {text}");
+        }
+        report
     }
+}
+
+/// All that these tests make doctor say, a text a line. The command line's tests read it, to see that each is translated.
+const TEXTS: &str = include_str!("../../testdata/doctor.txt");
+
+/// What is said of a host, in the words and lines of `hotcell doctor`.
+fn texts(report: &Report) -> Vec<String> {
+    let mut texts: Vec<_> = report.host.split("; ").map(str::to_owned).collect();
+    for control in &report.controls {
+        if let Enforcement::Partial { missing } = &control.enforcement {
+            texts.push(missing.clone());
+        }
+    }
+    for cause in &report.causes {
+        texts.push(format!("cause {}: {}", cause.id, cause.what));
+        texts.push(format!("-> {}", cause.remedy));
+        texts.extend(cause.fix.iter().map(|fix| format!("{}?", fix.what())));
+    }
+    texts.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    texts
+}
+
+#[test]
+fn each_reason_is_met_by_a_made_up_host() {
+    let source = include_str!("cause.rs");
+    let named = source.split("Cause::new(").skip(1).filter_map(|call| call.split('"').nth(1));
+    let never: Vec<_> = named.filter(|id| !TEXTS.contains(&format!("cause {id}: "))).collect();
+    assert!(never.is_empty(), "{never:?}");
+}
+
+#[test]
+fn what_no_setting_explains_is_told_by_the_kernels_answer() {
+    for (host, id, words) in [
+        (MadeUp::whole().no_namespaces(Errno::EINVAL), "no-user-namespaces", "EINVAL (22): it was built without"),
+        (MadeUp::whole().no_namespaces(Errno::ENOSPC), "too-many-namespaces", "limit on nested or simultaneous"),
+        (MadeUp::whole().no_namespaces(Errno::EPERM), "namespaces-refused", "EPERM (1) to making them"),
+        (
+            MadeUp::whole().status(1000, "0000000000000000", 2).no_namespaces(Errno::EPERM),
+            "filtered",
+            "filter of whoever started this process refuses it (EPERM (1))",
+        ),
+    ] {
+        let (what, ..) = only_cause(&host.report(), id);
+        assert!(what.contains(words), "{what}");
+    }
+    let mut host = MadeUp::whole();
+    host.tried.walls.insert(Wall::Seccomp, Err(Errno::EINVAL));
+    let report = host.report();
+    assert_eq!(missing(&report), [("seccomp", "absent", "refused")]);
+    assert_eq!(report.causes[0].what, "the kernel answers EINVAL (22) to putting up seccomp");
+    let mut host = MadeUp::whole().user(0);
+    host.tried.mount_attributes = false;
+    assert!(host.report().notes[0].contains("copied into memory"));
 }
 
 /// States of walls that are not full, with the name of the cause.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use hotcell_sys::attempt::{fork_by_clone, spread_page_tables};
-use hotcell_sys::process;
+use hotcell_sys::{process, signal};
 
 use super::*;
 use crate::attack::{Class::Bomb, Class::Daemon, Judge, Place};
@@ -126,7 +126,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     })
     .at(Place::Alone(SMALL_MEMORY, Judge::Limit)),
     Attack::new("time-bomb", Bomb, &[(Seen::Limit, "wall-limit")], &["rt_sigprocmask"], |_| {
-        let _ = process::child_ends();
+        let _ = signal::child_ends();
         let end = std::time::Instant::now() + Duration::from_secs(30);
         while std::time::Instant::now() < end {
             std::hint::spin_loop();

@@ -44,7 +44,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     at_host!("move-host-to-group", setpgid, |pid| [pid(), n(0)]),
     Attack::new("kill-group-of-host", Signal, NO_PROCESS, &["kill"], |facts| {
         make(Sysno::kill, &mut [n(-facts.number("group")), n(0)])
-    }),
+    })
+    .needs(Need::Fact("group")),
     // F_SETOWN: whom the kernel signals when input arrives.
     Attack::new("signal-by-input", Signal, NO_PROCESS, &["fcntl"], |facts| {
         let Ok((reader, _writer)) = rustix::pipe::pipe() else { return Seen::NoAnswer };

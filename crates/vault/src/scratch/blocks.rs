@@ -8,6 +8,7 @@ use hotcell_crypto::{ChunkCipher, NONCE_BYTES, SymmetricKey, TAG_BYTES};
 use rustix::io::Errno;
 
 use super::BLOCK_BYTES;
+use super::buffer::PageBuffer;
 
 /// Where encrypted blocks lie.
 pub trait Backing {
@@ -101,7 +102,7 @@ pub struct Blocks {
     free: Vec<Slot>,
     counter: u64,
     /// Encrypted blocks on their way in.
-    incoming: Vec<u8>,
+    incoming: PageBuffer,
     tampered: u64,
     failed: u64,
 }
@@ -112,7 +113,7 @@ const RUN_BLOCKS: usize = 64;
 impl Blocks {
     /// An empty store over an empty file.
     pub fn new(backing: Box<dyn Backing + Send>, cipher: Cipher) -> Self {
-        let incoming = vec![0; RUN_BLOCKS * BLOCK_BYTES];
+        let incoming = PageBuffer::new(0, RUN_BLOCKS * BLOCK_BYTES);
         Self { backing, cipher, known: Vec::new(), free: Vec::new(), counter: 0, incoming, tampered: 0, failed: 0 }
     }
 
@@ -197,7 +198,7 @@ impl Blocks {
         let Some(first) = run.first() else { return Ok(()) };
         // The last slots of the file may never have been written: it ends before them.
         let used = run.iter().rposition(|slot| !self.is_unwritten(*slot)).map_or(0, |last| last + 1);
-        let sealed = self.incoming.get_mut(..used * BLOCK_BYTES).ok_or(Errno::INVAL)?;
+        let sealed = self.incoming.get_mut().get_mut(..used * BLOCK_BYTES).ok_or(Errno::INVAL)?;
         if let Err(error) = self.backing.read_at(sealed, first.offset()) {
             self.failed += 1;
             return Err(errno_of(&error));
@@ -210,7 +211,7 @@ impl Blocks {
                 Known::Lost => return Err(Errno::IO),
                 Known::Written { counter, tag } => {
                     let start = number * BLOCK_BYTES;
-                    let sealed = self.incoming.get(start..start + BLOCK_BYTES).ok_or(Errno::INVAL)?;
+                    let sealed = self.incoming.get().get(start..start + BLOCK_BYTES).ok_or(Errno::INVAL)?;
                     // INVARIANT (known-tag)
                     if !self.cipher.open(nonce(*slot, counter), sealed, &tag, block) {
                         self.tampered += 1;

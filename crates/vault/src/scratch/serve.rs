@@ -10,19 +10,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::buffer::PageBuffer;
 use super::inode::{Kind, Owner, Time};
 use super::volume::{Changes, Ino, NewKind, Volume};
-use super::wire::{self, Answer, Body, HEAD_BYTES, Head, WRITE_DATA, init, op};
+use super::wire::{self, Answer, Body, HEAD_BYTES, Head, Outgoing, WRITE_DATA, init, op};
 
 /// Serves a volume over a FUSE descriptor.
 pub struct Server<'a> {
     fuse: File,
     volume: Volume,
     clock: &'a dyn Fn() -> Time,
-    request: Vec<u8>,
-    answer: Vec<u8>,
+    request: PageBuffer,
+    answer: Outgoing,
     /// For other requests while one waits for room.
-    spare: Vec<u8>,
+    spare: PageBuffer,
 }
 
 /// Why a server ended.
@@ -52,9 +53,9 @@ impl<'a> Server<'a> {
             fuse: File::from(fuse),
             volume,
             clock,
-            request: vec![0; MAX_WRITE as usize + REQUEST_ROOM],
-            answer: Vec::with_capacity(MAX_WRITE as usize + REQUEST_ROOM),
-            spare: vec![0; MAX_WRITE as usize + REQUEST_ROOM],
+            request: PageBuffer::new(WRITE_DATA, MAX_WRITE as usize + REQUEST_ROOM),
+            answer: Outgoing::new(MAX_WRITE as usize + REQUEST_ROOM),
+            spare: PageBuffer::new(WRITE_DATA, MAX_WRITE as usize + REQUEST_ROOM),
         })
     }
 
@@ -80,7 +81,7 @@ impl<'a> Server<'a> {
 
     fn receive(&mut self) -> std::io::Result<Received> {
         loop {
-            match self.fuse.read(&mut self.request) {
+            match self.fuse.read(self.request.get_mut()) {
                 Ok(length) => return Ok(Received::Request(length)),
                 Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                     Some(Errno::AGAIN) => return Ok(Received::Nothing),
@@ -106,7 +107,7 @@ impl<'a> Server<'a> {
 
     /// Serves one request. One that finds no room `may_wait` for what others have just given back.
     fn serve_one(&mut self, length: usize, may_wait: bool) -> std::io::Result<()> {
-        let Some(request) = self.request.get_mut(..length) else { return Ok(()) };
+        let Some(request) = self.request.get_mut().get_mut(..length) else { return Ok(()) };
         let Some(head) = Head::read(request) else {
             return Err(std::io::Error::other("the kernel sent what is no request"));
         };
@@ -121,7 +122,7 @@ impl<'a> Server<'a> {
             Err(Errno::DQUOT) => wire::error(&mut self.answer, head.unique, Errno::NOSPC.raw_os_error()),
             Err(errno) => wire::error(&mut self.answer, head.unique, errno.raw_os_error()),
         }
-        match rustix::io::write(&self.fuse, &self.answer) {
+        match rustix::io::write(&self.fuse, self.answer.get()) {
             // Whoever asked is gone: killed, or the volume is not mounted any more.
             Ok(_) | Err(Errno::NOENT | Errno::NODEV | Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -176,13 +177,13 @@ struct Handler<'a> {
 }
 
 impl Handler<'_> {
-    fn handle(&mut self, request: &mut [u8], buffer: &mut Vec<u8>) -> Result<Done, Errno> {
+    fn handle(&mut self, request: &mut [u8], outgoing: &mut Outgoing) -> Result<Done, Errno> {
         if self.head.opcode == op::WRITE {
-            return self.write(request, buffer);
+            return self.write(request, outgoing);
         }
         let mut body = Body(request.get(HEAD_BYTES..).unwrap_or_default());
         let ino = Ino(self.head.node);
-        let answer = Answer::new(buffer);
+        let answer = Answer::new(outgoing);
         match self.head.opcode {
             op::FORGET | op::BATCH_FORGET => {
                 self.forget(&mut body);
@@ -377,7 +378,7 @@ impl Handler<'_> {
         self.finish(answer)
     }
 
-    fn write(&mut self, request: &mut [u8], buffer: &mut Vec<u8>) -> Result<Done, Errno> {
+    fn write(&mut self, request: &mut [u8], outgoing: &mut Outgoing) -> Result<Done, Errno> {
         let (head, data) = request.split_at_mut_checked(WRITE_DATA).ok_or(Errno::INVAL)?;
         let mut body = Body(head.get(HEAD_BYTES..).unwrap_or_default());
         let (_, offset, size, flags) = (long(&mut body)?, long(&mut body)?, word(&mut body)?, word(&mut body)?);
@@ -389,7 +390,7 @@ impl Handler<'_> {
         if flags & wire::WRITE_KILL_SET_ID != 0 {
             self.volume.clear_set_id(ino);
         }
-        let mut answer = Answer::new(buffer);
+        let mut answer = Answer::new(outgoing);
         answer.u32(u32::try_from(written).map_err(|_| Errno::INVAL)?);
         answer.u32(0);
         self.finish(answer)

@@ -3,6 +3,7 @@
 //! Every number is in the machine's order. The kernel wrote the request; names, offsets and contents in it are the
 //! workload's. Nothing is read beyond the request's end.
 
+use super::buffer::PageBuffer;
 use super::inode::{Attributes, Kind, Time};
 use super::volume::{Changes, Usage};
 
@@ -110,24 +111,55 @@ impl Head {
     }
 }
 
+/// Where answers are written: one after the other, in the same place.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    buffer: PageBuffer,
+    length: usize,
+}
+
+impl Outgoing {
+    /// Room for an answer with so much content.
+    pub(crate) fn new(content: usize) -> Self {
+        Self { buffer: PageBuffer::new(ANSWER_HEAD_BYTES, content), length: 0 }
+    }
+
+    /// The answer.
+    pub(crate) fn get(&self) -> &[u8] {
+        self.buffer.get().get(..self.length).unwrap_or_default()
+    }
+
+    fn write_head(&mut self, error: i32, unique: u64) {
+        let length = self.length as u32;
+        let head = self.buffer.get_mut();
+        for (place, bytes) in [(0, &length.to_ne_bytes()[..]), (4, &error.to_ne_bytes()), (8, &unique.to_ne_bytes())] {
+            if let Some(target) = head.get_mut(place..place + bytes.len()) {
+                target.copy_from_slice(bytes);
+            }
+        }
+    }
+}
+
 /// An answer that is being written.
-pub(crate) struct Answer<'a>(&'a mut Vec<u8>);
+pub(crate) struct Answer<'a>(&'a mut Outgoing);
 
 impl<'a> Answer<'a> {
     /// Begins one.
-    pub(crate) fn new(buffer: &'a mut Vec<u8>) -> Self {
-        buffer.clear();
-        buffer.resize(ANSWER_HEAD_BYTES, 0);
-        Self(buffer)
+    pub(crate) fn new(outgoing: &'a mut Outgoing) -> Self {
+        outgoing.length = ANSWER_HEAD_BYTES;
+        Self(outgoing)
     }
 
     /// Writes the head: all is well.
     pub(crate) fn finish(self, unique: u64) {
-        write_head(self.0, 0, unique);
+        self.0.write_head(0, unique);
     }
 
+    /// There is room for every answer: the longest are contents and lists of folders, which know their bounds.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        for (place, byte) in self.content(bytes.len()).iter_mut().zip(bytes) {
+            *place = *byte;
+        }
     }
 
     pub(crate) fn u16(&mut self, number: u16) {
@@ -142,19 +174,19 @@ impl<'a> Answer<'a> {
         self.bytes(&number.to_ne_bytes());
     }
 
-    /// Room for content of this length, to be filled; then cut to what was filled.
+    /// Room for content of this length, to be filled; then cut to what was filled. What an earlier answer left is in it.
     pub(crate) fn content(&mut self, length: usize) -> &mut [u8] {
-        let start = self.0.len();
-        self.0.resize(start + length, 0);
-        self.0.get_mut(start..).unwrap_or_default()
+        let start = self.0.length;
+        self.0.length += length;
+        self.0.buffer.get_mut().get_mut(start..start + length).unwrap_or_default()
     }
 
     pub(crate) fn cut_content(&mut self, length: usize) {
-        self.0.truncate(ANSWER_HEAD_BYTES + length);
+        self.0.length = ANSWER_HEAD_BYTES + length;
     }
 
     pub(crate) fn content_bytes(&self) -> usize {
-        self.0.len() - ANSWER_HEAD_BYTES
+        self.0.length - ANSWER_HEAD_BYTES
     }
 
     /// `struct fuse_entry_out`; without attributes: there is nothing of that name.
@@ -230,19 +262,9 @@ impl<'a> Answer<'a> {
 }
 
 /// An answer that is an error.
-pub(crate) fn error(buffer: &mut Vec<u8>, unique: u64, errno: i32) {
-    buffer.clear();
-    buffer.resize(ANSWER_HEAD_BYTES, 0);
-    write_head(buffer, -errno, unique);
-}
-
-fn write_head(buffer: &mut [u8], error: i32, unique: u64) {
-    let length = buffer.len() as u32;
-    for (place, bytes) in [(0, &length.to_ne_bytes()[..]), (4, &error.to_ne_bytes()), (8, &unique.to_ne_bytes())] {
-        if let Some(target) = buffer.get_mut(place..place + bytes.len()) {
-            target.copy_from_slice(bytes);
-        }
-    }
+pub(crate) fn error(outgoing: &mut Outgoing, unique: u64, errno: i32) {
+    outgoing.length = ANSWER_HEAD_BYTES;
+    outgoing.write_head(-errno, unique);
 }
 
 /// `struct fuse_setattr_in`.
