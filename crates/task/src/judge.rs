@@ -225,7 +225,7 @@ impl Journey<'_, '_> {
                 problem(
                     "POL-128",
                     "the policy changed, and allows the task no longer".to_owned(),
-                    "see why: hotcell policy explain; run it again in a shape that the policy allows".to_owned(),
+                    "run it again in a shape that the policy allows, or ask whoever writes it".to_owned(),
                 ),
             ),
             Cause::ScratchLost => (

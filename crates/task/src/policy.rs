@@ -147,9 +147,7 @@ impl Explain for PolicyFileError {
     fn remedy(&self) -> String {
         match self {
             Self::Faulty { errors, .. } => errors.first().map(Explain::remedy).unwrap_or_default(),
-            Self::Format { .. } => {
-                "give a folder with a `policy.toml`, or what `hotcell policy bundle` wrote".to_owned()
-            }
+            Self::Format { .. } => "give a folder with a `policy.toml`, or a signed bundle".to_owned(),
             Self::Signature => "compare the signer's key by another channel, then name it: --trust KEY".to_owned(),
             Self::OtherSigner { .. } => "ask the one who signed the policy in force for a newer version".to_owned(),
             Self::Older { version, .. } => format!("give it a version above {version}, and sign it"),
