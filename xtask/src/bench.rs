@@ -7,6 +7,7 @@ mod ends;
 mod hotcell;
 mod overhead;
 mod peers;
+mod pool;
 mod scratch;
 mod seal;
 mod start;
@@ -29,12 +30,13 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `scratch`, `ends` or `seal`?".into());
+        return Err("which one: `start`, `overhead`, `pool`, `scratch`, `ends` or `seal`?".into());
     };
     let wishes = wishes(options)?;
     match name.as_str() {
         "start" => start::run(&wishes),
         "overhead" => overhead::run(&wishes),
+        "pool" => pool::run(&wishes),
         "scratch" => scratch::run(&wishes),
         "ends" => ends::run(&wishes),
         "seal" => seal::run(&wishes),

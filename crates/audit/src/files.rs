@@ -69,7 +69,9 @@ pub(crate) fn open_to_read(path: &Path) -> Result<File, LogError> {
 
 /// Reads at most `limit` bytes from an offset.
 pub(crate) fn read_at(file: &File, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; limit];
+    // What is not there needs no room: fresh memory costs more than asking.
+    let there = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; limit.min(there)];
     let mut filled = 0;
     while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
         match file.read_at(room, offset + filled as u64) {

@@ -73,13 +73,13 @@ fn shell(reader: Reader) -> Option<Shell> {
 /// A file's name and text. It is made in memory: the generator itself stops the process where it cannot write.
 fn completion(shell: Shell) -> (String, Vec<u8>) {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut crate::Arguments::command(), NAME, &mut text);
+    clap_complete::generate(shell, &mut crate::Arguments::<crate::Command>::command(), NAME, &mut text);
     (shell.file_name(NAME), text)
 }
 
 /// A page for each command, those of deeper commands after their parent's.
 fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut command = crate::Arguments::command().disable_help_subcommand(true);
+    let mut command = crate::Arguments::<crate::Command>::command().disable_help_subcommand(true);
     command.build();
     let mut files = Vec::new();
     page(&command, &mut files)?;

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn help_of_the_finished_commands_is_in_chinese() {
-        let command = crate::Arguments::command();
+        let command = crate::Arguments::<crate::Command>::command();
         let mut missing = Vec::new();
         missing_in(&command, "hotcell", false, &mut missing);
         for command in command.get_subcommands() {
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn the_chinese_command_line_is_sound_and_takes_the_same_words() {
-        let chinese = in_chinese(crate::Arguments::command(), 70);
+        let chinese = in_chinese(crate::Arguments::<crate::Command>::command(), 70);
         chinese.clone().debug_assert();
         for line in ["hotcell demo --keep x", "hotcell --json explain CRY-001", "hotcell run --input a=b -- true"] {
-            let english = crate::Arguments::command().try_get_matches_from(line.split(' ')).unwrap();
+            let english = crate::Arguments::<crate::Command>::command().try_get_matches_from(line.split(' ')).unwrap();
             let told = chinese.clone().try_get_matches_from(line.split(' ')).unwrap();
             assert_eq!(english.subcommand_name(), told.subcommand_name(), "{line}");
         }

@@ -18,9 +18,11 @@ mod image_settings;
 mod init;
 mod keygen;
 mod look;
+mod memory;
 mod new_file;
 mod open;
 mod policy;
+mod pool;
 mod print;
 mod receipt;
 mod receipt_file;
@@ -28,6 +30,7 @@ mod receipt_page;
 mod receipt_text;
 mod receipt_words;
 mod report;
+mod rights;
 mod run;
 mod runner;
 mod scratch;
@@ -58,7 +61,7 @@ use crate::failure::Failure;
 /// fit, 124 a limit was reached, 125 Hotcell failed. `hotcell explain CODE` tells of any error.
 #[derive(Debug, Parser)]
 #[command(name = "hotcell", version, arg_required_else_help = true, max_term_width = 120)]
-struct Arguments {
+struct Arguments<C: Subcommand> {
     /// Folder for keys, audit log and receipts. Default: $XDG_STATE_HOME/hotcell, else $HOME/.local/state/hotcell.
     #[arg(long, global = true, value_name = "DIR", help_heading = COMMON, display_order = 100)]
     state: Option<PathBuf>,
@@ -66,7 +69,13 @@ struct Arguments {
     #[arg(long, global = true, help_heading = COMMON, display_order = 101)]
     json: bool,
     #[command(subcommand)]
-    command: Command,
+    command: C,
+}
+
+/// The one command of a line that begins with `run`: its reader need not know what the others take.
+#[derive(Debug, Subcommand)]
+enum OnlyRun {
+    Run(run::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +87,7 @@ enum Command {
     Show(tasks::Show),
     Logs(tasks::Logs),
     Cancel(tasks::Cancel),
+    Pool(pool::Arguments),
     Doctor(doctor::Arguments),
     Selftest(selftest::Arguments),
     Image(image::Arguments),
@@ -109,7 +119,8 @@ fn main() -> ExitCode {
         return hotcell_selftest::inside::main(words);
     }
     let shell = run::start_shell();
-    let arguments: Arguments = help::parse();
+    memory::fetch();
+    let arguments = read_command_line();
     let json = arguments.json;
     defect::tell_as_json(json);
     match run(arguments, shell) {
@@ -121,8 +132,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The command line, or the end with what is wrong with it.
+fn read_command_line() -> Arguments<Command> {
+    if std::env::args_os().nth(1).is_none_or(|word| word != "run") {
+        return help::parse();
+    }
+    let Arguments { state, json, command: OnlyRun::Run(arguments) } = help::parse();
+    Arguments { state, json, command: Command::Run(arguments) }
+}
+
 /// Does what was asked. `run` alone passes on a status that is not ours.
-fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
+fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failure> {
     let state = match state_folder(arguments.state) {
         Ok(state) => state,
         Err(_) if !arguments.command.uses_state() => PathBuf::new(),
@@ -137,6 +157,7 @@ fn run(arguments: Arguments, shell: Option<Shell>) -> Result<u8, Failure> {
         Command::Show(arguments) => tasks::show(&arguments, &app),
         Command::Logs(arguments) => tasks::logs(&arguments, &app),
         Command::Cancel(arguments) => tasks::cancel(&arguments, &app),
+        Command::Pool(arguments) => pool::run(&arguments, &app),
         Command::Doctor(arguments) => doctor::run(&arguments, &app),
         Command::Selftest(arguments) => selftest::run(&arguments, &app),
         Command::Image(arguments) => image::run(&arguments, &app),
@@ -170,6 +191,7 @@ impl Command {
             | Self::Show(_)
             | Self::Logs(_)
             | Self::Cancel(_)
+            | Self::Pool(_)
             | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
@@ -200,8 +222,37 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
-        let command = Arguments::command();
+        let command = Arguments::<Command>::command();
         command.clone().debug_assert();
         check(&command);
+    }
+
+    #[test]
+    fn the_reader_of_run_alone_reads_and_tells_what_the_reader_of_all_does() {
+        let lines: &[&[&str]] = &[
+            &["run", "--", "/bin/true"],
+            &["run", "--json", "--state", "/s", "--limit", "wall=1s", "--", "a", "--b"],
+            &["run", "--help"],
+            &["run", "-h"],
+            &["run"],
+            &["run", "--inputt", "a=b"],
+            &["run", "--input", "a"],
+            &["run", "--stdin", "--tty", "--", "x"],
+            &["run", "x"],
+            &["run", "--version"],
+            &["run", "--best-effort", "moat", "--", "x"],
+        ];
+        for line in lines {
+            let line = ["hotcell"].iter().chain(*line);
+            let all = Arguments::<Command>::try_parse_from(line.clone()).map_err(|error| error.to_string());
+            let only = Arguments::<OnlyRun>::try_parse_from(line).map_err(|error| error.to_string());
+            let all = all.map(|read| match read.command {
+                Command::Run(run) => format!("{:?} {} {run:?}", read.state, read.json),
+                other => format!("{other:?}"),
+            });
+            let only =
+                only.map(|Arguments { state, json, command: OnlyRun::Run(run) }| format!("{state:?} {json} {run:?}"));
+            assert_eq!(only, all);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use hotcell_policy::{Effective, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
+use hotcell_policy::{Effective, Engine, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
 use hotcell_types::Exit;
 use serde_json::json;
 
@@ -41,8 +41,11 @@ enum Command {
     /// It is parsed, held against the schema and put its own cases to. One that fails is refused, and what was in force
     /// stays. A running task that it does not allow is ended.
     Install(folder::Install),
-    /// Show every effective value of a profile, and who set it.
+    /// Show every effective value of a profile, and who set it; of a task, also its rights with the walls that enforce them.
     Explain {
+        /// Task file whose rights to show (docs/formats/task-file.md): policy is asked, nothing is run.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "limits"])]
+        task: Option<PathBuf>,
         /// A built-in profile (strict, third-party, infer, baseline-5.10), or a profile file: a path with `/`, or one that ends in
         /// `.toml`.
         #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
@@ -59,7 +62,8 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
         Command::Check { files } => check(files, app),
         Command::Test(arguments) => folder::test(arguments, app),
         Command::Install(arguments) => folder::install(arguments, app),
-        Command::Explain { profile, limits } => explain(profile, limits, app),
+        Command::Explain { task: Some(task), .. } => explain_task(task, app),
+        Command::Explain { profile, limits, .. } => explain(profile, limits, app),
     }
 }
 
@@ -129,6 +133,29 @@ fn tell(checked: &Checked<'_>) -> Result<(), Failure> {
         fault.tell(false);
     }
     Ok(())
+}
+
+/// What a task would be: the same as `hotcell run --task FILE --dry-run` says.
+fn explain_task(path: &Path, app: &App) -> Result<Exit, Failure> {
+    let folder = path.parent().unwrap_or(path);
+    let mut spec = hotcell_task::parse_task_file(&read(path)?, &path.to_string_lossy(), folder)?;
+    if let Some(image) = &mut spec.image {
+        image.settings = crate::image_settings::read()?;
+    }
+    let context = hotcell_task::Context {
+        state: &app.state,
+        version: crate::VERSION,
+        clock: &app.clock,
+        principal: crate::run::principal(),
+        engine: &Engine::default(),
+        shell: None,
+        cancel: None,
+        onwards: [None, None],
+        observer: &mut hotcell_task::Silent,
+    };
+    let dry = hotcell_task::dry_run(spec, &context)?;
+    crate::report::dry(&dry, app.json)?;
+    Ok(Exit::Yes)
 }
 
 fn explain(name: &str, limits: &[String], app: &App) -> Result<Exit, Failure> {

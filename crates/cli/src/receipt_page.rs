@@ -12,6 +12,7 @@ use hotcell_types::{Bits, ByteSize, OutputRecord, ReceiptBody};
 use crate::print::plain_line;
 use crate::receipt_words::{self, Walls};
 use crate::report;
+use crate::rights;
 
 /// The whole page. `trusted` says whether the reader brought the key that signed.
 pub(crate) fn page(verified: &Verified, trusted: bool) -> String {
@@ -53,6 +54,7 @@ impl Page {
         who(&mut page, body);
         what(&mut page, body);
         rule(&mut page, body);
+        rights(&mut page, body);
         walls(&mut page, body);
         limits(&mut page, body);
         left(&mut page, body);
@@ -142,6 +144,16 @@ fn rule(page: &mut Page, body: &ReceiptBody) {
             format!("policy {}", mono(policy.policy_digest, page.room.line)),
         ],
     );
+}
+
+/// What the task might do, over what; which walls held it to that is in the file.
+fn rights(page: &mut Page, body: &ReceiptBody) {
+    if body.rights.is_empty() {
+        return;
+    }
+    let groups = rights::grouped(&body.rights, &str::to_owned);
+    let said: Vec<_> = groups.iter().map(|group| format!("{} {}", group.access, group.over.join(", "))).collect();
+    page.row("Its rights", &[text(said.join(" · "), page.room.paragraph)]);
 }
 
 /// The walls that stand by name; those that do not, each with what was seen.

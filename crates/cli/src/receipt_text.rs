@@ -9,6 +9,7 @@ use hotcell_types::{ImageRecord, ModelRecord, OutputRecord, ReceiptBody};
 
 use crate::print::{plain_around, theirs};
 use crate::receipt_words::{self, Walls};
+use crate::rights;
 
 /// Writes what the receipt says.
 pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
@@ -22,6 +23,9 @@ pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
     lines.add("profile", format!("{} ({})", theirs(&body.policy.profile), body.policy.profile_digest))?;
     lines.add("allowed by", format!("{} ({})", list(&body.policy.rules), body.policy.grant))?;
     lines.add("policy", body.policy.policy_digest)?;
+    for line in rights::lines(&body.rights) {
+        lines.add("right", line)?;
+    }
     walls(body, &mut lines)?;
     for limit in &body.limits {
         let used = limit.used.as_ref().map(|used| format!(", used {used}")).unwrap_or_default();

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::explain;
 use crate::print::{self, plain_line, theirs};
+use crate::rights;
 use crate::watch::Watch;
 
 /// One JSON object on standard output.
@@ -46,6 +47,7 @@ pub(crate) fn value(done: &TaskReport) -> Value {
         "streams": body.streams,
         "capacity_bits": body.capacity.0.ceil(),
         "refusals": body.refusals,
+        "rights": body.rights,
         "walls": body.walls,
         "limits": body.limits,
         "destroyed": body.destroyed,
@@ -84,7 +86,8 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>, verbose: bool) -> i
     // A runner whose words passed live has said it itself.
     let said = body.streams.iter().any(|stream| stream.disposition == "live-uninspected" && stream.bytes > 0);
     let said = said && done.outcome == Outcome::WorkloadFailed;
-    if let Some(problem) = done.problem.as_ref().filter(|_| !said) {
+    let of_runner = |problem: &Problem| problem.code.starts_with("MDL-");
+    if let Some(problem) = done.problem.as_ref().filter(|problem| !(said && of_runner(problem))) {
         let Problem { code, what, remedy } = problem;
         writeln!(to, "hotcell: {} [{code}]\n  help: {}", plain_line(what), plain_line(remedy))?;
     }
@@ -215,6 +218,10 @@ pub(crate) fn dry(dry: &DryRun, json: bool) -> io::Result<()> {
     let reasons: Vec<_> = dry.stream_reasons.iter().map(|rule| rule.reason.clone()).collect();
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", plain_line(&reasons.join("; "))) };
     writeln!(to, "standard streams: {}{why}", plain_line(&dry.streams))?;
+    writeln!(to, "rights:")?;
+    for line in rights::lines(&dry.rights) {
+        writeln!(to, "  {line}")?;
+    }
     writeln!(to, "profile {}:", theirs(&dry.profile))?;
     for row in &dry.settings {
         writeln!(to, "  {:<28} {}  ({})", row.key, plain_line(&row.value), plain_line(&row.origin))?;

@@ -121,18 +121,27 @@ fn wall(text: &str) -> Result<Wall, String> {
     })
 }
 
-/// A shell for the task of this command line, before the line is read: it builds itself meanwhile. None where the
+/// A shell for the task of this command line, before the line is read: one that waited in the pool, or one that builds
+/// itself meanwhile. None where the
 /// line asks for no task; what hinders it is told when the task needs it.
 pub(crate) fn start_shell() -> Option<Shell> {
     let mut words = std::env::args_os().skip(1);
     let is_run = words.next().is_some_and(|word| word == "run");
-    let mut options = words.take_while(|word| word != "--");
+    let options: Vec<_> = words.take_while(|word| word != "--").collect();
     // The first three only ask; an image needs a shell without the host's system.
     let without = ["--dry-run", "--help", "-h", "--image"];
-    if !is_run || options.any(|word| without.iter().any(|other| word == *other)) {
+    if !is_run || options.iter().any(|word| without.iter().any(|other| word == other)) {
         return None;
     }
-    Shell::start(hotcell_crypto::random()).ok()
+    if let Some(shell) = crate::pool::claim_early() {
+        return Some(shell);
+    }
+    // What these show is mounted from the host's files.
+    let from_host = ["--task", "--input", "--code", "--model", "--tty"];
+    let starts = |word: &OsString, with: &str| word.as_encoded_bytes().starts_with(with.as_bytes());
+    let is_open = options.iter().any(|word| from_host.iter().any(|option| starts(word, option)));
+    let seed = hotcell_crypto::random();
+    if is_open { Shell::start(seed) } else { Shell::start_closed(seed) }.ok()
 }
 
 pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Result<u8, Failure> {
@@ -143,6 +152,8 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
         return Err(Failure::usage("--tty and --json exclude each other", "give one of them"));
     }
     let mut spec = spec(arguments)?;
+    let may_claim = !is_dry && spec.image.is_none();
+    let shell = shell.or_else(|| may_claim.then(|| crate::pool::claim(&app.state)).flatten());
     let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, app)).transpose()?;
     let (cancel, session) = match tty {
         true => {
@@ -222,7 +233,9 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
     if !arguments.command.is_empty() {
         spec.work = Work::Command(arguments.command);
     }
-    spec.profile = arguments.profile.or(spec.profile);
+    if arguments.profile.is_some() {
+        (spec.profile, spec.profile_of_task) = (arguments.profile, None);
+    }
     for limit in &arguments.limits {
         let mut overlay = Overlay::default();
         overlay.set_limit(limit)?;

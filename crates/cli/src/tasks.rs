@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::{print, receipt};
+use crate::{pool, print, receipt};
 
-/// List the tasks that run.
+/// List the tasks that run, and the pool.
 #[derive(Debug, Args)]
 pub(crate) struct Ps {
     /// List those that are over as well, as the audit log tells them.
@@ -88,6 +88,9 @@ pub(crate) fn ps(arguments: &Ps, app: &App) -> Result<Exit, Failure> {
             print::plain_line(&line.state),
             print::theirs(&line.what)
         )?;
+    }
+    if let Some(pool) = pool::Told::line(&app.state) {
+        writeln!(to, "{pool}")?;
     }
     Ok(Exit::Yes)
 }

@@ -16,7 +16,7 @@ use crate::print::{CLOSE, OPEN, TOLD};
 pub(crate) const BOOK: &str = include_str!("zh-CN.txt");
 
 /// Phrases within phrases are looked up so deep.
-const MAX_DEPTH: u32 = 5;
+const MAX_DEPTH: u32 = 8;
 
 /// What one text may cost: no text of ours is longer.
 const MAX_BYTES: usize = 8 << 10;

@@ -69,8 +69,9 @@ impl Cgroups {
 
     /// As [`find`](Self::find), on this machine.
     pub fn of_this_process() -> Self {
-        let mounts = read_at_once("/proc/self/mountinfo");
         let own = read_at_once("/proc/self/cgroup");
+        let kind = |folder: &Path| rustix::fs::statfs(folder).ok().map(|found| found.f_type as u64);
+        let mounts = usual_mounts(&own, &kind).unwrap_or_else(|| read_at_once("/proc/self/mountinfo"));
         Self::find(&mounts, &own, &|folder| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok())
     }
 
@@ -101,17 +102,20 @@ impl Cgroups {
     /// # Errors
     /// Whatever the kernel says to making or setting one; what was made before is removed again.
     pub fn make(&self, name: &str, limits: &GroupLimits) -> io::Result<Group> {
-        let mut group = Group { folders: Vec::new(), memory: None, cpu: None, server: None, is_v2: self.v2.is_some() };
+        let mut group = Group::default();
+        group.is_v2 = self.v2.is_some();
         group.fill(self, name, limits)?;
         Ok(group)
     }
 }
 
 /// The groups of one sandbox; removed when dropped, which works once every process in them is gone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Group {
     folders: Vec<PathBuf>,
+    /// Which of the folders counts memory, and which processes.
     memory: Option<PathBuf>,
+    pids: Option<PathBuf>,
     /// The version 1 folder that limits processor time.
     cpu: Option<PathBuf>,
     /// The version 2 folder beside the sandbox's, for the server of its scratch.
@@ -140,6 +144,7 @@ impl Group {
         if let Some(parent) = &parents.v2 {
             let folder = self.make_folder(parent, name)?;
             self.memory = Some(folder.clone());
+            self.pids = Some(folder.clone());
             write(&folder, "memory.max", limits.memory_bytes)?;
             write_if_there(&folder, "memory.swap.max", 0)?;
             write_if_there(&folder, "memory.oom.group", 1)?;
@@ -164,6 +169,7 @@ impl Group {
         }
         if let Some(parent) = &parents.v1_pids {
             let folder = self.make_folder(parent, name)?;
+            self.pids = Some(folder.clone());
             write(&folder, "pids.max", limits.pids)?;
         }
         if let (Some(parent), Some(millis)) = (&parents.v1_cpu, limits.cpu_millis) {
@@ -272,12 +278,26 @@ impl Group {
 
     /// The limit of processes as the kernel has it.
     pub fn pids_limit(&self) -> Option<u64> {
-        self.folders.iter().find_map(|folder| read(folder, "pids.max"))
+        read(self.pids.as_ref()?, "pids.max")
+    }
+
+    /// The limit on processor time as the kernel has it, in thousandths of a processor.
+    pub fn cpu_millis(&self) -> Option<u64> {
+        self.folders.iter().find_map(|folder| {
+            let (quota, period) = match fs::read_to_string(folder.join("cpu.max")) {
+                Ok(text) => {
+                    let (quota, period) = text.trim().split_once(' ')?;
+                    (quota.parse().ok()?, period.parse().ok()?)
+                }
+                Err(_) => (read(folder, "cpu.cfs_quota_us")?, read(folder, "cpu.cfs_period_us")?),
+            };
+            (quota * 1000u64).checked_div(period)
+        })
     }
 
     /// The most processes and threads there were at once, where the kernel keeps count (Linux 6.10).
     pub fn pids_peak(&self) -> Option<u64> {
-        self.folders.iter().find_map(|folder| read(folder, "pids.peak"))
+        read(self.pids.as_ref()?, "pids.peak")
     }
 
     /// Processor time that was used, where a group counts it.
@@ -288,14 +308,14 @@ impl Group {
             Some(std::time::Duration::from_micros(micros))
         };
         let of_version_1 = |folder: &PathBuf| read(folder, "cpuacct.usage").map(std::time::Duration::from_nanos);
-        self.folders.iter().find_map(|folder| of_version_2(folder).or_else(|| of_version_1(folder)))
+        if self.is_v2 { of_version_2(self.folders.first()?) } else { of_version_1(self.cpu.as_ref()?) }
     }
 
     /// How often a process was refused for it.
     pub fn pids_refused(&self) -> u64 {
-        self.folders
-            .iter()
-            .find_map(|folder| fs::read_to_string(folder.join("pids.events")).ok())
+        self.pids
+            .as_ref()
+            .and_then(|folder| fs::read_to_string(folder.join("pids.events")).ok())
             .and_then(|text| text.trim().strip_prefix("max ").and_then(|count| count.parse().ok()))
             .unwrap_or(0)
     }
@@ -397,6 +417,31 @@ fn join(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
+/// The mounts of the groups that this process is in, as `mountinfo` tells them, where all are at their usual places: the
+/// kernel takes long to tell of all mounts. `kind` is the magic number of the file system that is seen at a path.
+///
+/// Whether a limit that is set there holds is seen later, from the sandbox's own membership.
+fn usual_mounts(own: &str, kind: &dyn Fn(&Path) -> Option<u64>) -> Option<String> {
+    let mut mounts = String::new();
+    for line in own.lines() {
+        let controllers = line.split(':').nth(1)?;
+        let (places, magic, version) = match controllers {
+            "" => (vec!["/sys/fs/cgroup/unified".to_owned(), "/sys/fs/cgroup".to_owned()], CGROUP2_MAGIC, "cgroup2"),
+            _ if controllers.split(',').any(|name| ["memory", "pids", "cpu"].contains(&name)) => {
+                (vec![format!("/sys/fs/cgroup/{controllers}")], CGROUP_MAGIC, "cgroup")
+            }
+            _ => continue,
+        };
+        let place = places.into_iter().find(|place| kind(Path::new(place)) == Some(magic))?;
+        mounts.push_str(&format!("0 0 0:0 / {place} rw - {version} {version} rw,{controllers}\n"));
+    }
+    Some(mounts)
+}
+
+// linux/magic.h
+const CGROUP_MAGIC: u64 = 0x0027_e0eb;
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
 /// Where a cgroup file system is mounted: of version 2, or the one of a version 1 controller.
 fn mount_point(mounts: &str, kind: &str, controller: Option<&str>) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
@@ -460,6 +505,31 @@ mod tests {
     #[test]
     fn groups_that_cannot_be_written_to_do_not_count() {
         assert_eq!(Cgroups::find(HYBRID, OWN, &|_| false), Cgroups::default());
+    }
+
+    #[test]
+    fn groups_at_their_usual_places_are_found_without_asking_for_all_mounts() {
+        let own = "5:cpu,cpuacct:/a\n4:pids:/b\n3:memory:/c\n2:freezer:/d\n0::/e\n";
+        let hybrid = |folder: &Path| match folder.to_str() {
+            Some("/sys/fs/cgroup/cpu,cpuacct" | "/sys/fs/cgroup/pids" | "/sys/fs/cgroup/memory") => Some(CGROUP_MAGIC),
+            Some("/sys/fs/cgroup/unified") => Some(CGROUP2_MAGIC),
+            _ => None,
+        };
+        let mounts = usual_mounts(own, &hybrid).unwrap();
+        let found = Cgroups::find(&mounts, own, &|_| true);
+        assert_eq!(found.v1_memory.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/c")));
+        assert_eq!(found.v1_pids.as_deref(), Some(Path::new("/sys/fs/cgroup/pids/b")));
+        assert_eq!(found.v1_cpu.as_deref(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct/a")));
+        let version_2 = |folder: &Path| (folder == Path::new("/sys/fs/cgroup")).then_some(CGROUP2_MAGIC);
+        let mounts = usual_mounts("0::/e\n", &version_2).unwrap();
+        assert_eq!(mount_point(&mounts, "cgroup2", None).as_deref(), Some(Path::new("/sys/fs/cgroup")));
+    }
+
+    #[test]
+    fn where_one_is_not_at_its_usual_place_all_mounts_are_asked_for() {
+        let only_version_2 = |folder: &Path| (folder == Path::new("/sys/fs/cgroup")).then_some(CGROUP2_MAGIC);
+        assert_eq!(usual_mounts("4:pids:/b\n0::/e\n", &only_version_2), None);
+        assert_eq!(usual_mounts("4:pids:/b\n", &|_| None), None);
     }
 
     #[test]

@@ -3,17 +3,18 @@
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use hotcell_launcher::message::{self, GO, MAX_PROBES, Message};
 use hotcell_sys::socket::MAX_FDS;
+use hotcell_sys::{Errno, Fd, process};
 use hotcell_types::Wall;
 use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::LAUNCHER;
 use crate::error::IsolateError;
@@ -28,25 +29,34 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// A socket that was handed over.
+    pub(crate) fn of(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
     /// Starts the launcher and hands it the plan.
-    pub(crate) fn start(plan: &[u8]) -> Result<(Self, Child), IsolateError> {
+    pub(crate) fn start(plan: &[u8]) -> Result<(Self, Launcher), IsolateError> {
+        let (control, mut launcher) = Self::begin(None)?;
+        launcher.take_plan(&control, plan)?;
+        Ok((control, launcher))
+    }
+
+    /// Starts the launcher on another processor than this one, if there is one, to wait for its plan; the plan says what
+    /// processors it may use from then on.
+    ///
+    /// A kernel that has them all idle would leave parent and child to one.
+    pub(crate) fn begin_elsewhere() -> Result<(Self, Launcher), IsolateError> {
+        Self::begin(crate::host::other_processors().as_ref())
+    }
+
+    fn begin(processors: Option<&[u64; 16]>) -> Result<(Self, Launcher), IsolateError> {
         let host = |what| move |error: rustix::io::Errno| IsolateError::Host { what, source: error.into() };
-        let launcher = sealed(c"hotcell-launcher", LAUNCHER)?;
+        let program = sealed(c"hotcell-launcher", LAUNCHER)?;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(host("making the control socket"))?;
-        let control = Self { socket: ours };
-        // It is there when the launcher looks for it.
-        control.hand(plan, &[])?;
-        // Found by its number in our own table; the descriptor itself closes when the launcher is executed.
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&launcher));
-        let child = Command::new(path)
-            .env_clear()
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(not_started)?;
-        Ok((control, child))
+        let started =
+            process::start(Fd(program.as_raw_fd()), Fd(theirs.as_raw_fd()), processors).map_err(not_started)?;
+        Ok((Self { socket: ours }, Launcher { pid: Pid::from_raw(started) }))
     }
 
     /// Hands over a plan and what comes along with it; its places count from 1.
@@ -106,8 +116,45 @@ impl Control {
     }
 }
 
+/// The launcher's process, which ends by itself.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    /// None once it was waited for.
+    pid: Option<Pid>,
+}
+
+impl Launcher {
+    /// Hands it the plan that it waits for. Where it is gone already, why.
+    pub(crate) fn take_plan(&mut self, control: &Control, plan: &[u8]) -> Result<(), IsolateError> {
+        control.hand(plan, &[]).or_else(|error| self.wait().and(Err(error)))
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When it could not be executed in the first place.
+    pub(crate) fn wait(&mut self) -> Result<(), IsolateError> {
+        let Some(pid) = self.pid.take() else { return Ok(()) };
+        let ended = loop {
+            match waitpid(Some(pid), WaitOptions::empty()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    return Err(IsolateError::Host { what: "waiting for the launcher", source: error.into() });
+                }
+                Ok(ended) => break ended,
+            }
+        };
+        match ended.and_then(|(_, status)| status.exit_status()) {
+            // It ends with 0 or 125, and what failed it tells by a message; else it is the number of `execveat`'s error.
+            None | Some(0 | 125) => Ok(()),
+            Some(errno) => Err(not_started(Errno(errno))),
+        }
+    }
+}
+
 /// Where the kernel does not let a program in memory be executed, the host lacks what every wall is made of.
-fn not_started(source: std::io::Error) -> IsolateError {
+fn not_started(errno: Errno) -> IsolateError {
+    let source = std::io::Error::from_raw_os_error(errno.0);
     match source.kind() {
         std::io::ErrorKind::PermissionDenied => IsolateError::HostLacks {
             wall: Wall::UserNamespace,

@@ -65,6 +65,22 @@ pub enum IsolateError {
         /// What it did.
         what: &'static str,
     },
+    /// Something is to be shown that no right of the grant covers.
+    #[error("the grant holds no right over {over}")]
+    NotGranted {
+        /// Over what.
+        over: String,
+    },
+    /// A device that a right names cannot be handed on.
+    #[error("the device `{node}` cannot be granted: {why}")]
+    Device {
+        /// Its node.
+        node: String,
+        /// Why.
+        why: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// Scratch cannot be had as the profile demands it.
     #[error("scratch cannot be had here: {why}")]
     Scratch {
@@ -121,6 +137,8 @@ impl Explain for IsolateError {
             Self::Host { .. } => "ISO-014",
             Self::Scratch { .. } => "ISO-015",
             Self::ProcessTable { .. } => "ISO-020",
+            Self::NotGranted { .. } => "ISO-040",
+            Self::Device { .. } => "ISO-041",
         }
     }
 
@@ -138,6 +156,10 @@ impl Explain for IsolateError {
             }
             Self::Step { .. } => "run `hotcell doctor` to see what the host lacks".into(),
             Self::Scratch { remedy, .. } => remedy.clone(),
+            Self::NotGranted { .. } => {
+                "report it with this code: what a task is shown and what it was granted differ".into()
+            }
+            Self::Device { remedy, .. } => (*remedy).into(),
             Self::Launcher { .. } => "run it again; if it stays so, report it with this code".into(),
             Self::ProcessTable { .. } => "end processes that are not needed, or allow more: to this user (ulimit -u), to the \
                                           control group that Hotcell runs in (pids.max), or to the host (kernel.pid_max)"
@@ -152,6 +174,7 @@ impl Explain for IsolateError {
         match self {
             Self::HostLacks { .. } | Self::WallsDown { .. } | Self::Scratch { .. } => Exit::HostLacks,
             Self::UnknownCall { .. } | Self::Source { .. } | Self::Unrepresentable { .. } => Exit::Usage,
+            Self::NotGranted { .. } | Self::Device { .. } => Exit::Refused,
             Self::Step { errno, .. } if matches!(*errno, Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => {
                 Exit::HostLacks
             }

@@ -23,6 +23,10 @@ pub struct FilterRules<'a> {
     pub inet: bool,
     /// Whether memory may never be writable and executable at once, nor become executable.
     pub write_xor_execute: bool,
+    /// Whether no page may be offered for merging with those of others.
+    pub unmerged: bool,
+    /// Whether the program may make the cycle counter fault, and never readable again.
+    pub tsc: bool,
 }
 
 /// A compiled filter: an array of `struct sock_filter`.
@@ -42,20 +46,25 @@ impl Filter {
 
     /// Compiles the rules for an architecture.
     fn compile_for(architecture: &Architecture, rules: &FilterRules<'_>) -> Result<Self, IsolateError> {
-        let mut actions: BTreeMap<u32, Action> = BTreeMap::new();
+        // By number, what happens to each that is known.
+        let mut actions = vec![Action::Refuse(Errno::EPERM); (architecture.highest)() as usize + 1];
+        let mut set = |number: u32, action| {
+            if let Some(place) = actions.get_mut(number as usize) {
+                *place = action;
+            }
+        };
         for name in rules.allowed {
             match (architecture.number)(name) {
-                Some(number) => actions.insert(number, action_of(name, rules)),
+                Some(number) => set(number, action_of(name, rules)),
                 None if OTHER_ARCHITECTURES.contains(name) => continue,
                 None => return Err(IsolateError::UnknownCall { name: (*name).to_owned() }),
             };
         }
         // Its flags lie in memory: the C libraries fall back to `clone`, whose flags can be seen.
         if let Some(number) = (architecture.number)("clone3") {
-            actions.insert(number, Action::Refuse(Errno::ENOSYS));
+            set(number, Action::Refuse(Errno::ENOSYS));
         }
-        let segments = segments(&actions, (architecture.highest)());
-        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments) })
+        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments(&actions)) })
     }
 
     /// The bytes for the kernel.
@@ -135,6 +144,8 @@ enum Action {
     Allow,
     Refuse(Errno),
     Check(Check),
+    /// `prctl` with these options, and the one that makes the cycle counter fault.
+    ControlWithTsc,
     /// A socket: of this machine's path sockets any, of IPv4 and IPv6 plain TCP and UDP.
     Socket,
 }
@@ -206,6 +217,7 @@ fn action_of(name: &str, rules: &FilterRules<'_>) -> Action {
     match name {
         "clone" => Check::only(0, NAMESPACE_FLAGS, &[0]),
         "ioctl" => Check::except(1, WHOLE, FORBIDDEN_IOCTLS),
+        "prctl" if rules.tsc => Action::ControlWithTsc,
         "prctl" => Check::only(0, WHOLE, PRCTL_OPTIONS),
         "socket" if rules.inet => Action::Socket,
         "socket" | "socketpair" => Check::only(0, WHOLE, UNIX),
@@ -217,6 +229,8 @@ fn action_of(name: &str, rules: &FilterRules<'_>) -> Action {
         // PROT_WRITE and PROT_EXEC together; to make pages executable afterwards.
         "mmap" if rules.write_xor_execute => Check::except(2, 6, &[6]),
         "mprotect" | "pkey_mprotect" if rules.write_xor_execute => Check::except(2, 4, &[4]),
+        // MADV_MERGEABLE.
+        "madvise" if rules.unmerged => Check::except(2, WHOLE, &[12]),
         // SHM_EXEC.
         "shmat" if rules.write_xor_execute => Check::except(2, 0o100000, &[0o100000]),
         _ => Action::Allow,
@@ -224,16 +238,12 @@ fn action_of(name: &str, rules: &FilterRules<'_>) -> Action {
 }
 
 /// Runs of numbers with one action: where each begins.
-fn segments(actions: &BTreeMap<u32, Action>, highest: u32) -> Vec<(u32, Action)> {
+fn segments(actions: &[Action]) -> Vec<(u32, Action)> {
     let mut segments: Vec<(u32, Action)> = Vec::new();
-    for number in 0..=highest + 1 {
-        let action = match actions.get(&number) {
-            Some(action) => action.clone(),
-            None if number > highest => Action::Refuse(Errno::ENOSYS),
-            None => Action::Refuse(Errno::EPERM),
-        };
-        if segments.last().is_none_or(|(_, last)| *last != action) {
-            segments.push((number, action));
+    let unknown = Action::Refuse(Errno::ENOSYS);
+    for (number, action) in (0..).zip(actions.iter().chain([&unknown])) {
+        if segments.last().is_none_or(|(_, last)| last != action) {
+            segments.push((number, action.clone()));
         }
     }
     segments
@@ -312,6 +322,14 @@ impl Assembler {
                 let refuse = self.refuse(Errno::EPERM);
                 let (matched, otherwise) = if check.on_match { (self.allow, refuse) } else { (refuse, self.allow) };
                 self.check(check, matched, otherwise)
+            }
+            Action::ControlWithTsc => {
+                // PR_SET_TSC to PR_TSC_SIGSEGV, and to nothing else.
+                let refuse = self.refuse(Errno::EPERM);
+                let look = |argument, values| Check { argument, mask: WHOLE, values, on_match: true };
+                let faults = self.check(&look(1, &[2]), self.allow, refuse);
+                let tsc = self.check(&look(0, &[26]), faults, refuse);
+                self.check(&look(0, PRCTL_OPTIONS), self.allow, tsc)
             }
             Action::Socket => {
                 // Raw sockets, MPTCP, SCTP and their like stay out: parts of the kernel that nobody here needs.

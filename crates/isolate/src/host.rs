@@ -10,6 +10,7 @@ mod report;
 mod trial;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 pub use cause::Cause;
 pub use facts::{Container, Facts, Layout, Rights};
@@ -113,9 +114,11 @@ pub(crate) const NAMESPACE_REMEDY: &str =
     "`hotcell doctor` says what withholds user namespaces here, and how to get them";
 
 /// Whether this process has root's rights over the whole host: it is user 0, all ids are mapped as they are, and it may
-/// administer. Root of a container is an ordinary user in this respect.
+/// administer. Root of a container is an ordinary user in this respect. Looked at once: no process of ours gains rights
+/// or gives them up on its way.
 pub fn is_root_of_the_host() -> bool {
-    rustix::process::geteuid().is_root() && Rights::of_this_process().is_root_of_the_host()
+    static SEEN: OnceLock<bool> = OnceLock::new();
+    *SEEN.get_or_init(|| rustix::process::geteuid().is_root() && Rights::of_this_process().is_root_of_the_host())
 }
 
 /// Whether this process is user 0 of the host itself, with whatever rights.
@@ -137,6 +140,24 @@ pub(crate) fn has_mount_attributes() -> bool {
     let nowhere = hotcell_sys::Fd(-1);
     let answer = hotcell_sys::mount::set_attributes(nowhere, hotcell_sys::mount::Reach::One, 0, None);
     answer != Err(hotcell_sys::Errno::ENOSYS)
+}
+
+/// The processors that this process may use.
+pub(crate) fn allowed_processors() -> std::collections::BTreeSet<usize> {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Default::default() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect()
+}
+
+/// The processors that this process may use, but the one that it is on; none where there are no others.
+pub(crate) fn other_processors() -> Option<[u64; 16]> {
+    let here = rustix::thread::sched_getcpu();
+    let mut words = [0u64; 16];
+    let mask = processor_mask(u64::MAX);
+    for (word, bytes) in words.iter_mut().zip(mask.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    *words.get_mut(here / 64)? &= !(1 << (here % 64));
+    words.iter().any(|word| *word != 0).then_some(words)
 }
 
 /// A mask of the first `count` processors that this process may use.

@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -24,7 +24,7 @@ pub const FOLDER: &str = "/run/hotcell/ids";
 #[derive(Debug)]
 pub struct OuterId {
     id: u32,
-    _lock: File,
+    lock: File,
 }
 
 impl OuterId {
@@ -42,12 +42,33 @@ impl OuterId {
             let path = folder.join(format!("{slot:03x}"));
             let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { id: FIRST + slot, _lock: file }),
+                Ok(()) => return Ok(Self { id: FIRST + slot, lock: file }),
                 Err(rustix::io::Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(io::Error::other("all ids of the range are in use"))
+    }
+
+    /// An id whose lock somebody else took and handed over with the descriptor of its file.
+    ///
+    /// # Errors
+    /// When the descriptor is not that of the id's file.
+    pub(crate) fn handed(id: u32, lock: File) -> io::Result<Self> {
+        let slot = id.checked_sub(FIRST).filter(|slot| *slot < COUNT);
+        let slot = slot.ok_or_else(|| io::Error::other("the id is not of the range"))?;
+        let (there, own) = (std::fs::metadata(Path::new(FOLDER).join(format!("{slot:03x}")))?, lock.metadata()?);
+        if (there.dev(), there.ino()) != (own.dev(), own.ino()) {
+            return Err(io::Error::other("the descriptor is not that of the id's file"));
+        }
+        // It holds already where the lock came along; where it did not, this fails or takes it.
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { id, lock })
+    }
+
+    /// What holds the id, to be handed over.
+    pub(crate) fn lock(&self) -> &File {
+        &self.lock
     }
 
     /// User and group id outside.

@@ -1,5 +1,6 @@
 //! Which Landlock rights a sandbox handles, and which paths get which back.
 
+use hotcell_policy::{Access, Accesses};
 use hotcell_sys::landlock;
 
 /// File system rights (linux/landlock.h).
@@ -44,6 +45,14 @@ pub const READ_WRITE: u64 = READ
     | fs::TRUNCATE;
 /// What can be granted on a single file.
 pub const FILE_RIGHTS: u64 = fs::EXECUTE | fs::WRITE_FILE | fs::READ_FILE | fs::TRUNCATE | fs::IOCTL_DEV;
+
+/// What an access of the grant comes to, for a folder or for a file.
+pub(crate) fn of_accesses(accesses: Accesses, is_dir: bool) -> u64 {
+    let part = |access, rights| if accesses.has(access) { rights } else { 0 };
+    let write = if is_dir { READ_WRITE & !READ } else { fs::WRITE_FILE };
+    let rights = part(Access::Read, READ) | part(Access::Write, write) | part(Access::Execute, fs::EXECUTE);
+    if is_dir { rights } else { rights & FILE_RIGHTS }
+}
 
 /// What this kernel can handle of all that could be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

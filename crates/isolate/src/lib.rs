@@ -13,14 +13,18 @@
 pub mod cgroup;
 mod control;
 mod copies;
+mod cores;
+mod devices;
 mod error;
 pub mod filter;
+mod handover;
 pub mod host;
 pub mod ids;
 mod image;
 pub mod landlock;
 mod mounts;
 mod plan;
+pub mod pool;
 mod preflight;
 mod run;
 mod sandbox;
@@ -39,4 +43,4 @@ pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap
 pub use shell::Shell;
 
 /// The launcher, as built by this crate's build script.
-pub(crate) static LAUNCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/launcher"));
+pub static LAUNCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/launcher"));

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use hotcell_launcher::message::Message;
 use hotcell_launcher::plan::{MAX_MOUNTS, Step};
-use hotcell_policy::Profile;
+use hotcell_policy::{Access, Object, Rights};
 use hotcell_sys::{Errno, mount};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -49,7 +49,7 @@ pub(crate) struct Mount {
     /// Whether programs in it can be executed.
     pub(crate) executes: bool,
     /// Whether it is an entry of an image's root.
-    is_of_image: bool,
+    pub(crate) is_of_image: bool,
     /// Whether the shell has its mount point already.
     is_there: bool,
     /// Place of the mount among what comes along with the plan; none where the sandbox mounts it itself.
@@ -66,9 +66,19 @@ impl Mounts {
     ///
     /// # Errors
     /// When one is not there, or is neither a file nor a folder.
-    pub(crate) fn open(spec: &Spec, profile: &Profile, host: &Host, outer: u32) -> Result<Self, IsolateError> {
+    pub(crate) fn open(spec: &Spec, rights: &Rights, host: &Host, outer: u32) -> Result<Self, IsolateError> {
+        // INVARIANT (nothing-beside-the-rights): what no right covers is not mounted.
+        let executes = |object: &Object| {
+            let accesses = rights.over(object);
+            let over = || format!("{object:?}");
+            if accesses.has(Access::Read) { Ok(accesses.has(Access::Execute)) } else { Err(not_granted(over())) }
+        };
+        let path = |path: &str| Object::Path(path.to_owned());
         let (mut all, links) = match &spec.image {
-            Some(image) => image::look(image, spec)?,
+            Some(image) => {
+                executes(&Object::Image)?;
+                image::look(image, spec)?
+            }
             None => Default::default(),
         };
         for input in &spec.inputs {
@@ -77,17 +87,22 @@ impl Mounts {
                 let why = "it is no name of one entry of a folder";
                 return Err(IsolateError::Unrepresentable { what: format!("the input's name `{}`", input.name), why });
             }
-            all.push(Mount::look(&input.path, "an input", format!("input/{}", input.name), false)?);
+            let executes = executes(&path(&format!("/input/{}", input.name)))?;
+            all.push(Mount::look(&input.path, "an input", format!("input/{}", input.name), executes)?);
         }
         if let Some(code) = &spec.code {
-            all.push(Mount::look(code, "the code", "code".into(), profile.code_exec())?);
+            all.push(Mount::look(code, "the code", "code".into(), executes(&path("/code"))?)?);
+        }
+        if spec.model.is_some() {
+            executes(&path("/model"))?;
         }
         if let Some(ModelMount::Plain { path }) = &spec.model {
             let name = path.file_name().unwrap_or(OsStr::new("model")).to_string_lossy().into_owned();
             all.push(Mount::look(path, "the model", format!("model/{name}"), false)?);
         }
         if let Program::Runner { .. } = &spec.program {
-            all.push(Mount::look(&host.executable, "the runner", RUNNER.trim_start_matches('/').into(), true)?);
+            let executes = executes(&path(RUNNER))?;
+            all.push(Mount::look(&host.executable, "the runner", RUNNER.trim_start_matches('/').into(), executes)?);
         }
         let mut mounts = Self { all, links, trees: Vec::new(), copies: None };
         if !host.mount_attributes {
@@ -101,6 +116,12 @@ impl Mounts {
             mounts.open_trees(outer, host.mount_attributes)?;
         }
         Ok(mounts)
+    }
+
+    /// Whether a path inside is a folder; what is not mounted is one of the sandbox's own.
+    pub(crate) fn is_dir(&self, path: &str) -> bool {
+        let at = path.trim_start_matches('/');
+        self.all.iter().find(|mount| mount.at == at).is_none_or(|mount| mount.is_dir)
     }
 
     /// A folder of the image, to look whether it can be written to.
@@ -156,11 +177,15 @@ impl Mounts {
     }
 }
 
+fn not_granted(over: String) -> IsolateError {
+    IsolateError::NotGranted { over }
+}
+
 /// Mounts on which one owner appears as the sandbox's id, made by a launcher of their own; nothing where the kernel or
 /// one of the file systems cannot map ids.
 fn id_mounts(outer: u32, mounts: &[&Mount]) -> Result<Option<Vec<OwnedFd>>, IsolateError> {
     let plan = Plan::id_mounts(outer, mounts);
-    let (control, mut child) = Control::start(&plan.bytes)?;
+    let (control, mut launcher) = Control::start(&plan.bytes)?;
     let mut trees = Some(Vec::new());
     let mut received_all = || -> Result<(), IsolateError> {
         for _ in mounts {
@@ -181,7 +206,7 @@ fn id_mounts(outer: u32, mounts: &[&Mount]) -> Result<Option<Vec<OwnedFd>>, Isol
         Ok(())
     };
     let result = received_all();
-    child.wait().map_err(|source| IsolateError::Host { what: "waiting for the launcher", source })?;
+    launcher.wait()?;
     result.map(|()| trees)
 }
 
@@ -255,8 +280,8 @@ impl Mount {
     }
 
     /// The steps that make the mount point and mount.
-    pub(crate) fn attach(&self, plan: &mut Plan, read_only: bool) -> Result<(), IsolateError> {
-        let attributes = if self.executes { SHOW } else { DATA };
+    pub(crate) fn attach(&self, plan: &mut Plan, read_only: bool, noexec: bool) -> Result<(), IsolateError> {
+        let attributes = if self.executes || !noexec { SHOW } else { DATA };
         let attributes = if read_only { attributes } else { attributes & !mount::ATTR_RDONLY };
         if !self.is_there {
             plan.mount_point(&self.at, self.is_dir)?;

@@ -6,10 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use hotcell_launcher::plan::{INNER_ID, Step, VERSION};
-use hotcell_policy::{GrantUse, Profile, SystemView};
+use hotcell_policy::{Access, Accesses, BASE_DEVICES, GrantUse, Object, Profile, Rights, SideChannelRule, SystemView};
+use hotcell_sys::harden::Hardening;
 use hotcell_sys::{limit, mount, process};
 use hotcell_types::Wall;
 
+use crate::cores::Cores;
+use crate::devices::Device;
 use crate::error::IsolateError;
 use crate::filter::{Filter, FilterRules};
 use crate::host::Host;
@@ -18,6 +21,7 @@ use crate::mounts::{Mount, Mounts};
 use crate::preflight::Preflight;
 use crate::sandbox::{ModelMount, Omitted, Program, Spec};
 use crate::scratch::{ScratchKind, inodes};
+use crate::shell::Sight;
 
 /// Mount attributes of everything that only shows.
 pub(crate) const SHOW: u64 = mount::ATTR_RDONLY | mount::ATTR_NOSUID | mount::ATTR_NODEV;
@@ -32,7 +36,7 @@ pub(crate) const CANARY: &CStr = c"/.hotcell";
 /// The host name inside.
 pub(crate) const HOST_NAME: &CStr = c"hotcell";
 /// Where the built-in runner appears.
-pub(crate) const RUNNER: &str = "/hotcell-runner";
+pub(crate) const RUNNER: &str = hotcell_policy::RUNNER_PATH;
 /// Where the copies of inputs are while they are bound to their places, relative to the root.
 pub(crate) const COPIES: &CStr = c".copies";
 /// Where programs are looked for.
@@ -73,6 +77,21 @@ pub(crate) struct Along<'a> {
     pub(crate) joined: Range<u64>,
     /// Where scratch lives.
     pub(crate) scratch: ScratchKind,
+    /// Devices of the host.
+    pub(crate) devices: &'a [Device],
+    /// Cores of its own.
+    pub(crate) cores: Option<&'a Cores>,
+    /// Whether the shell still sees the host's files.
+    pub(crate) sight: Sight,
+}
+
+/// What ends a shell, and the sandbox that is made of it, at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The end of the process that started it, or of whoever holds its control socket.
+    WithParent,
+    /// The end of whoever holds its control socket: it may be handed to another process.
+    WithSocket,
 }
 
 /// Place of the first descriptor that a claim brings behind its plan and the three streams.
@@ -114,11 +133,18 @@ impl Plan {
         is_root: bool,
         outer: (u32, u32),
         state: &Path,
+        sight: Sight,
+        end: End,
     ) -> Result<Self, IsolateError> {
         let up = |wall: Wall| !omitted.holds(wall);
         let mut plan = Self::new();
         plan.push(Step::Ids { user: outer.0.into(), group: outer.1.into(), privileged: is_root.into() });
+        // It was started on another processor than ours.
+        plan.push(Step::Affinity { mask: &crate::host::processor_mask(u64::MAX) });
         plan.push(Step::Namespaces { flags: namespaces(&up) });
+        if end == End::WithParent {
+            plan.push(Step::DieWithParent {});
+        }
         plan.push(Step::Root { size: ROOT_BYTES, inodes: c"4096" });
         plan.push(Step::Dir { path: c"etc", mode: 0o755 });
         // Where the attributes of a tree cannot be set at once, each mount in it gets them by itself.
@@ -154,6 +180,12 @@ impl Plan {
         if up(Wall::Keyring) {
             plan.push(Step::Keyring {});
         }
+        if up(Wall::Capabilities) {
+            plan.push(Step::DropBoundingSet {});
+        }
+        if sight == Sight::Closed {
+            plan.push(Step::Pivot {});
+        }
         plan.push(Step::Claim {});
         Ok(plan)
     }
@@ -166,8 +198,10 @@ impl Plan {
         along: &Along<'_>,
         number: u64,
     ) -> Result<Claim, IsolateError> {
-        let profile = grant.profile();
+        let (profile, rights) = (grant.profile(), grant.rights());
         let up = |wall: Wall| !spec.omits(wall);
+        let loopback = rights.over(&Object::Localhost).has(Access::Connect);
+        let write_xor_execute = !rights.over(&Object::Memory).has(Access::Execute);
         let mut plan = Self::new();
         for place in along.joined.clone() {
             plan.push(Step::Join { place });
@@ -182,7 +216,7 @@ impl Plan {
         }
         let state = std::fs::canonicalize(&spec.state).unwrap_or_else(|_| spec.state.clone());
         for mount in &along.mounts.all {
-            mount.attach(&mut plan, up(Wall::ReadOnly))?;
+            mount.attach(&mut plan, up(Wall::ReadOnly), up(Wall::NoExec))?;
             // Keys and log stay out of sight also where a folder is shown that holds them.
             if let Some(path) = mount.path_inside(&state) {
                 plan.push(Step::Tmpfs { path: &c_text(&path)?, size: c"4k", inodes: c"16", attributes: DATA });
@@ -192,8 +226,15 @@ impl Plan {
             plan.push(Step::Detach { path: COPIES });
         }
         let terminal_step = spec.terminal.then(|| number + plan.terminal());
-        let writable = if up(Wall::NoExec) { WRITABLE } else { WRITABLE & !mount::ATTR_NOEXEC };
-        let on_scratch = if profile.scratch_exec() { writable & !mount::ATTR_NOEXEC } else { writable };
+        let mut made = vec!["dev".to_owned()];
+        for device in along.devices {
+            device.attach(&mut plan, &mut made)?;
+        }
+        let writable = |path| match up(Wall::NoExec) && !rights.over_path(path).has(Access::Execute) {
+            true => WRITABLE,
+            false => WRITABLE & !mount::ATTR_NOEXEC,
+        };
+        let on_scratch = writable("/scratch");
         let mut fuse_step = None;
         match along.scratch {
             ScratchKind::Memory => {
@@ -213,7 +254,7 @@ impl Plan {
             plan.push(Step::Hand { path: c"scratch", create: 0 });
         }
         let (output, inodes) = tmpfs_limits(profile.limits().output())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable });
+        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable("/output") });
         let output_step = number + plan.count;
         plan.push(Step::Hand { path: c"output", create: 0 });
         let mut model_step = None;
@@ -223,11 +264,20 @@ impl Plan {
             model_step = Some(number + plan.count);
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
-        plan.push(Step::Pivot {});
-        if profile.loopback() && up(Wall::NetworkNamespace) {
+        if write_xor_execute && up(Wall::WriteXorExecute) && up(Wall::PidNamespace) {
+            // By `/proc/self/mem` a process writes to its own code, whatever the protection of the page.
+            plan.push(Step::Restrict { path: c"proc", attributes: DATA });
+        }
+        if along.sight == Sight::Open {
+            plan.push(Step::Pivot {});
+        }
+        if loopback && up(Wall::NetworkNamespace) {
             plan.push(Step::Loopback {});
         }
         plan.limits(profile, host, &up);
+        if let Some(cores) = along.cores {
+            plan.push(Step::Affinity { mask: &cores.mask() });
+        }
         if model_step.is_some() {
             // The host fills the model meanwhile.
             plan.push(Step::Await {});
@@ -235,9 +285,6 @@ impl Plan {
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });
-        }
-        if up(Wall::Capabilities) {
-            plan.push(Step::DropBoundingSet {});
         }
 
         // The workload.
@@ -259,29 +306,45 @@ impl Plan {
         if up(Wall::NoNewPrivs) {
             plan.push(Step::NoNewPrivileges {});
         }
-        if profile.loopback() {
+        if loopback {
             plan.push(Step::LookAround { host: crate::preflight::own_namespace("/proc/self/ns/net").unsigned_abs() });
         }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
-            plan.landlock(profile, spec, along.mounts, host.landlock_abi)?;
+            plan.landlock(rights, spec, along, host.landlock_abi)?;
+        }
+        let preflight = Preflight::of(grant, spec, host, along)?;
+        for (_, hardening) in hardenings(profile, write_xor_execute).filter(|(wall, _)| up(*wall)) {
+            plan.push(Step::Harden { hardening: hardening as u64 });
+        }
+        for probe in preflight.before_the_filter() {
+            plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
         if up(Wall::Seccomp) {
             let mut allowed = profile.system_calls();
-            if up(Wall::CpuLimit) && limited_by_affinity(profile, host) {
+            if up(Wall::CpuLimit) && limited_by_affinity(profile, host) || along.cores.is_some() {
                 // Else the limit would be the workload's own to lift.
                 allowed.retain(|call| *call != "sched_setaffinity");
             }
-            let rules = FilterRules { allowed: &allowed, inet: false, write_xor_execute: profile.write_xor_execute() };
+            let without_clocks = is_without_clocks(profile, spec) && up(Wall::NoClocks);
+            if without_clocks {
+                allowed.retain(|call| !CLOCKS.contains(call));
+            }
+            let rules = FilterRules {
+                allowed: &allowed,
+                inet: false,
+                write_xor_execute,
+                unmerged: is_hardened(profile),
+                tsc: without_clocks,
+            };
             let closed = Filter::compile(&rules)?;
-            if profile.loopback() {
+            if loopback {
                 let open = Filter::compile(&FilterRules { inet: true, ..rules })?;
                 plan.push(Step::Seccomp { program: open.bytes(), in_company: closed.bytes() });
             } else {
                 plan.push(Step::Seccomp { program: closed.bytes(), in_company: &[] });
             }
         }
-        let preflight = Preflight::of(profile, spec, host, along.mounts.image_folder())?;
-        for probe in preflight.probes() {
+        for probe in preflight.after_the_filter() {
             plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
         plan.push(Step::Report {});
@@ -320,7 +383,7 @@ impl Plan {
         Ok(())
     }
 
-    fn parents(&mut self, at: &str, made: &mut Vec<String>) -> Result<(), IsolateError> {
+    pub(crate) fn parents(&mut self, at: &str, made: &mut Vec<String>) -> Result<(), IsolateError> {
         for (end, _) in at.match_indices('/') {
             let parent = &at[..end];
             if !made.iter().any(|there| there == parent) {
@@ -423,10 +486,12 @@ impl Plan {
         }
     }
 
-    fn landlock(&mut self, profile: &Profile, spec: &Spec, mounts: &Mounts, abi: u32) -> Result<(), IsolateError> {
-        use landlock::{FILE_RIGHTS, READ, READ_EXECUTE, READ_WRITE, fs};
+    /// Each right of the grant as a rule, and none beside them.
+    fn landlock(&mut self, rights: &Rights, spec: &Spec, along: &Along<'_>, abi: u32) -> Result<(), IsolateError> {
+        use landlock::{FILE_RIGHTS, fs, of_accesses};
+        let mounts = along.mounts;
         let handled = Handled::of_abi(abi.min(landlock::WHOLE_ABI));
-        let net = if profile.loopback() { 0 } else { handled.net };
+        let net = if rights.over(&Object::Localhost) == Accesses::NONE { handled.net } else { 0 };
         self.push(Step::Landlock {
             fs: handled.fs,
             net,
@@ -434,37 +499,39 @@ impl Plan {
             scoped: handled.scoped,
             abi: abi.into(),
         });
-        let mut allow = |path: &str, rights: u64, is_dir: bool| -> Result<(), IsolateError> {
-            let rights = rights & handled.fs & if is_dir { u64::MAX } else { FILE_RIGHTS };
-            self.push(Step::LandlockAllow { path: &c_text(path)?, rights });
+        let allow = |plan: &mut Self, path: &str, rights: u64| -> Result<(), IsolateError> {
+            plan.push(Step::LandlockAllow { path: &c_text(path)?, rights: rights & handled.fs });
             Ok(())
         };
-        // Folders may be listed: only what was granted is there to be seen.
-        allow("/", fs::READ_DIR, true)?;
-        allow("/proc", READ, true)?;
-        allow("/etc", fs::READ_FILE, true)?;
-        for (_, path) in DEVICES {
-            allow(&format!("/{}", path.to_string_lossy()), fs::READ_FILE | fs::WRITE_FILE, false)?;
+        for right in rights.iter() {
+            let accesses = right.accesses();
+            match right.object() {
+                Object::Names(path) => allow(self, path, fs::READ_DIR)?,
+                // A model that is opened is there; a plain one is mounted below.
+                Object::Path(path) if path == "/model" && spec.model.is_none() => {}
+                Object::Path(path) => {
+                    let is_dir = mounts.is_dir(path) && !BASE_DEVICES.contains(&path.as_str());
+                    allow(self, path, of_accesses(accesses, is_dir))?;
+                }
+                Object::Image => {
+                    for mount in mounts.all.iter().filter(|mount| mount.is_of_image) {
+                        allow(self, &format!("/{}", mount.at), of_accesses(accesses, mount.is_dir))?;
+                    }
+                }
+                Object::Terminal => {
+                    allow(self, "/dev/tty", of_accesses(accesses, false) | fs::IOCTL_DEV)?;
+                    allow(self, "/dev/pts", of_accesses(accesses, false) | fs::IOCTL_DEV | fs::READ_DIR)?;
+                }
+                Object::System(path) => {
+                    let folder = of_accesses(accesses, true) & handled.fs;
+                    let path = c_text(path)?;
+                    self.push(Step::LandlockAllowShown { path: &path, folder, file: folder & FILE_RIGHTS });
+                }
+                Object::Device(_) | Object::Memory | Object::Localhost => {}
+            }
         }
-        if spec.terminal {
-            let rights = fs::READ_FILE | fs::WRITE_FILE | fs::IOCTL_DEV;
-            allow("/dev/tty", rights, false)?;
-            allow("/dev/pts", rights | fs::READ_DIR, true)?;
-        }
-        for mount in &mounts.all {
-            let rights = if mount.executes { READ_EXECUTE } else { READ };
-            allow(&format!("/{}", mount.at), rights, mount.is_dir)?;
-        }
-        if matches!(spec.model, Some(ModelMount::Opened { .. })) {
-            allow("/model", READ, true)?;
-        }
-        // With the NoExec wall down, Landlock's own denial of execution stays.
-        allow("/output", READ_WRITE, true)?;
-        let execute = if profile.scratch_exec() { fs::EXECUTE } else { 0 };
-        allow("/scratch", READ_WRITE | execute, true)?;
-        for path in spec.view(profile).paths() {
-            let rights = handled.fs & if path.starts_with("/etc/") { READ } else { READ_EXECUTE };
-            self.push(Step::LandlockAllowShown { path: &c_text(path)?, folder: rights, file: rights & FILE_RIGHTS });
+        for device in along.devices {
+            self.push(Step::LandlockAllow { path: &c_text(device.node())?, rights: device.landlock() & handled.fs });
         }
         self.push(Step::LandlockEnforce {});
         Ok(())
@@ -530,7 +597,7 @@ fn working_dir(spec: &Spec) -> Result<CString, IsolateError> {
     }
 }
 
-/// The device nodes that every program expects.
+/// The nodes that every program expects: those that every grant has a right over ([`BASE_DEVICES`]).
 const DEVICES: [(&CStr, &CStr); 5] = [
     (c"/dev/null", c"dev/null"),
     (c"/dev/zero", c"dev/zero"),
@@ -538,6 +605,33 @@ const DEVICES: [(&CStr, &CStr); 5] = [
     (c"/dev/random", c"dev/random"),
     (c"/dev/urandom", c"dev/urandom"),
 ];
+
+/// Whether a profile asks for all that there is against side channels.
+pub(crate) fn is_hardened(profile: &Profile) -> bool {
+    profile.side_channels() == SideChannelRule::Hardened
+}
+
+/// Whether the program has no clocks: the built-in runner needs none, any other would not start without.
+pub(crate) fn is_without_clocks(profile: &Profile, spec: &Spec) -> bool {
+    is_hardened(profile) && matches!(spec.program, Program::Runner { .. })
+}
+
+/// What is asked of the kernel for one process, each with the wall that it belongs to.
+pub(crate) fn hardenings(profile: &Profile, write_xor_execute: bool) -> impl Iterator<Item = (Wall, Hardening)> {
+    let side_channels = [
+        (Wall::Speculation, Hardening::StoreBypass),
+        (Wall::Speculation, Hardening::IndirectBranch),
+        (Wall::Speculation, Hardening::CacheFlush),
+        (Wall::CoreScheduling, Hardening::Core),
+        (Wall::PageSharing, Hardening::Pages),
+    ];
+    let memory = write_xor_execute.then_some((Wall::WriteXorExecute, Hardening::WriteXorExecute));
+    memory.into_iter().chain(side_channels.into_iter().filter(move |_| is_hardened(profile)))
+}
+
+/// Calls that tell the time.
+const CLOCKS: &[&str] =
+    &["clock_gettime", "clock_getres", "gettimeofday", "time", "times", "getrusage", "timerfd_gettime", "sysinfo"];
 
 fn namespaces(up: &dyn Fn(Wall) -> bool) -> u64 {
     [
@@ -594,6 +688,12 @@ pub(crate) fn c_os(text: &OsStr) -> Result<CString, IsolateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shell_has_the_devices_that_every_grant_has_rights_over_and_no_other() {
+        let nodes: Vec<_> = DEVICES.iter().map(|(source, _)| source.to_str().unwrap()).collect();
+        assert_eq!(nodes, BASE_DEVICES);
+    }
 
     #[test]
     fn mounts_below_a_folder_are_found_once_each_with_their_real_names() {

@@ -3,13 +3,14 @@
 use std::ffi::CString;
 
 use hotcell_launcher::plan::Probe;
-use hotcell_policy::Profile;
+use hotcell_policy::{Access, GrantUse, Object};
+use hotcell_sys::harden::Hardening;
 use hotcell_sys::{Errno, limit};
 use hotcell_types::{Enforcement, Observation, Wall};
 
 use crate::error::IsolateError;
 use crate::host::Host;
-use crate::plan::{CANARY, HOST_NAME, c_os, c_text};
+use crate::plan::{Along, CANARY, HOST_NAME, c_os, c_text, hardenings, is_hardened, is_without_clocks};
 use crate::sandbox::{ModelMount, Spec};
 
 /// One thing to try.
@@ -29,6 +30,10 @@ enum Expected {
     Is(i64),
     IsNot(i64),
     AtMost(i64),
+    /// A way of speculation is shut by force, or the processor does not have it.
+    Shut,
+    /// Whatever it is.
+    Anything,
 }
 
 impl Expected {
@@ -39,6 +44,8 @@ impl Expected {
             // An error is no proof of anything.
             Self::IsNot(number) => value > 0 && value != *number,
             Self::AtMost(number) => (0..=*number).contains(&value),
+            Self::Shut => value == 0 || value > 0 && value & (SPEC_DISABLE | SPEC_FORCE_DISABLE) != 0,
+            Self::Anything => true,
         }
     }
 
@@ -48,6 +55,8 @@ impl Expected {
             Self::Is(number) => number.to_string(),
             Self::IsNot(number) => format!("not {number}"),
             Self::AtMost(number) => format!("at most {number}"),
+            Self::Shut => "shut by force, or not there".to_owned(),
+            Self::Anything => "what the kernel has".to_owned(),
         }
     }
 }
@@ -56,20 +65,29 @@ impl Expected {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Preflight {
     trials: Vec<Trial>,
+    /// How many of them are made before the filter, which refuses to read back what cannot be changed any more.
+    before: usize,
 }
+
+/// `PR_SPEC_…` bits of an answer.
+const SPEC_DISABLE: i64 = 4;
+const SPEC_FORCE_DISABLE: i64 = 8;
 
 /// `TIOCSTI` with high bits set: a filter that compares 64 bits lets it through, the kernel looks at 32.
 const TIOCSTI_WITH_HIGH_BITS: u64 = 0xffff_ffff_0000_5412;
 
 impl Preflight {
-    pub(crate) fn of(
-        profile: &Profile,
-        spec: &Spec,
-        host: &Host,
-        image_folder: Option<&str>,
-    ) -> Result<Self, IsolateError> {
+    pub(crate) fn of(grant: &GrantUse, spec: &Spec, host: &Host, along: &Along<'_>) -> Result<Self, IsolateError> {
         use Expected::{AtMost, Fails, Is, IsNot};
+        let (profile, rights) = (grant.profile(), grant.rights());
+        let image_folder = along.mounts.image_folder();
+        let loopback = rights.over(&Object::Localhost).has(Access::Connect);
+        let write_xor_execute = !rights.over(&Object::Memory).has(Access::Execute);
         let mut preflight = Self::default();
+        for (wall, hardening) in hardenings(profile, write_xor_execute) {
+            preflight.read_back(wall, hardening);
+        }
+        preflight.before = preflight.trials.len();
         let mut add = |wall: Wall, kind: Probe, text: CString, number: u64, expected: Expected| {
             preflight.trials.push(Trial { wall, kind, text, number, expected });
         };
@@ -93,7 +111,7 @@ impl Preflight {
         add(Wall::MountNamespace, Probe::Exists, c_os(spec.state.as_os_str())?, 0, Fails(Errno::ENOENT));
         add(Wall::MountNamespace, Probe::Exists, c"/sys/kernel".into(), 0, Fails(Errno::ENOENT));
         add(Wall::NetworkNamespace, Probe::Interfaces, none.clone(), 0, Is(1));
-        if profile.loopback() {
+        if loopback {
             add(Wall::NetworkNamespace, Probe::Connect, none.clone(), 0, Fails(Errno::ENETUNREACH));
         } else {
             add(Wall::Seccomp, Probe::Socket, none.clone(), 2, Fails(Errno::EPERM));
@@ -112,9 +130,26 @@ impl Preflight {
         if matches!(spec.model, Some(ModelMount::Opened { .. })) {
             add(Wall::ReadOnly, Probe::Touch, c"/model".into(), 0, Fails(Errno::EROFS));
         }
-        let written = if profile.scratch_exec() { c"/output/.mapped" } else { c"/scratch/.mapped" };
-        add(Wall::NoExec, Probe::MapExecutable, written.into(), 0, Fails(Errno::EPERM));
-        add(Wall::NoExec, Probe::ExecuteFile, c"/output/.executed".into(), 0, Fails(Errno::EACCES));
+        // Where both may be executed there is nothing to see of it.
+        let mut written =
+            ["/output", "/scratch"].into_iter().filter(|path| !rights.over_path(path).has(Access::Execute));
+        if let (Some(first), Some(last)) = (written.clone().next(), written.next_back()) {
+            add(Wall::NoExec, Probe::MapExecutable, c_text(&format!("{last}/.mapped"))?, 0, Fails(Errno::EPERM));
+            add(Wall::NoExec, Probe::ExecuteFile, c_text(&format!("{first}/.executed"))?, 0, Fails(Errno::EACCES));
+        }
+        for device in along.devices.iter().filter(|device| device.is_read_only()) {
+            add(Wall::Landlock, Probe::OpenToWrite, c_text(device.node())?, 0, Fails(Errno::EACCES));
+        }
+        if write_xor_execute {
+            add(Wall::Seccomp, Probe::MapWritableCode, none.clone(), 0, Fails(Errno::EPERM));
+        }
+        if is_without_clocks(profile, spec) {
+            add(Wall::NoClocks, Probe::Clock, none.clone(), 0, Fails(Errno::EPERM));
+            add(Wall::NoClocks, Probe::CycleCounter, none.clone(), 0, Fails(Errno::EPERM));
+        }
+        if is_hardened(profile) {
+            add(Wall::MountNamespace, Probe::Exists, c"/sys/class/powercap".into(), 0, Fails(Errno::ENOENT));
+        }
         for set in [c"CapInh:", c"CapPrm:", c"CapEff:", c"CapBnd:", c"CapAmb:"] {
             add(Wall::Capabilities, Probe::Status, set.into(), 0, Is(0));
         }
@@ -146,8 +181,27 @@ impl Preflight {
         Ok(preflight)
     }
 
-    pub(crate) fn probes(&self) -> &[Trial] {
-        &self.trials
+    /// What the kernel says of a hardening, before the filter.
+    fn read_back(&mut self, wall: Wall, hardening: Hardening) {
+        let expected = match hardening {
+            Hardening::WriteXorExecute => Expected::Is(1),
+            Hardening::StoreBypass | Hardening::IndirectBranch => Expected::Shut,
+            Hardening::CacheFlush => Expected::Anything,
+            Hardening::Core if crate::cores::has_siblings() => Expected::Is(1),
+            // No processor shares a core with another.
+            Hardening::Core => Expected::Anything,
+            Hardening::Pages => Expected::Is(0),
+        };
+        let number = hardening as u64;
+        self.trials.push(Trial { wall, kind: Probe::Hardening, text: CString::default(), number, expected });
+    }
+
+    pub(crate) fn before_the_filter(&self) -> &[Trial] {
+        self.trials.get(..self.before).unwrap_or_default()
+    }
+
+    pub(crate) fn after_the_filter(&self) -> &[Trial] {
+        self.trials.get(self.before..).unwrap_or_default()
     }
 
     /// What the answers mean. A missing answer is a wall that does not stand. `pid` is the first process, outside.
@@ -174,6 +228,9 @@ impl Preflight {
                     enforcement: match trial.wall {
                         Wall::Landlock if !holds && host.landlock_abi == 0 => host.landlock(),
                         _ if !holds => Enforcement::Absent { why: "the preflight saw it down".into() },
+                        _ if trial.is_unmet_wish(answer) => Enforcement::Partial {
+                            missing: "the kernel does not flush the data cache for one process (l1d_flush=on)".into(),
+                        },
                         Wall::Landlock => host.landlock(),
                         wall => host.limit(wall),
                     },
@@ -186,6 +243,15 @@ impl Preflight {
 }
 
 impl Trial {
+    /// Whether something that is taken where it is offered was not: neither on, nor needless.
+    fn is_unmet_wish(&self, answer: Option<i64>) -> bool {
+        const NOT_AFFECTED: i64 = 0;
+        const ON: i64 = 3;
+        self.kind == Probe::Hardening
+            && Hardening::from_number(self.number) == Some(Hardening::CacheFlush)
+            && !matches!(answer, Some(NOT_AFFECTED | ON))
+    }
+
     fn show(&self) -> String {
         let text = self.text.to_string_lossy();
         match self.kind {
@@ -213,6 +279,22 @@ impl Trial {
             Probe::HostName => "uname()".into(),
             Probe::FileSystemSize => format!("statfs({text})"),
             Probe::Environment => "bytes of environment".into(),
+            Probe::Hardening => match Hardening::from_number(self.number) {
+                Some(Hardening::WriteXorExecute) => "prctl(PR_GET_MDWE)".into(),
+                Some(Hardening::StoreBypass) => "speculative store bypass".into(),
+                Some(Hardening::IndirectBranch) => "speculation over indirect branches".into(),
+                Some(Hardening::CacheFlush) => "flush of the data cache".into(),
+                Some(Hardening::Core) if self.expected == Expected::Anything => {
+                    "cookie of a core with one thread".into()
+                }
+                Some(Hardening::Core) => "cookie of core scheduling".into(),
+                Some(Hardening::Pages) => "merging of pages".into(),
+                None => "a hardening".into(),
+            },
+            Probe::OpenToWrite => format!("open({text}) for writing"),
+            Probe::MapWritableCode => "mmap(PROT_WRITE | PROT_EXEC)".into(),
+            Probe::Clock => "clock_gettime()".into(),
+            Probe::CycleCounter => "prctl(PR_SET_TSC, PR_TSC_ENABLE)".into(),
         }
     }
 }

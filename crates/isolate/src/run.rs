@@ -361,7 +361,9 @@ impl Live {
         self.kill();
         loop {
             match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
-                Ok(_) | Err(rustix::io::Errno::CHILD) => return Ok(()),
+                Ok(_) => return Ok(()),
+                // A child of whoever handed its shell over, or reaped by another: its descriptor tells its end.
+                Err(rustix::io::Errno::CHILD) => return self.watch_the_end(),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(IsolateError::Host { what: "reaping the sandbox", source: error.into() }),
             }
@@ -369,8 +371,25 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Waits until the first process is gone, and with it everything in its namespace, whoever's child it is.
+    fn watch_the_end(&self) -> Result<(), IsolateError> {
+        loop {
+            match poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], None) {
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    return Err(IsolateError::Host { what: "watching the sandbox's end", source: error.into() });
+                }
+            }
+        }
+    }
+}
+
 impl Drop for Live {
     fn drop(&mut self) {
-        let _ = self.kill_all();
+        if !self.handed_over {
+            let _ = self.kill_all();
+        }
     }
 }

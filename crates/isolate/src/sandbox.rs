@@ -6,19 +6,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use hotcell_launcher::message::Message;
-use hotcell_policy::{Demand, GrantUse, LimitKey, Profile, SystemView};
+use hotcell_policy::{Demand, GrantUse, LimitKey, Rights, SystemView};
 use hotcell_types::{Enforcement, Observation, TaskId, Wall};
 
 use crate::cgroup::{Group, GroupLimits, group_name};
 use crate::control::{Control, Received};
+use crate::cores::{Cores, NoCores};
 use crate::error::IsolateError;
 use crate::host::Host;
 use crate::ids::OuterId;
 use crate::mounts::Mounts;
-use crate::plan::{Along, Claim, Plan};
+use crate::plan::{Along, Claim, End, Plan};
 use crate::run::Running;
 use crate::scratch::{ScratchKind, Server};
-use crate::shell::{Claimed, Shell};
+use crate::shell::{Claimed, Shell, Sight};
 use crate::streams::{self, Streams};
 
 /// What is to be contained.
@@ -56,9 +57,20 @@ impl Spec {
         self.omitted.holds(wall)
     }
 
+    /// What its shell has to see when it is claimed: as an ordinary user, what is to be shown; for a terminal, the
+    /// host's device of terminals.
+    fn sight(&self, host: &Host) -> Sight {
+        let shows = !self.inputs.is_empty()
+            || self.code.is_some()
+            || self.image.is_some()
+            || matches!(self.model, Some(ModelMount::Plain { .. }))
+            || matches!(self.program, Program::Runner { .. });
+        if self.terminal || (shows && !host.is_root) { Sight::Open } else { Sight::Closed }
+    }
+
     /// What is seen of the host's system: nothing where an image takes its place.
-    pub(crate) fn view<'a>(&self, profile: &'a Profile) -> &'a SystemView {
-        if self.image.is_some() { &SystemView::None } else { profile.system_view() }
+    pub(crate) fn view(&self, rights: &Rights) -> SystemView {
+        if self.image.is_some() { SystemView::None } else { rights.system_view() }
     }
 }
 
@@ -148,6 +160,7 @@ pub struct Building {
     /// Both ends of the terminal, as they come.
     terminal: Vec<OwnedFd>,
     claim: Claim,
+    is_of_a_pool: bool,
 }
 
 /// A sandbox whose walls have been seen to stand.
@@ -174,6 +187,8 @@ pub(crate) struct Live {
     pub(crate) pidfd: OwnedFd,
     /// Id of the first process, outside.
     pub(crate) pid: i32,
+    /// Whether it is another process's now, and no longer ours to kill.
+    pub(crate) handed_over: bool,
 }
 
 /// What must be undone at the end, in the order in which it is dropped: groups can be removed only once
@@ -189,6 +204,8 @@ pub(crate) struct Parts {
     pub(crate) memory_watched: bool,
     /// Whether inputs were copied into memory.
     pub(crate) copied: bool,
+    /// Cores that are its own until the end.
+    pub(crate) cores: Option<Cores>,
     pub(crate) names: StepNames,
 }
 
@@ -260,14 +277,18 @@ impl Sandbox {
     pub fn build(grant: &GrantUse, mut spec: Spec, shell: Option<Shell>) -> Result<Building, IsolateError> {
         let host = Host::look().map_err(|source| IsolateError::Host { what: "looking at the host", source })?;
         refuse_missing(grant, &host)?;
-        let view = spec.view(grant.profile());
-        let shell = match shell.filter(|shell| shell.fits(view, &spec.omitted)) {
+        let devices = crate::devices::look(grant.rights(), &host)?;
+        let cores = take_cores(grant, &spec, &host)?;
+        let view = spec.view(grant.rights());
+        let sight = if devices.is_empty() { spec.sight(&host) } else { Sight::Open };
+        let shell = match shell.filter(|shell| shell.fits(&view, &spec.omitted, sight) && shell.is_alive()) {
             Some(shell) => shell,
-            None => Shell::with(view, &spec.omitted, &spec.state, spec.seed)?,
+            None => Shell::with(&view, &spec.omitted, &spec.state, spec.seed, sight, End::WithParent)?,
         };
+        let is_of_a_pool = shell.is_of_a_pool();
         let limits = grant.profile().limits().clone();
         let outer = shell.outer().unwrap_or(host.ids.0);
-        let mounts = Mounts::open(&spec, grant.profile(), &host, outer)?;
+        let mounts = Mounts::open(&spec, grant.rights(), &host, outer)?;
         let group = make_group(grant, &spec, &host)?;
         let wrap = |source| IsolateError::Host { what: "opening the control group", source };
         let joined = group.as_ref().map(Group::tasks_files).unwrap_or_default();
@@ -292,14 +313,21 @@ impl Sandbox {
         along.extend(mounts.trees());
         let first_group = along.len() as u64 + 1;
         along.extend(joined.iter().map(AsFd::as_fd));
-        let places = Along { mounts: &mounts, joined: first_group..first_group + joined.len() as u64, scratch: kind };
+        let places = Along {
+            mounts: &mounts,
+            joined: first_group..first_group + joined.len() as u64,
+            scratch: kind,
+            devices: &devices,
+            cores: cores.as_ref(),
+            sight: shell.sight(),
+        };
         let mut claim = Plan::claim(grant, &spec, &host, &places, shell.steps())?;
         let Claimed { live, plan, outer } = shell.claim(&claim.plan, &along, group.as_ref())?;
         let memory_watched = !host.cgroups.has_memory();
         let names = StepNames { shell: plan, claim: std::mem::take(&mut claim.plan) };
         let copied = mounts.copies_place().is_some();
         let scratch = Scratch { kind, server };
-        let parts = Parts { live, scratch, group, outer, host, limits, memory_watched, copied, names };
+        let parts = Parts { live, scratch, group, outer, host, limits, memory_watched, copied, cores, names };
         let is_waiting = claim.model_step.is_some();
         let mut building = Building {
             parts,
@@ -311,6 +339,7 @@ impl Sandbox {
             pipes,
             terminal: Vec::new(),
             claim,
+            is_of_a_pool,
         };
         // The sandbox can do nothing in its scratch before the server has it.
         while kind == ScratchKind::Encrypted && !building.is_scratch_served {
@@ -325,6 +354,11 @@ impl Building {
     /// The file to write the opened model to, once. It must be closed before [`lock`](Self::lock).
     pub fn model_sink(&mut self) -> Option<File> {
         self.model_sink.take()
+    }
+
+    /// Whether its shell waited in a pool.
+    pub fn is_of_a_pool(&self) -> bool {
+        self.is_of_a_pool
     }
 
     /// Where scratch lives.
@@ -342,23 +376,31 @@ impl Building {
     /// # Errors
     /// [`IsolateError::WallsDown`] when one that the grant requires does not.
     pub fn lock(self, grant: &GrantUse) -> Result<Prepared, IsolateError> {
-        self.lock_while(grant, || {})
+        self.lock_while(grant, || {}).map(|(prepared, ())| prepared)
     }
 
     /// The same; `meanwhile` runs on the host while the sandbox looks at itself.
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
-    pub fn lock_while(mut self, grant: &GrantUse, meanwhile: impl FnOnce()) -> Result<Prepared, IsolateError> {
+    pub fn lock_while<T>(
+        mut self,
+        grant: &GrantUse,
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(Prepared, T), IsolateError> {
         drop(self.model_sink.take());
         if self.is_waiting {
             self.parts.live.control.go()?;
         }
-        meanwhile();
+        let made = meanwhile();
+        // It joins its groups before it hands over the output folder: they are looked at while it looks at itself.
+        let mut groups = None;
         let answers = loop {
             let received = self.hear()?;
-            if let Message::Observed { .. } = received.message {
-                break received.answers;
+            match received.message {
+                Message::Observed { .. } => break received.answers,
+                _ if self.outputs.is_some() && groups.is_none() => groups = Some(self.parts.observe_groups()),
+                _ => {}
             }
         };
         let mut terminal = std::mem::take(&mut self.terminal).into_iter();
@@ -372,7 +414,7 @@ impl Building {
             return Err(IsolateError::Launcher { what: "left out a descriptor" });
         };
         let mut observations = self.claim.preflight.judge(&answers, &self.parts.host, self.parts.live.pid);
-        observations.extend(self.parts.observe_groups());
+        observations.extend(groups.unwrap_or_else(|| self.parts.observe_groups()));
         observations.push(Observation {
             wall: Wall::WallLimit,
             tried: "the host's timer".into(),
@@ -386,7 +428,8 @@ impl Building {
         if !down.is_empty() {
             return Err(IsolateError::WallsDown { observations: down });
         }
-        Ok(Prepared { parts: self.parts, writable: Writable { outputs, scratch }, streams, observations })
+        let writable = Writable { outputs, scratch };
+        Ok((Prepared { parts: self.parts, writable, streams, observations }, made))
     }
 
     /// The next message of the sandbox that builds itself; descriptors that come along are kept.
@@ -473,7 +516,76 @@ impl Parts {
                 add(Wall::PidsLimit, "process limit of the control group", limit, group.pids_limit());
             }
         }
+        let cpu = self.limits.cpu_millis();
+        match (&self.group, self.host.cgroups.has_cpu() && cpu < self.host.processors * 1000) {
+            (Some(group), true) => {
+                add(Wall::CpuLimit, "thousandths of a processor in the control group", cpu, group.cpu_millis());
+            }
+            _ => observations.push(self.observe_affinity(cpu)),
+        }
+        observations.extend(self.observe_cores());
         observations
+    }
+}
+
+impl Parts {
+    /// Without a control group, or above what the host has: the processors that the sandbox may use.
+    fn observe_affinity(&self, cpu_millis: u64) -> Observation {
+        let most = cpu_millis.div_ceil(1000).max(1);
+        let seen = self.processors();
+        let holds = seen.as_ref().is_some_and(|seen| seen.len() as u64 <= most);
+        Observation {
+            wall: Wall::CpuLimit,
+            tried: "count of processors, read outside".into(),
+            expected: format!("at most {most}"),
+            seen: seen.map_or_else(|| "nothing".into(), |seen| seen.len().to_string()),
+            holds,
+            enforcement: match holds {
+                true => self.host.limit(Wall::CpuLimit),
+                false => Enforcement::Absent { why: "it may use more processors".into() },
+            },
+        }
+    }
+
+    fn observe_cores(&self) -> Option<Observation> {
+        let cores = self.cores.as_ref()?;
+        let seen = self.processors();
+        let holds = seen.as_ref() == Some(cores.processors());
+        let missing = "programs that did not ask for cores of their own may run on them too";
+        Some(Observation {
+            wall: Wall::OwnCores,
+            tried: "processors that it may use, read outside".into(),
+            expected: format!("{:?}", cores.processors()),
+            seen: format!("{:?}", seen.unwrap_or_default()),
+            holds,
+            enforcement: match holds {
+                true => Enforcement::Partial { missing: missing.into() },
+                false => Enforcement::Absent { why: "it may use other processors".into() },
+            },
+        })
+    }
+
+    fn processors(&self) -> Option<std::collections::BTreeSet<usize>> {
+        let set = rustix::thread::sched_getaffinity(rustix::process::Pid::from_raw(self.live.pid)).ok()?;
+        Some((0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect())
+    }
+}
+
+/// Cores of its own, where the profile asks for them.
+fn take_cores(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Cores>, IsolateError> {
+    let profile = grant.profile();
+    if !profile.own_cores() || spec.omits(Wall::OwnCores) {
+        return Ok(None);
+    }
+    match Cores::take(profile.limits().cpu_millis(), host, &spec.state) {
+        Ok(cores) => Ok(Some(cores)),
+        Err(_) if grant.best_effort().contains(&Wall::OwnCores) => Ok(None),
+        Err(NoCores::Taken { wanted, free, all }) => Err(IsolateError::HostLacks {
+            wall: Wall::OwnCores,
+            why: format!("cores for {wanted} processors are asked for, and of {all} cores {free} are free"),
+            remedy: "wait until another task has ended, or ask for fewer: --limit cpu=1".into(),
+        }),
+        Err(NoCores::Failed(source)) => Err(IsolateError::Host { what: "taking cores", source }),
     }
 }
 
@@ -519,7 +631,7 @@ fn make_group(grant: &GrantUse, spec: &Spec, host: &Host) -> Result<Option<Group
         memory_bytes: limits.memory().bytes(),
         pids: pids_of_group(limits.pids()),
         // More than the host has needs no quota.
-        cpu_millis: (cpu < host.processors * 1000).then_some(cpu),
+        cpu_millis: (cpu < host.processors * 1000 && !spec.omits(Wall::CpuLimit)).then_some(cpu),
     };
     let group = host.cgroups.make(&group_name(spec.task), &wanted);
     group.map(Some).map_err(|source| IsolateError::Host { what: "making a control group", source })

@@ -107,7 +107,7 @@ pub(crate) struct Carried<'a> {
 
 impl<'a> Carried<'a> {
     pub(crate) fn new(from: Option<OwnedFd>, sink: &'a mut dyn FnMut(&[u8]), onwards: Option<BorrowedFd<'a>>) -> Self {
-        Self { from, sink, onwards: onwards.map(Onwards::of), buffer: vec![0; CHUNK], bytes: 0 }
+        Self { from, sink, onwards: onwards.map(Onwards::of), buffer: Vec::new(), bytes: 0 }
     }
 
     /// What to wait for: that there is something to read, or, once there is, that it can be passed on.
@@ -133,7 +133,9 @@ impl<'a> Carried<'a> {
     /// closes it.
     pub(crate) fn carry(&mut self) -> Result<bool, IsolateError> {
         let Some(from) = &self.from else { return Ok(false) };
-        let room = self.onwards.map_or(CHUNK, |onwards| onwards.room());
+        // Programs that say little need little memory for it.
+        self.buffer.resize(if self.bytes == 0 { PAGE } else { CHUNK }, 0);
+        let room = self.onwards.map_or(CHUNK, |onwards| onwards.room()).min(self.buffer.len());
         let buffer = self.buffer.get_mut(..room).unwrap_or_default();
         loop {
             match rustix::io::read(from, &mut *buffer) {

@@ -99,7 +99,7 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
             for (word, bytes) in words.iter_mut().zip(mask.chunks_exact(8)) {
                 *word = u64::from_le_bytes(bytes.try_into().map_err(|_| Errno::EINVAL)?);
             }
-            process::set_affinity(&words)
+            process::set_affinity(0, &words)
         }
         Step::Keyring {} => match process::new_session_keyring() {
             // A kernel without keyrings has none to share.
@@ -107,6 +107,7 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
             other => other,
         },
         Step::Join { place } => file::write_all(context.descriptor(place)?, b"0"),
+        Step::DieWithParent {} => process::die_with_parent(),
         Step::DropBoundingSet {} => process::drop_bounding_set(),
         Step::Loopback {} => socket::raise_loopback(),
         Step::Terminals { path } => {

@@ -38,6 +38,10 @@ pub(crate) struct Context<'a> {
 
 /// The program: standard input is the control socket.
 pub fn main() -> ! {
+    // Whoever started us blocked all signals, and its standard output and error are no business of a sandbox.
+    if signal::unblock_all().and(file::close_range(1, 2)).is_err() {
+        process::exit(125);
+    }
     let mut fds = [Fd(-1); socket::MAX_FDS];
     let Ok((steps, fd_count)) = receive_plan(CONTROL, &mut fds) else { process::exit(125) };
     let fuse = Err(Errno::ENODEV);
@@ -126,6 +130,7 @@ fn outside(context: &mut Context<'_>) -> Result<()> {
                 context.say(Message::Handed { step: context.step_number() }, &[tree]);
                 file::close(tree);
             }
+            step @ Step::Affinity { .. } => build(context, step)?,
             Step::Namespaces { flags } => {
                 let (user, group, privileged) = ids.ok_or(Errno::EINVAL)?;
                 return give_birth(context, flags, user, group, privileged);
@@ -173,7 +178,6 @@ fn first_process(
         }
         process::set_ids(INNER_ID, INNER_ID)?;
     }
-    process::die_with_parent()?;
     file::set_umask(0);
     loop {
         match context.step()?.ok_or(Errno::EINVAL)? {

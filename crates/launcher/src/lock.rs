@@ -1,5 +1,6 @@
 //! The locks that the workload's process puts on itself.
 
+use hotcell_sys::harden::Hardening;
 use hotcell_sys::{Errno, Fd, Result, file, landlock, process, seccomp};
 
 use crate::plan::Step;
@@ -22,6 +23,11 @@ impl Lock {
         match step {
             Step::DropCapabilities {} => process::drop_capabilities(),
             Step::NoNewPrivileges {} => process::no_new_privileges(),
+            Step::Harden { hardening } => {
+                // What the kernel lacks is seen by the probe that reads it back, and judged by the host.
+                let _ = Hardening::from_number(hardening).ok_or(Errno::EINVAL)?.set();
+                Ok(())
+            }
             Step::LookAround { host } => {
                 // INVARIANT (alone-or-closed): the network is opened by what is seen here, never by what was
                 // asked for. What cannot be seen leaves it closed.

@@ -240,6 +240,8 @@ steps! {
     } = 23,
     /// A session keyring of its own.
     Keyring {} = 24,
+    /// Ends with its parent, which is the host. (A shell that is handed on ends with its control socket alone.)
+    DieWithParent {} = 37,
     /// Waits for the host's word.
     Await {} = 25,
     /// Waits, as a shell that holds nothing of any task, for the rest of the plan and its descriptors.
@@ -362,6 +364,11 @@ steps! {
     } = 51,
     /// Closes every descriptor but the standard streams.
     CloseOthers {} = 52,
+    /// Asks the kernel for one hardening. What came of it is for a probe to see.
+    Harden {
+        /// Number of a [`hotcell_sys::harden::Hardening`].
+        hardening: u64
+    } = 60,
 }
 
 macro_rules! probes {
@@ -428,6 +435,16 @@ probes! {
     Environment = 23,
     /// Own user id.
     User = 24,
+    /// What the kernel says of the hardening of that number.
+    Hardening = 60,
+    /// Opens a file for writing.
+    OpenToWrite = 61,
+    /// Maps a page that is writable and executable at once.
+    MapWritableCode = 62,
+    /// Asks for the time.
+    Clock = 63,
+    /// Makes the cycle counter readable.
+    CycleCounter = 64,
 }
 
 /// The steps of a plan.

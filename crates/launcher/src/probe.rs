@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use hotcell_sys::harden::{self, Hardening};
 use hotcell_sys::{Errno, Fd, Result, file, limit, process, socket};
 
 use crate::message::{self, MAX_PROBES, Message};
@@ -11,18 +12,28 @@ use crate::plan::Probe;
 pub(crate) struct Probes {
     values: [i64; MAX_PROBES],
     count: usize,
+    status: Status,
+}
+
+/// This process's status file, read once for neighbouring probes: the kernel makes its text anew for each reading.
+struct Status {
+    buffer: [u8; 4096],
+    length: Option<usize>,
 }
 
 impl Probes {
     pub(crate) fn new() -> Self {
-        Self { values: [0; MAX_PROBES], count: 0 }
+        Self { values: [0; MAX_PROBES], count: 0, status: Status { buffer: [0; 4096], length: None } }
     }
 
     /// Tries one thing. Only a probe that does not exist is an error; what a probe meets is its result.
     pub(crate) fn try_out(&mut self, kind: u64, text: &CStr, number: u64) -> Result<()> {
         let probe = Probe::from_number(kind).ok_or(Errno::EINVAL)?;
         let place = self.values.get_mut(self.count).ok_or(Errno::E2BIG)?;
-        *place = match try_probe(probe, text, number) {
+        if probe != Probe::Status {
+            self.status.length = None;
+        }
+        *place = match try_probe(probe, text, number, &mut self.status) {
             Ok(value) => value,
             Err(error) => -i64::from(error.0),
         };
@@ -42,7 +53,7 @@ impl Probes {
     }
 }
 
-fn try_probe(probe: Probe, text: &CStr, number: u64) -> Result<i64> {
+fn try_probe(probe: Probe, text: &CStr, number: u64, status: &mut Status) -> Result<i64> {
     match probe {
         Probe::Pid => Ok(i64::from(process::id())),
         Probe::User => Ok(i64::from(process::user())),
@@ -62,7 +73,7 @@ fn try_probe(probe: Probe, text: &CStr, number: u64) -> Result<i64> {
             let nothing = [core::ptr::null()];
             Err(process::execute(text, &nothing, &nothing))
         }),
-        Probe::Status => status_number(text),
+        Probe::Status => status.number(text),
         Probe::NewUserNamespace => process::unshare(process::CLONE_NEWUSER).map(|()| 0),
         Probe::X32 => match process::X32_GETPID {
             Some(call) => process::probe_call(call).map(|value| value as i64),
@@ -100,6 +111,15 @@ fn try_probe(probe: Probe, text: &CStr, number: u64) -> Result<i64> {
             Ok(i64::from(name == text))
         }
         Probe::FileSystemSize => file::file_system_size(text).map(|size| i64::try_from(size).unwrap_or(i64::MAX)),
+        Probe::Hardening => Hardening::from_number(number).ok_or(Errno::EINVAL)?.read(),
+        Probe::OpenToWrite => {
+            let fd = file::open_at(Fd::CWD, text, file::O_WRONLY | file::O_CLOEXEC, 0)?;
+            file::close(fd);
+            Ok(0)
+        }
+        Probe::MapWritableCode => harden::try_map_writable_code().map(|()| 0),
+        Probe::Clock => harden::try_clock().map(|()| 0),
+        Probe::CycleCounter => harden::with_cycle_counter().map(|()| 0),
         Probe::Environment => {
             let mut buffer = [0u8; 256];
             read_file(c"/proc/self/environ", &mut buffer).map(|content| content.len() as i64)
@@ -131,13 +151,19 @@ pub(crate) fn namespace_number(path: &CStr) -> Result<i64> {
     Ok(digits.fold(0, |number: i64, digit| number * 10 + i64::from(digit - b'0')))
 }
 
-/// The number behind a name such as `CapEff:` in this process's status, read as hexadecimal.
-fn status_number(name: &CStr) -> Result<i64> {
-    let mut buffer = [0u8; 4096];
-    let content = read_file(c"/proc/self/status", &mut buffer)?;
-    let line = content.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.to_bytes()));
-    let digits = line.ok_or(Errno::ENOENT)?.iter().filter(|byte| byte.is_ascii_hexdigit());
-    Ok(digits.fold(0i64, |number, digit| (number << 4) | i64::from(char::from(*digit).to_digit(16).unwrap_or(0))))
+impl Status {
+    /// The number behind a name such as `CapEff:`, read as hexadecimal.
+    fn number(&mut self, name: &CStr) -> Result<i64> {
+        let length = match self.length {
+            Some(length) => length,
+            None => read_file(c"/proc/self/status", &mut self.buffer)?.len(),
+        };
+        self.length = Some(length);
+        let mut lines = self.buffer[..length].split(|byte| *byte == b'\n');
+        let line = lines.find_map(|line| line.strip_prefix(name.to_bytes())).ok_or(Errno::ENOENT)?;
+        let digits = line.iter().filter(|byte| byte.is_ascii_hexdigit());
+        Ok(digits.fold(0i64, |number, digit| (number << 4) | i64::from(char::from(*digit).to_digit(16).unwrap_or(0))))
+    }
 }
 
 fn count_interfaces() -> Result<i64> {

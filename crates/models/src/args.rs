@@ -24,6 +24,8 @@ pub struct RunnerArgs {
     pub columns: Vec<OutputColumn>,
     /// Whether empty and non-finite values are given to the model (as NaN) instead of refused.
     pub allow_missing: bool,
+    /// Whether it works without clocks and cycle counter.
+    pub without_clocks: bool,
     /// Threads that may be used.
     pub threads: usize,
     /// Rows held in memory at once, for each thread.
@@ -94,6 +96,7 @@ impl RunnerArgs {
             features: Vec::new(),
             columns: Vec::new(),
             allow_missing: false,
+            without_clocks: false,
             threads: 1,
             batch_rows: DEFAULT_BATCH_ROWS,
         }
@@ -124,6 +127,10 @@ impl RunnerArgs {
                     return Err(RunnerArgsError::Twice { option: ALLOW_MISSING });
                 }
                 Some(ALLOW_MISSING) => read.allow_missing = true,
+                Some(WITHOUT_CLOCKS) if read.without_clocks => {
+                    return Err(RunnerArgsError::Twice { option: WITHOUT_CLOCKS });
+                }
+                Some(WITHOUT_CLOCKS) => read.without_clocks = true,
                 Some(THREADS) => set(&mut threads, THREADS, args.next())?,
                 Some(BATCH_ROWS) => set(&mut batch_rows, BATCH_ROWS, args.next())?,
                 _ => return Err(RunnerArgsError::Unknown { option: option.to_string_lossy().into_owned() }),
@@ -158,6 +165,9 @@ impl RunnerArgs {
         option(BATCH_ROWS, self.batch_rows.to_string().as_ref());
         if self.allow_missing {
             args.push(ALLOW_MISSING.into());
+        }
+        if self.without_clocks {
+            args.push(WITHOUT_CLOCKS.into());
         }
         args
     }
@@ -197,6 +207,7 @@ const KEY: &str = "--key";
 const FEATURE: &str = "--feature";
 const COLUMN: &str = "--column";
 const ALLOW_MISSING: &str = "--allow-missing";
+const WITHOUT_CLOCKS: &str = "--without-clocks";
 const THREADS: &str = "--threads";
 const BATCH_ROWS: &str = "--batch-rows";
 
@@ -219,6 +230,7 @@ mod tests {
         full.features = vec!["a b".into(), "".into()];
         full.columns = vec!["p=probabilities[#1]".parse().unwrap(), "label=label".parse().unwrap()];
         full.allow_missing = true;
+        full.without_clocks = true;
         full.threads = 3;
         full.batch_rows = 7;
         for args in [plain, full] {
@@ -238,6 +250,7 @@ mod tests {
             (&["--batch-rows", "9999999"], "from 1 to 65536"),
             (&["--column", "x"], "NAME=OUTPUT"),
             (&["--allow-missing", "--allow-missing"], "given twice"),
+            (&["--without-clocks", "--without-clocks"], "given twice"),
             (&["stray"], "no option `stray`"),
         ] {
             let error = RunnerArgs::from_args(base.iter().chain(more).copied()).unwrap_err();

@@ -170,8 +170,7 @@ fn is_host(text: &str) -> bool {
     let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, rest)) => {
             return address.parse::<std::net::Ipv6Addr>().is_ok()
-                && (rest.is_empty() || is_port(&rest[1..]))
-                && (rest.is_empty() || rest.starts_with(':'));
+                && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
         }
         None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
     };

@@ -23,6 +23,7 @@ fn main() {
             profile,
             isolation: "process".to_owned(),
             runner: Runner::Command,
+            shown: Default::default(),
             best_effort: Default::default(),
             image: None,
             model: None,

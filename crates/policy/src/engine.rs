@@ -150,8 +150,10 @@ impl Engine {
             }
             let Yes { allowed: Allowed { rules, .. }, streams, stream_reasons, reads, .. } =
                 Yes { allowed: Allowed { rules: yes.allowed.rules, obligations: Obligations::none() }, ..yes };
+            let rights = request.rights();
             return Decision::Allow(Grant::new(GrantTerms {
                 request,
+                rights,
                 rules,
                 streams,
                 stream_reasons,

@@ -55,6 +55,22 @@ pub enum ProfileError {
     /// A layer asks for more than it may have.
     #[error("{} sets `{}` to {}, beyond the {} of {}", .0.origin, .0.key, .0.asked, .0.bound, .0.bound_origin)]
     Widens(Box<Widening>),
+    /// A right that nobody is ever given.
+    #[error("{origin} asks for a right over {what}, which no task is ever given")]
+    NeverGranted {
+        /// Over what.
+        what: String,
+        /// Who asked.
+        origin: Origin,
+    },
+    /// A right to connect to a host, to which there is no way.
+    #[error("{origin} asks for CONNECT over `{host}`, and no sandbox has a way to the network")]
+    NoGateway {
+        /// The host.
+        host: String,
+        /// Who asked.
+        origin: Origin,
+    },
     /// A complete profile lacks a key.
     #[error("{origin} lacks the key `{key}`")]
     Incomplete {
@@ -92,6 +108,8 @@ impl Explain for ProfileError {
             Self::Value { .. } => "POL-005",
             Self::Widens(_) => "POL-006",
             Self::Incomplete { .. } => "POL-007",
+            Self::NeverGranted { .. } => "POL-040",
+            Self::NoGateway { .. } => "POL-041",
         }
     }
 
@@ -117,12 +135,20 @@ impl Explain for ProfileError {
                 ),
             },
             Self::Incomplete { key, .. } => format!("add `{key}`"),
+            Self::NeverGranted { .. } => {
+                "leave that right out: whoever reaches the machine's ports or memory is above every wall; \
+                                          a program that needs them has no place in a sandbox"
+                    .to_owned()
+            }
+            Self::NoGateway { .. } => {
+                "leave that right out and bring what the task needs as an input: --input NAME=PATH".to_owned()
+            }
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Widens(_) => Exit::Refused,
+            Self::Widens(_) | Self::NeverGranted { .. } | Self::NoGateway { .. } => Exit::Refused,
             _ => Exit::Usage,
         }
     }

@@ -47,6 +47,8 @@ impl Profile {
         rows.push(plain("mounts.system_view", &self.system_view));
         rows.push(plain("mounts.code_exec", &self.code_exec));
         rows.push(choice("mounts.scratch_exec", &self.scratch_exec, &self.scratch_exec_allowed));
+        rows.push(open_to("rights over data", list(&self.data_exec.value), &self.data_exec, &self.data_exec_allowed));
+        rows.push(open_to("rights over devices", self.shown_devices(), &self.devices, &self.devices_allowed));
         rows.push(choice("network.loopback", &self.loopback, &self.loopback_allowed));
         rows.push(plain("memory.write_xor_execute", &self.write_xor_execute));
         rows.push(plain("scratch.kind", &self.scratch));
@@ -57,7 +59,14 @@ impl Profile {
         rows.push(plain("inspection.outputs", &self.outputs));
         rows.push(plain("model.signature", &self.signature));
         rows.push(set("walls.required", &self.walls));
+        rows.push(plain("side_channels", &self.side_channels));
+        rows.push(plain("own_cores", &self.own_cores));
         rows
+    }
+
+    fn shown_devices(&self) -> String {
+        let shown: BTreeSet<_> = self.devices().iter().map(|(node, accesses)| format!("{node} {accesses}")).collect();
+        list(&shown)
     }
 
     /// The values in force as text, one `key=value` a line, sorted as [`Profile::effective`]: two profiles
@@ -79,6 +88,17 @@ fn choice(key: &str, setting: &Setting<bool>, allowed: &Setting<bool>) -> Effect
         bound: open.then(|| "may be turned on".to_owned()),
         bound_origin: open.then(|| allowed.origin.to_string()),
         ..plain(key, setting)
+    }
+}
+
+/// A list that the local user may add to.
+fn open_to<T>(key: &str, value: String, setting: &Setting<T>, allowed: &Setting<bool>) -> Effective {
+    Effective {
+        key: key.to_owned(),
+        value,
+        origin: setting.origin.to_string(),
+        bound: allowed.value.then(|| "may be added to".to_owned()),
+        bound_origin: allowed.value.then(|| allowed.origin.to_string()),
     }
 }
 

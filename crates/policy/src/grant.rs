@@ -6,7 +6,7 @@ use hotcell_types::{Exit, Explain, GrantId, TaskId, Timestamp, Wall};
 
 use crate::obligation::Obligations;
 use crate::request::{Form, ItemKind, ReleaseItem, Request};
-use crate::{Profile, StreamRule};
+use crate::{Profile, Rights, StreamRule};
 
 /// How long a grant may wait for its start: long enough to open a large model, short enough that
 /// nothing lives on it.
@@ -64,6 +64,7 @@ pub struct ReleaseGrant {
 #[derive(Debug)]
 pub(crate) struct GrantTerms {
     pub(crate) request: Request,
+    pub(crate) rights: Rights,
     pub(crate) rules: Vec<String>,
     pub(crate) streams: StreamRule,
     pub(crate) stream_reasons: Vec<CitedRule>,
@@ -184,6 +185,11 @@ macro_rules! terms {
                 &self.terms.request.profile
             }
 
+            /// The rights that the sandbox is made from.
+            pub fn rights(&self) -> &Rights {
+                &self.terms.rights
+            }
+
             /// The ids of the rules that allowed.
             pub fn rules(&self) -> &[String] {
                 &self.terms.rules
@@ -194,10 +200,13 @@ macro_rules! terms {
                 &self.terms.request.best_effort
             }
 
-            /// The walls that must stand in full: those of the profile without those given up by name.
+            /// The walls that must stand in full: those of the profile, with those that it asks for on demand, without
+            /// those given up by name.
             pub fn required_walls(&self) -> BTreeSet<Wall> {
                 let given_up = self.best_effort();
-                self.profile().required_walls().iter().copied().filter(|wall| !given_up.contains(wall)).collect()
+                let demanded = self.profile().demanded_walls(self.terms.request.runner);
+                let required = self.profile().required_walls().iter().copied().chain(demanded);
+                required.filter(|wall| !given_up.contains(wall)).collect()
             }
 
             /// The walls that this task may do without: those that its profile does not require, and those given up by

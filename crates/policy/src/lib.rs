@@ -27,6 +27,7 @@ mod facts;
 mod folder;
 mod grant;
 mod harden;
+mod interval;
 mod layer;
 mod limit;
 mod narrow;
@@ -35,11 +36,13 @@ mod origin;
 mod overlay;
 mod profile;
 mod request;
+mod rights;
 mod rule;
 mod rules;
 mod ruleset;
 mod store;
 mod system_view;
+mod wish;
 
 pub use actions::{ACTIONS, Action, RESOURCES, Resource, SCHEMA_VERSION, SURROUNDINGS, Shape};
 pub use ask::{Ask, AskError, Attributes, EntityName, Value};
@@ -55,6 +58,7 @@ pub use folder::{
     CASES, CaseResult, CheckedPolicy, ENTITIES, MANIFEST, MAX_POLICY_FILES, Manifest, PolicyFiles, is_policy_file,
 };
 pub use grant::{CitedRule, Columns, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ModelUse, ReleaseGrant};
+pub use interval::Interval;
 pub use layer::{MAX_POLICY_BYTES, RuleInfo, check_policy};
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
 pub use obligation::{AuditLevel, Hardening, IsolationLevel, OBLIGATIONS, Obligations};
@@ -64,7 +68,11 @@ pub use overlay::{
     NetworkSettings, Overlay, RawSystemView, WallSettings,
 };
 pub use profile::Profile;
-pub use request::{DatasetFacts, Form, ItemKind, ModelFacts, Principal, ReleaseItem, Request, Runner, Signature};
-pub use rule::{OutputRule, ScratchRule, SignatureRule, StreamRule};
+pub use request::{
+    DatasetFacts, Form, ItemKind, ModelFacts, Principal, ReleaseItem, Request, Runner, Shown, Signature,
+};
+pub use rights::{Access, Accesses, BASE_DEVICES, Object, RUNNER_PATH, Right, Rights};
+pub use rule::{OutputRule, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
 pub use rules::{DEFAULT_POLICY, SCHEMA};
 pub use system_view::{SYSTEM_VIEW, SystemView, ViewRule};
+pub use wish::RawRight;

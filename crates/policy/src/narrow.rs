@@ -4,14 +4,15 @@
 //! file) may only tighten the value in force. The local user, by a profile file that they name or by a
 //! flag, may choose anything up to the bound. Nobody goes beyond the bound, and any layer may tighten it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use crate::error::{ProfileError, Widening};
 use crate::limit::{Limit, LimitKey};
 use crate::overlay::{LimitSetting, Overlay};
 use crate::profile::{Profile, Setting, check_allow, check_deny, check_view, parse_limit};
-use crate::{Origin, ScratchRule};
+use crate::wish::{MAX_WISHES, Wish};
+use crate::{Accesses, Origin, ScratchRule};
 
 impl Profile {
     /// Lays `overlay` over the profile.
@@ -52,6 +53,13 @@ impl Profile {
             let asked: BTreeSet<_> = asked.iter().copied().collect();
             tighten_set("walls.required", &mut self.walls, asked, origin, |new, old| new.is_superset(old))?;
         }
+        if let Some(asked) = overlay.side_channels {
+            tighten("side_channels", &mut self.side_channels, asked, origin, |new, old| new >= old)?;
+        }
+        if let Some(asked) = overlay.own_cores {
+            tighten("own_cores", &mut self.own_cores, asked, origin, |new, old| new >= old)?;
+        }
+        self.narrow_rights(overlay, origin)?;
         Ok(self)
     }
 
@@ -67,6 +75,74 @@ impl Profile {
             allowed: &mut self.scratch_exec_allowed,
         };
         exec.narrow(mounts.scratch_exec, mounts.scratch_exec_allowed, origin)
+    }
+
+    /// What is asked for beyond what every sandbox has. A list in a later layer adds to that of an earlier one.
+    fn narrow_rights(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
+        if overlay.rights.len() > MAX_WISHES {
+            let problem = format!("more than {MAX_WISHES} rights are asked for at once");
+            return Err(ProfileError::Value { key: "rights".to_owned(), origin: origin.clone(), problem });
+        }
+        for raw in &overlay.rights {
+            let Some(wish) = raw.check(origin)? else { continue };
+            self.grant_wish(wish, origin)?;
+        }
+        let narrower = |new: &bool, old: &bool| new <= old;
+        if let Some(asked) = overlay.mounts.data_exec_allowed {
+            tighten("mounts.data_exec_allowed", &mut self.data_exec_allowed, asked, origin, narrower)?;
+        }
+        if let Some(asked) = overlay.devices.allowed {
+            tighten("devices.allowed", &mut self.devices_allowed, asked, origin, narrower)?;
+        }
+        if !self.data_exec_allowed.value {
+            let why = self.data_exec_allowed.origin.clone();
+            self.data_exec.set(BTreeSet::new(), &why);
+        }
+        if !self.devices_allowed.value {
+            let why = self.devices_allowed.origin.clone();
+            self.devices.set(BTreeMap::new(), &why);
+        }
+        Ok(())
+    }
+
+    fn grant_wish(&mut self, wish: Wish, origin: &Origin) -> Result<(), ProfileError> {
+        let (what, has, allowed) = match &wish {
+            Wish::Execute(path) if path == "/scratch" => {
+                ("EXECUTE over /scratch".to_owned(), self.scratch_exec.value, &self.scratch_exec_allowed)
+            }
+            Wish::Execute(path) => (format!("EXECUTE over {path}"), self.executes(path), &self.data_exec_allowed),
+            Wish::Device(node, accesses) => {
+                let had = self.devices.value.get(node).copied().unwrap_or(Accesses::NONE);
+                (format!("{accesses} over {node}"), accesses.within(had), &self.devices_allowed)
+            }
+        };
+        if has {
+            return Ok(());
+        }
+        if !allowed.value || !origin.is_own_choice() {
+            return Err(ProfileError::Widens(Box::new(Widening {
+                key: "rights".to_owned(),
+                asked: what,
+                origin: origin.clone(),
+                bound: "none of it".to_owned(),
+                bound_origin: allowed.origin.clone(),
+                own_way: allowed.value.then(|| "--profile FILE, a profile file of your own with that right".to_owned()),
+            })));
+        }
+        match wish {
+            Wish::Execute(path) if path == "/scratch" => self.scratch_exec.set(true, origin),
+            Wish::Execute(path) => {
+                let mut paths = self.data_exec.value.clone();
+                paths.insert(path);
+                self.data_exec.set(paths, origin);
+            }
+            Wish::Device(node, accesses) => {
+                let mut devices = self.devices.value.clone();
+                devices.insert(node, accesses);
+                self.devices.set(devices, origin);
+            }
+        }
+        Ok(())
     }
 
     fn narrow_calls(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {

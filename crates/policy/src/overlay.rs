@@ -12,12 +12,16 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::ProfileError;
 use crate::limit::{Demand, LimitKey};
-use crate::{CallGroup, OutputRule, ScratchRule, SignatureRule, StreamRule};
+use crate::{CallGroup, OutputRule, RawRight, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
 
 /// Settings that one layer makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Overlay {
+    /// How much is done against side channels.
+    pub side_channels: Option<SideChannelRule>,
+    /// Whether the task has cores of its own.
+    pub own_cores: Option<bool>,
     /// `[limits]`: by name, a value or a table of `default`, `max`, `enforcement`.
     pub limits: BTreeMap<LimitKey, LimitSetting>,
     /// `[mounts]`.
@@ -36,6 +40,10 @@ pub struct Overlay {
     pub model: ModelSettings,
     /// `[walls]`.
     pub walls: WallSettings,
+    /// `[devices]`.
+    pub devices: DeviceSettings,
+    /// `[[rights]]`: what is asked for beyond what every sandbox has.
+    pub rights: Vec<RawRight>,
 }
 
 /// One limit as written.
@@ -61,6 +69,16 @@ pub struct MountSettings {
     pub scratch_exec: Option<bool>,
     /// Whether the local user may turn `scratch_exec` on.
     pub scratch_exec_allowed: Option<bool>,
+    /// Whether the local user may ask for EXECUTE over inputs and outputs.
+    pub data_exec_allowed: Option<bool>,
+}
+
+/// Devices of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceSettings {
+    /// Whether the local user may ask for rights over them.
+    pub allowed: Option<bool>,
 }
 
 /// `system_view` as written.

@@ -9,11 +9,11 @@ use crate::calls::{self, CallGroup};
 use crate::error::ProfileError;
 use crate::limit::{Limit, LimitKey, Limits};
 use crate::overlay::{
-    CallSettings, InspectionSettings, LimitSetting, MemorySettings, ModelSettings, MountSettings, NetworkSettings,
-    Overlay, RawSystemView, ScratchSettings, WallSettings, parse_toml,
+    CallSettings, DeviceSettings, InspectionSettings, LimitSetting, MemorySettings, ModelSettings, MountSettings,
+    NetworkSettings, Overlay, RawSystemView, ScratchSettings, WallSettings, parse_toml,
 };
 use crate::system_view::{SystemView, check_path};
-use crate::{Origin, OutputRule, ScratchRule, SignatureRule, StreamRule};
+use crate::{Accesses, Origin, OutputRule, RawRight, Runner, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
 
 /// The shape of a sandbox: checked, complete, and with the origin of each value.
 ///
@@ -40,6 +40,14 @@ pub struct Profile {
     pub(crate) outputs: Setting<OutputRule>,
     pub(crate) signature: Setting<SignatureRule>,
     pub(crate) walls: Setting<BTreeSet<Wall>>,
+    pub(crate) side_channels: Setting<SideChannelRule>,
+    pub(crate) own_cores: Setting<bool>,
+    /// Paths of data that may be executed.
+    pub(crate) data_exec: Setting<BTreeSet<String>>,
+    pub(crate) data_exec_allowed: Setting<bool>,
+    /// Devices of the host, by node.
+    pub(crate) devices: Setting<BTreeMap<String, Accesses>>,
+    pub(crate) devices_allowed: Setting<bool>,
 }
 
 /// A value and who set it.
@@ -59,15 +67,9 @@ impl Profile {
     /// [`ProfileError::UnknownProfile`]; a built-in file with a fault (a test proves that there is none)
     /// gives the fault.
     pub fn builtin(name: &str) -> Result<Self, ProfileError> {
-        let (name, text) = match name {
-            "strict" => ("strict", include_str!("../profiles/strict.toml")),
-            "third-party" => ("third-party", include_str!("../profiles/third-party.toml")),
-            "infer" => ("infer", include_str!("../profiles/infer.toml")),
-            "baseline-5.10" => ("baseline-5.10", include_str!("../profiles/baseline-5.10.toml")),
-            _ => return Err(ProfileError::UnknownProfile { name: crate::limit::brief(name) }),
-        };
-        let overlay = Overlay::parse(text, name)?;
-        complete(name.to_owned(), overlay, &Origin::Builtin(name))
+        let found = BUILTIN.iter().find(|profile| profile.name == name);
+        let profile = found.ok_or_else(|| ProfileError::UnknownProfile { name: crate::limit::brief(name) })?;
+        complete(name.to_owned(), profile.overlay()?, &Origin::Builtin(profile.name))
     }
 
     /// Reads a profile file: `extends` names the built-in profile that it narrows, or chooses from within
@@ -76,6 +78,23 @@ impl Profile {
     /// # Errors
     /// Any [`ProfileError`].
     pub fn from_file(text: &str, path: &str) -> Result<Self, ProfileError> {
+        let (profile, overlay) = Self::read_file(text, path)?;
+        profile.narrow(&overlay, &Origin::ProfileFile(path.to_owned()))
+    }
+
+    /// As [`Profile::from_file`], for one that the task file `task` names, which may have come with foreign code: what it
+    /// asks for by `[[rights]]` is not the local user's own choice.
+    ///
+    /// # Errors
+    /// Any [`ProfileError`].
+    pub fn from_foreign_file(text: &str, path: &str, task: &str) -> Result<Self, ProfileError> {
+        let (profile, mut overlay) = Self::read_file(text, path)?;
+        let rights = Overlay { rights: std::mem::take(&mut overlay.rights), ..Overlay::default() };
+        let profile = profile.narrow(&overlay, &Origin::ProfileFile(path.to_owned()))?;
+        profile.narrow(&rights, &Origin::Task(task.to_owned()))
+    }
+
+    fn read_file(text: &str, path: &str) -> Result<(Self, Overlay), ProfileError> {
         let file: ProfileFile = parse_toml(text, path)?;
         let mut profile = Self::builtin(&file.extends)?;
         profile.name = file.name;
@@ -89,8 +108,12 @@ impl Profile {
             inspection: file.inspection,
             model: file.model,
             walls: file.walls,
+            side_channels: file.side_channels,
+            own_cores: file.own_cores,
+            devices: file.devices,
+            rights: file.rights,
         };
-        profile.narrow(&overlay, &Origin::ProfileFile(path.to_owned()))
+        Ok((profile, overlay))
     }
 
     /// Its name.
@@ -159,11 +182,81 @@ impl Profile {
         self.signature.value
     }
 
-    /// The walls that must stand.
+    /// The walls that must stand, those that it asks for on demand not counted.
     pub fn required_walls(&self) -> &BTreeSet<Wall> {
         &self.walls.value
     }
+
+    /// The walls that stand only where a profile asks for them, as this one does.
+    pub fn demanded_walls(&self, runner: Runner) -> impl Iterator<Item = Wall> {
+        let hardened = self.side_channels() == SideChannelRule::Hardened;
+        let demanded = move |wall: &Wall| match wall {
+            Wall::WriteXorExecute => self.write_xor_execute(),
+            Wall::Speculation | Wall::CoreScheduling | Wall::PageSharing => hardened,
+            // No other program starts without them.
+            Wall::NoClocks => hardened && runner == Runner::Builtin,
+            Wall::OwnCores => self.own_cores(),
+            _ => false,
+        };
+        Wall::ALL.iter().copied().filter(demanded)
+    }
+
+    /// How much is done against side channels.
+    pub fn side_channels(&self) -> SideChannelRule {
+        self.side_channels.value
+    }
+
+    /// Whether a task has cores of its own: its limit on processors, rounded up to whole cores.
+    pub fn own_cores(&self) -> bool {
+        self.own_cores.value
+    }
+
+    /// Whether data at this path inside may be executed.
+    pub(crate) fn executes(&self, path: &str) -> bool {
+        self.data_exec.value.contains(path)
+    }
+
+    /// The devices of the host that may be used, by node.
+    pub(crate) fn devices(&self) -> &BTreeMap<String, Accesses> {
+        &self.devices.value
+    }
 }
+
+/// A built-in profile: as people write it, and the same values as JSON, which is read in a third of the time.
+///
+/// INVARIANT (compiled-profile-is-source): a test makes the JSON of the TOML and compares.
+struct Builtin {
+    name: &'static str,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the source of what stands beside it, for the test that compares")
+    )]
+    source: &'static str,
+    compiled: &'static str,
+}
+
+impl Builtin {
+    fn overlay(&self) -> Result<Overlay, ProfileError> {
+        serde_json::from_str(self.compiled).map_err(|error| ProfileError::Syntax {
+            file: self.name.to_owned(),
+            line: error.line(),
+            problem: error.to_string(),
+        })
+    }
+}
+
+macro_rules! builtin {
+    ($name:literal) => {
+        Builtin {
+            name: $name,
+            source: include_str!(concat!("../profiles/", $name, ".toml")),
+            compiled: include_str!(concat!("../profiles/compiled/", $name, ".json")),
+        }
+    };
+}
+
+const BUILTIN: &[Builtin] =
+    &[builtin!("strict"), builtin!("third-party"), builtin!("infer"), builtin!("baseline-5.10")];
 
 /// A profile file as written: an overlay, with the profile it is laid over.
 #[derive(Deserialize)]
@@ -171,6 +264,8 @@ impl Profile {
 struct ProfileFile {
     name: String,
     extends: String,
+    side_channels: Option<SideChannelRule>,
+    own_cores: Option<bool>,
     #[serde(default)]
     limits: BTreeMap<LimitKey, LimitSetting>,
     #[serde(default)]
@@ -189,6 +284,10 @@ struct ProfileFile {
     model: ModelSettings,
     #[serde(default)]
     walls: WallSettings,
+    #[serde(default)]
+    devices: DeviceSettings,
+    #[serde(default)]
+    rights: Vec<RawRight>,
 }
 
 /// Makes a profile of an overlay that has every key.
@@ -218,6 +317,12 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         outputs: present(overlay.inspection.outputs, "inspection.outputs", origin)?,
         signature: present(overlay.model.signature, "model.signature", origin)?,
         walls: from(walls.into_iter().collect(), origin),
+        side_channels: present(overlay.side_channels, "side_channels", origin)?,
+        own_cores: present(overlay.own_cores, "own_cores", origin)?,
+        data_exec: from(BTreeSet::new(), origin),
+        data_exec_allowed: present(overlay.mounts.data_exec_allowed, "mounts.data_exec_allowed", origin)?,
+        devices: from(BTreeMap::new(), origin),
+        devices_allowed: present(overlay.devices.allowed, "devices.allowed", origin)?,
     })
 }
 
@@ -307,4 +412,28 @@ pub(crate) fn check_deny(names: &[String], origin: &Origin) -> Result<BTreeSet<&
         problem: format!("`{}` is not a call that could pass in the first place", crate::limit::brief(name)),
     };
     names.iter().map(|name| calls::rule_of(name).map(|rule| rule.name).ok_or_else(|| wrong(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiled_profiles_are_those_of_the_toml_files() {
+        for profile in BUILTIN {
+            let made = toml::from_str::<serde_json::Value>(profile.source).unwrap();
+            if std::env::var_os("HOTCELL_WRITE").is_some() {
+                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles/compiled");
+                std::fs::write(format!("{folder}/{}.json", profile.name), format!("{made}\n")).unwrap();
+            }
+            let compiled = serde_json::from_str::<serde_json::Value>(profile.compiled).unwrap();
+            assert!(compiled == made, "{}.json is stale: run this test with HOTCELL_WRITE=1", profile.name);
+            assert_eq!(profile.overlay().unwrap(), Overlay::parse(profile.source, profile.name).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_built_in_profile_has_its_name_in_the_list() {
+        assert!(BUILTIN.iter().map(|profile| profile.name).eq(Profile::BUILTIN.iter().copied()));
+    }
 }

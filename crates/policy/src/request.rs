@@ -6,7 +6,7 @@ use hotcell_types::{Bits, Digest, GrantId, TaskId, Timestamp, Wall};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Profile;
+use crate::{Profile, Rights};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub struct Request {
     pub runner: Runner,
     /// Walls that the user gave up by name.
     pub best_effort: BTreeSet<Wall>,
+    /// What the task would be shown, beside the system.
+    pub shown: Shown,
     /// Digest of the manifest of the image that the workload would run in.
     pub image: Option<Digest>,
     /// The model that the task would read.
@@ -57,12 +59,35 @@ pub struct Request {
     pub role: Option<String>,
 }
 
+/// What a task is shown: each is a right of its grant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Names of the inputs.
+    pub inputs: Vec<String>,
+    /// Whether there is code.
+    pub code: bool,
+    /// Whether there is a model.
+    pub model: bool,
+    /// Whether it has a terminal.
+    pub terminal: bool,
+}
+
 impl Request {
     /// The walls that the task would do without: those given up by name, and those that the profile does not require.
+    /// One that stands on demand only is missed by nobody who did not ask for it.
     pub fn without(&self) -> BTreeSet<Wall> {
         let required = self.profile.required_walls();
-        let without = |wall: &Wall| self.best_effort.contains(wall) || !required.contains(wall);
+        let demanded: BTreeSet<_> = self.profile.demanded_walls(self.runner).collect();
+        let without = |wall: &Wall| match wall.is_on_demand() {
+            true => self.best_effort.contains(wall) && (demanded.contains(wall) || required.contains(wall)),
+            false => self.best_effort.contains(wall) || !required.contains(wall),
+        };
         Wall::ALL.iter().copied().filter(without).collect()
+    }
+
+    /// The rights that the task would have.
+    pub fn rights(&self) -> Rights {
+        Rights::of(self)
     }
 }
 

@@ -48,6 +48,16 @@ pub enum ScratchRule {
     Encrypted,
 }
 
+/// How much is done against what can be learnt of a task by its neighbours, and by it of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SideChannelRule {
+    /// What the host does for all of its processes.
+    Usual,
+    /// Everything that the kernel has for one process.
+    Hardened,
+}
+
 macro_rules! words {
     ($type:ident: $($variant:ident = $word:literal),*) => {
         impl fmt::Display for $type {
@@ -61,4 +71,5 @@ macro_rules! words {
 words!(StreamRule: Live = "live", Inspect = "inspect");
 words!(OutputRule: Any = "any", Declared = "declared");
 words!(ScratchRule: Auto = "auto", Memory = "memory", Encrypted = "encrypted");
+words!(SideChannelRule: Usual = "usual", Hardened = "hardened");
 words!(SignatureRule: None = "none", Valid = "valid", Trusted = "trusted");

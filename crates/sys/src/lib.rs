@@ -13,6 +13,7 @@ mod number;
 
 pub mod attempt;
 pub mod file;
+pub mod harden;
 pub mod landlock;
 pub mod limit;
 pub mod memory;

@@ -1,7 +1,32 @@
-//! Memory that stays in memory.
+//! Memory that stays in memory, and memory that is there before it is used.
+
+use core::mem::MaybeUninit;
 
 use crate::Result;
 use crate::call::syscall;
+
+/// Bytes of a page. Where pages are larger, less is fetched.
+const PAGE: usize = 4096;
+
+/// Fetches the whole pages of a room at once, each of which would else be fetched by a fault of its own when it is first
+/// written to. Its contents stay.
+///
+/// # Requires
+/// Linux 5.14; without it, nothing is fetched and nothing lost.
+pub fn fetch(room: &mut [MaybeUninit<u8>]) -> Result<()> {
+    let start = room.as_ptr().addr().next_multiple_of(PAGE);
+    let end = (room.as_ptr().addr() + room.len()) & !(PAGE - 1);
+    fetch_range(start, end.saturating_sub(start))
+}
+
+fn fetch_range(start: usize, length: usize) -> Result<()> {
+    const MADV_POPULATE_WRITE: i32 = 23;
+    if length == 0 {
+        return Ok(());
+    }
+    // SAFETY: fetching pages to be written to changes nothing that a program can see; the kernel checks that they are mapped.
+    unsafe { syscall!(madvise, start, length, MADV_POPULATE_WRITE) }.map(drop)
+}
 
 /// Locks all memory of this process, what it has and what it will have, from the moment that it is first used.
 ///

@@ -1,9 +1,13 @@
 //! Processes, their identity and their rights.
 
+mod start;
+
 use core::ffi::{CStr, c_char};
 
 use crate::call::{call, syscall};
 use crate::{Errno, Fd, Result, number};
+
+pub use start::start;
 
 /// New mount namespace.
 pub const CLONE_NEWNS: u64 = 0x0002_0000;
@@ -281,8 +285,8 @@ pub fn host_name(buffer: &mut [u8; 65]) -> Result<()> {
     Ok(())
 }
 
-/// Restricts this process to the processors of a bit mask.
-pub fn set_affinity(mask: &[u64; 16]) -> Result<()> {
+/// Restricts a process, 0 being this one, to the processors of a bit mask.
+pub fn set_affinity(pid: i32, mask: &[u64; 16]) -> Result<()> {
     // SAFETY: the kernel reads 128 bytes of a live array.
-    unsafe { syscall!(sched_setaffinity, 0, size_of::<[u64; 16]>(), mask.as_ptr()) }.map(drop)
+    unsafe { syscall!(sched_setaffinity, pid, size_of::<[u64; 16]>(), mask.as_ptr()) }.map(drop)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hotcell_crypto::keyfile;
 use hotcell_inspect::OutputSchema;
-use hotcell_policy::{MAX_FILE_BYTES, Origin, Overlay};
+use hotcell_policy::{MAX_FILE_BYTES, Origin, Overlay, RawRight};
 use serde::Deserialize;
 
 use crate::TaskError;
@@ -19,6 +19,8 @@ struct TaskFile {
     runner: Option<RunnerSpec>,
     profile: Option<String>,
     narrow: Option<Overlay>,
+    #[serde(default)]
+    rights: Vec<RawRight>,
     image: Option<String>,
     model: Option<ModelTable>,
     #[serde(default)]
@@ -69,6 +71,10 @@ pub fn parse_task_file(text: &str, path: &str, folder: &Path) -> Result<TaskSpec
         true => folder.join(profile).to_string_lossy().into_owned(),
         false => profile,
     });
+    spec.profile_of_task = spec.profile.is_some().then(|| path.to_owned());
+    if !file.rights.is_empty() {
+        spec.overlays.push((Overlay { rights: file.rights, ..Overlay::default() }, Origin::Task(path.to_owned())));
+    }
     spec.overlays.extend(file.narrow.map(|overlay| (overlay, Origin::Task(path.to_owned()))));
     if let (Some(_), Work::Runner(_)) = (&file.image, &spec.work) {
         return Err(wrong("`image` and `[runner]` exclude each other: the built-in runner needs no image".to_owned()));

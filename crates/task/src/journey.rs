@@ -10,8 +10,8 @@ use hotcell_inspect::{InputKeys, StreamVerdict};
 use hotcell_isolate::{Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec, Withdrawal};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
-    Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, ReceiptBody, TaskId, Timestamp,
-    WorkloadRecord,
+    Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
+    TaskId, Timestamp, WorkloadRecord,
 };
 
 use crate::TaskError;
@@ -188,7 +188,17 @@ pub(crate) struct Journey<'c, 'a> {
 }
 
 /// A sandbox whose walls stand, with the record of its model and the digest of a sealed one.
-type Built = (Prepared, Option<(ModelRecord, Option<Digest>)>);
+struct Built {
+    prepared: Prepared,
+    record: Option<(ModelRecord, Option<Digest>)>,
+    end: EndMatter,
+}
+
+/// What the end needs and nothing of the workload can change.
+struct EndMatter {
+    policy: PolicyRecord,
+    folder: TaskFolder,
+}
 
 /// A sandbox ready to start, and what is known of it.
 struct Ready {
@@ -198,6 +208,7 @@ struct Ready {
     model: Option<ModelRecord>,
     /// Held until the end, so that nobody removes it meanwhile.
     image: Option<ReadyImage>,
+    end: EndMatter,
 }
 
 impl Journey<'_, '_> {
@@ -214,7 +225,7 @@ impl Journey<'_, '_> {
             release::make_output_folder(output)?;
         }
         let salt: [u8; 32] = hotcell_crypto::random();
-        let Ready { prepared, inputs, keys, model, image } = self.prepare(&grant, &salt)?;
+        let Ready { prepared, inputs, keys, model, image, end } = self.prepare(&grant, &salt)?;
         let walls = prepared.observations().to_vec();
         self.context.observer.observed(&walls);
 
@@ -224,10 +235,7 @@ impl Journey<'_, '_> {
             self.context.observer.terminal(controller);
         }
         let running = prepared.start().map_err(TaskError::part)?;
-        // The workload is at work: what the end needs and nothing of it can change is made ready meanwhile.
-        let policy = receipt::policy(&grant, self.context.engine.tag());
-        let folder = TaskFolder::of(self.context.state, task);
-        folder.make()?;
+        let EndMatter { policy, folder } = end;
         let left = self.run(&grant, running)?;
         let judged = self.judge(&grant, &left, &keys)?;
 
@@ -328,12 +336,12 @@ impl Journey<'_, '_> {
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
         self.views = fields::views(grant, &self.submitted.inputs, self.submitted.task)?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
-        let (prepared, record) = self.build(grant, spec, model)?;
+        let Built { prepared, record, end } = self.build(grant, spec, model)?;
         // The sandbox holds what it sees of them; their names are not needed any more.
         self.views.clear();
         let model = record
             .map(|(record, digest)| ModelRecord { digest: digest.or(model_digest).unwrap_or(record.digest), ..record });
-        Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model, image })
+        Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model, image, end })
     }
 
     /// Brings the image's layers, now that policy has allowed the task.
@@ -345,26 +353,40 @@ impl Journey<'_, '_> {
     fn build(&mut self, grant: &GrantUse, spec: Spec, model: Option<Model>) -> Result<Built, TaskError> {
         let mut building = Sandbox::build(grant, spec, self.context.shell.take()).map_err(TaskError::part)?;
         let scratch = building.scratch().label();
+        let is_of_a_pool = building.is_of_a_pool();
         self.marker.note(&building.group_folders(), self.staging())?;
         let record = match model {
             Some(model) => Some(self.open_model(grant, &mut building, model)?),
             None => None,
         };
         self.step(Step::Preflight);
-        // The durable intent: the disk works while the sandbox looks at its walls.
+        // The durable intent, and what the end needs, are made while the sandbox looks at its walls. Once the workload is
+        // started, the host only waits: the kernel likes to put it onto the host's processor.
         let intent = self.event(EventKind::TaskStarting);
-        let mut logged = Ok(());
-        let meanwhile = || logged = self.log.append(&[intent], Durability::Durable).map(drop);
-        let prepared = building.lock_while(grant, meanwhile).map_err(TaskError::part)?;
-        logged.map_err(TaskError::part)?;
+        let locked = building.lock_while(grant, || self.make_ready(grant, intent)).map_err(TaskError::part);
+        let (prepared, end) = locked.inspect_err(|_| {
+            TaskFolder::of(self.context.state, self.submitted.task).remove_if_empty();
+        })?;
+        let end = end?;
         let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());
-        let seen = self
+        let mut seen = self
             .event(EventKind::PreflightObserved)
             .with("observations", prepared.observations().len())
             .with("scratch", scratch)
             .with("down", down.collect::<Vec<_>>());
+        if is_of_a_pool {
+            seen = seen.with("shell", "waited in a pool");
+        }
         self.log.append(&[seen], Durability::Lazy).map_err(TaskError::part)?;
-        Ok((prepared, record))
+        Ok(Built { prepared, record, end })
+    }
+
+    /// Writes the durable intent, and makes ready what the end needs.
+    fn make_ready(&self, grant: &GrantUse, intent: Event) -> Result<EndMatter, TaskError> {
+        self.log.append(&[intent], Durability::Durable).map_err(TaskError::part)?;
+        let folder = TaskFolder::of(self.context.state, self.submitted.task);
+        folder.make()?;
+        Ok(EndMatter { policy: receipt::policy(grant, self.context.engine.tag()), folder })
     }
 
     fn open_model(

@@ -5,7 +5,7 @@ use std::path::Path;
 use hotcell_audit::Durability;
 use hotcell_inspect::{InputKeys, SensitiveValues, StreamVerdict};
 use hotcell_isolate::{Cause, Ended, Exit as WorkloadExit};
-use hotcell_policy::{Form, GrantUse, ItemKind, LimitKey, Limits, OutputRule, ReleaseItem, StreamRule};
+use hotcell_policy::{Access, Form, GrantUse, ItemKind, LimitKey, Limits, Object, OutputRule, ReleaseItem, StreamRule};
 use hotcell_types::{Bits, Event, EventKind, Exit, Explain, Outcome, OutputRecord, Refusal};
 
 use crate::TaskError;
@@ -194,7 +194,11 @@ impl Journey<'_, '_> {
                 // Under inspection the status is an output too: one bit of it leaves.
                 let live = grant.streams() == StreamRule::Live;
                 let status = if live { ended.exit.status() } else { Exit::No.status() };
-                (Outcome::WorkloadFailed, status, self.runner_problem(left))
+                (
+                    Outcome::WorkloadFailed,
+                    status,
+                    self.runner_problem(left).or_else(|| no_code_problem(grant, ended.exit)),
+                )
             }
             Cause::WallLimit => (
                 Outcome::LimitReached,
@@ -269,6 +273,26 @@ impl Journey<'_, '_> {
             remedy: format!("read what it means: hotcell explain {code}"),
         })
     }
+}
+
+/// Programs that make code while they run are ended by themselves, and seldom say why.
+fn no_code_problem(grant: &GrantUse, exit: WorkloadExit) -> Option<Problem> {
+    const SIGILL: u8 = 4;
+    const SIGTRAP: u8 = 5;
+    const SIGABRT: u8 = 6;
+    const SIGSEGV: u8 = 11;
+    let crashed = matches!(exit, WorkloadExit::Signal(SIGILL | SIGTRAP | SIGABRT | SIGSEGV));
+    let forbidden = !grant.rights().over(&Object::Memory).has(Access::Execute);
+    (crashed && forbidden).then(|| Problem {
+        code: "TSK-040".to_owned(),
+        what:
+            "the workload crashed where memory that was written to never becomes code: a compiler that works while its \
+               program runs (node, the JVM) cannot work so"
+                .to_owned(),
+        remedy:
+            "let it interpret (`node --jitless`, `java -Xint`), or choose a profile without `memory.write_xor_execute`"
+                .to_owned(),
+    })
 }
 
 /// How to get more of what was not enough.

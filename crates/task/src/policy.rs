@@ -135,12 +135,12 @@ pub enum PolicyFileError {
 impl Explain for PolicyFileError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Faulty { errors, .. } => errors.first().map_or("POL-040", Explain::code),
-            Self::Format { .. } => "POL-040",
-            Self::Signature => "POL-041",
-            Self::OtherSigner { .. } => "POL-042",
-            Self::Older { .. } => "POL-043",
-            Self::Unreadable { .. } => "POL-044",
+            Self::Faulty { errors, .. } => errors.first().map_or("POL-130", Explain::code),
+            Self::Format { .. } => "POL-130",
+            Self::Signature => "POL-131",
+            Self::OtherSigner { .. } => "POL-132",
+            Self::Older { .. } => "POL-133",
+            Self::Unreadable { .. } => "POL-134",
         }
     }
 

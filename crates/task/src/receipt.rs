@@ -2,10 +2,10 @@
 
 use hotcell_audit::{Log, receipt};
 use hotcell_isolate::ScratchKind;
-use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA, Tag};
+use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA, SideChannelRule, Tag};
 use hotcell_types::{
     Bits, Destroyed, Digest, Event, ImageRecord, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
-    OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord, Timestamp, WorkloadRecord,
+    OutputRecord, PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, Timestamp, Wall, WorkloadRecord,
 };
 
 use crate::TaskError;
@@ -68,6 +68,7 @@ pub(crate) fn issue(
         policy: account.policy,
         isolation: grant.isolation().to_owned(),
         caveats: caveats(grant, account.scratch, account.jumped),
+        rights: rights(grant, &account.walls),
         walls: account.walls,
         best_effort: grant.best_effort().iter().map(|wall| wall.label().to_owned()).collect(),
         limits: account.limits,
@@ -83,6 +84,17 @@ pub(crate) fn issue(
     };
     let receipt = receipt::issue(log, &body, now, before).map_err(TaskError::part)?;
     Ok((body, receipt.as_bytes().to_vec()))
+}
+
+/// The rights, each with those of its walls that were seen to stand.
+fn rights(grant: &GrantUse, seen: &[Observation]) -> Vec<RightRecord> {
+    let stands = |wall: &Wall| {
+        let mut of_wall = seen.iter().filter(|seen| seen.wall == *wall).peekable();
+        of_wall.peek().is_some() && of_wall.all(|seen| seen.holds)
+    };
+    let mut rights = grant.rights().records();
+    rights.iter_mut().for_each(|right| right.walls.retain(stands));
+    rights
 }
 
 /// Digest of schema and rules, each with its name and length before it, and of the file of the policy in force.
@@ -110,6 +122,12 @@ fn caveats(grant: &GrantUse, scratch: ScratchKind, jumped: Option<i64>) -> Vec<S
     }
     if grant.sealed_model() {
         caveats.push("the model is not protected from the user who ran it".to_owned());
+    }
+    if grant.profile().side_channels() == SideChannelRule::Hardened {
+        caveats.push(
+            "pages of files that others read too (/usr, a common input) are shared with them, read-only; a command has clocks"
+                .to_owned(),
+        );
     }
     caveats.push(
         match scratch {

@@ -19,6 +19,8 @@ pub struct TaskSpec {
     pub work: Work,
     /// Name of a built-in profile, or the path of a profile file. Default: `strict`, or `infer` for the runner.
     pub profile: Option<String>,
+    /// The task file that named the profile, where it was none of the user's own choice.
+    pub profile_of_task: Option<String>,
     /// What narrows the profile, in order, and who said so.
     pub overlays: Vec<(Overlay, Origin)>,
     /// The image that the workload runs in, in place of the host's `/usr` and its like.
@@ -113,6 +115,7 @@ impl TaskSpec {
         Self {
             work,
             profile: None,
+            profile_of_task: None,
             image: None,
             overlays: Vec::new(),
             model: None,

@@ -39,6 +39,12 @@ impl TaskFolder {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(TaskError::file("make", &self.0))
     }
 
+    /// Removes it again, where nothing came into it: of a task whose workload was never started.
+    pub(crate) fn remove_if_empty(&self) {
+        // What stays is an empty folder, which nobody takes for a receipt.
+        let _ = fs::remove_dir(&self.0);
+    }
+
     /// Writes one of its files.
     pub(crate) fn write(&self, path: &Path, content: &[u8]) -> Result<(), TaskError> {
         write_private(path, content).map_err(TaskError::file("write", path))

@@ -2,8 +2,8 @@
 
 use hotcell_inspect::CheckedSchema;
 use hotcell_models::RunnerArgs;
-use hotcell_policy::{CitedRule, Decision, Effective, Principal, Profile, Request, Runner};
-use hotcell_types::{Digest, GrantId, TaskId, Timestamp, WorkloadRecord};
+use hotcell_policy::{CitedRule, Decision, Effective, Principal, Profile, Request, Runner, Shown, SideChannelRule};
+use hotcell_types::{Digest, GrantId, RightRecord, TaskId, Timestamp, Wall, WorkloadRecord};
 
 use crate::TaskError;
 use crate::image::Image;
@@ -39,6 +39,8 @@ pub struct DryRun {
     pub profile: String,
     /// Its effective values, and where each comes from.
     pub settings: Vec<Effective>,
+    /// The rights that it would have, each with the walls that enforce it.
+    pub rights: Vec<RightRecord>,
     /// The rules that would allow it.
     pub rules: Vec<String>,
     /// `live` or `inspect`.
@@ -86,6 +88,7 @@ pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskErro
         workload,
         profile: grant.profile().name().to_owned(),
         settings: grant.profile().effective(),
+        rights: grant.rights().records(),
         rules: grant.rules().to_vec(),
         streams: grant.streams().to_string(),
         stream_reasons: grant.stream_reasons().to_vec(),
@@ -164,7 +167,10 @@ fn profile(spec: &TaskSpec, work: &Work, sealed: bool) -> Result<Profile, TaskEr
         true => {
             let path = std::path::Path::new(name);
             let text = std::fs::read_to_string(path).map_err(TaskError::file("read the profile", path))?;
-            Profile::from_file(&text, name).map_err(TaskError::part)?
+            match &spec.profile_of_task {
+                Some(task) => Profile::from_foreign_file(&text, name, task).map_err(TaskError::part)?,
+                None => Profile::from_file(&text, name).map_err(TaskError::part)?,
+            }
         }
         false => Profile::builtin(name).map_err(TaskError::part)?,
     };
@@ -189,6 +195,12 @@ impl Submitted {
             runner: match self.work {
                 Work::Runner(_) => Runner::Builtin,
                 Work::Command(_) => Runner::Command,
+            },
+            shown: Shown {
+                inputs: self.inputs.iter().map(|input| input.name.clone()).collect(),
+                code: self.spec.code.is_some(),
+                model: self.model.is_some(),
+                terminal: self.spec.terminal,
             },
             best_effort: self.spec.best_effort.clone(),
             image: self.image.as_ref().map(Image::digest),
@@ -229,6 +241,8 @@ impl Submitted {
             .collect::<Result<_, String>>()
             .map_err(|why| wrong(&why, "write columns as NAME=OUTPUT or NAME=OUTPUT[CLASS]"))?;
         args.allow_missing = runner.allow_missing;
+        args.without_clocks = self.profile.side_channels() == SideChannelRule::Hardened
+            && !self.spec.best_effort.contains(&Wall::NoClocks);
         args.threads = runner.threads.unwrap_or_else(|| self.granted_processors()).clamp(1, MAX_RUNNER_THREADS);
         Ok(args)
     }

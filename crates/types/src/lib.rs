@@ -21,7 +21,7 @@ pub use id::{GrantId, ParseIdError, TaskId};
 pub use outcome::{Exit, Outcome};
 pub use record::{
     Destroyed, ImageRecord, InputRecord, LimitRecord, ModelRecord, OutputRecord, PolicyRecord, ReceiptBody, Refusal,
-    StreamRecord, WorkloadRecord,
+    RightRecord, StreamRecord, WorkloadRecord,
 };
 pub use size::{ByteSize, ParseSizeError, parse_duration};
 pub use time::{Clock, Timestamp};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bits, Digest, GrantId, Observation, Outcome, TaskId, Timestamp};
+use crate::{Bits, Digest, GrantId, Observation, Outcome, TaskId, Timestamp, Wall};
 
 /// The predicate of a receipt: everything that Hotcell states about one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct ReceiptBody {
     pub isolation: String,
     /// What protection the isolation level does not give, in words (for example of custody).
     pub caveats: Vec<String>,
+    /// The rights that it had; empty in receipts of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rights: Vec<RightRecord>,
     /// What the preflight saw.
     pub walls: Vec<Observation>,
     /// Walls given up by name on the command line.
@@ -73,6 +76,20 @@ pub struct PolicyRecord {
     pub profile: String,
     /// Digest of the effective profile, after narrowing.
     pub profile_digest: Digest,
+}
+
+/// One right of a task: what it might do, over what, and which walls hold it to that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RightRecord {
+    /// Some of `READ`, `WRITE`, `EXECUTE`, `CONNECT`.
+    pub access: Vec<String>,
+    /// `path`, `names`, `system`, `image`, `device`, `terminal`, `memory` or `host`.
+    pub kind: String,
+    /// Which: a path inside, a device node, `localhost`.
+    pub over: String,
+    /// The walls that enforce it. In a receipt: those of them that were seen to stand.
+    pub walls: Vec<Wall>,
 }
 
 /// What was executed.

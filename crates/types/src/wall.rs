@@ -69,6 +69,33 @@ walls! {
     WallLimit = "wall-limit",
     /// The limits on what can be written to scratch and output.
     StorageLimit = "storage-limit",
+    /// Memory that was written to never becomes code, by the kernel's own rule. Where a profile asks for it.
+    WriteXorExecute = "write-xor-execute",
+    /// Speculation controls, forced on. Where a profile asks for hardened side channels, as all that follow.
+    Speculation = "speculation",
+    /// No other tenant on the sibling of a core.
+    CoreScheduling = "core-scheduling",
+    /// Cores of its own.
+    OwnCores = "own-cores",
+    /// No clocks and no cycle counter, for the built-in runner.
+    NoClocks = "no-clocks",
+    /// No pages merged with those of others.
+    PageSharing = "page-sharing",
+}
+
+impl Wall {
+    /// Whether it stands only where a profile asks for it, and is then required.
+    pub fn is_on_demand(self) -> bool {
+        matches!(
+            self,
+            Self::WriteXorExecute
+                | Self::Speculation
+                | Self::CoreScheduling
+                | Self::OwnCores
+                | Self::NoClocks
+                | Self::PageSharing
+        )
+    }
 }
 
 impl fmt::Display for Wall {

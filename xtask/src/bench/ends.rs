@@ -1,7 +1,8 @@
 //! How long it takes until everything is dead after Ctrl-C or at a limit, and until its memory is the host's again.
 //!
-//! Seen from outside, in `/proc`: a process is dead when it is gone or a zombie, memory is free when the kernel counts it as
-//! available. Both are looked at every fifth of a millisecond.
+//! Seen from outside, in `/proc`, every fifth of a millisecond: a process is dead when it is gone, a zombie, or on its way out
+//! of the kernel and will run no instruction any more. Its memory is free once it is gone or a zombie; that of files in memory
+//! when the kernel's count of them (`Shmem`) has fallen: what is available to the host as a whole, others change too.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,16 +48,26 @@ struct Case {
     script: &'static str,
     /// Memory that it has taken, in GiB.
     gib: f64,
+    /// Of that, by files.
+    in_files_gib: f64,
 }
 
 const CASES: &[Case] = &[
-    Case { name: "Ctrl-C, 42 processes", by: By::Interruption, options: &[], script: MANY, gib: 0.0 },
+    Case {
+        name: "Ctrl-C, 42 processes",
+        by: By::Interruption,
+        options: &[],
+        script: MANY,
+        gib: 0.0,
+        in_files_gib: 0.0,
+    },
     Case {
         name: "Ctrl-C, encrypted scratch",
         by: By::Interruption,
         options: &["--profile", "encrypted.toml"],
         script: MANY,
         gib: 0.0,
+        in_files_gib: 0.0,
     },
     Case {
         name: "time limit",
@@ -64,6 +75,7 @@ const CASES: &[Case] = &[
         options: &["--limit", "wall=1s"],
         script: "echo ready; (trap '' INT TERM; sleep 600) & yes > /dev/null",
         gib: 0.0,
+        in_files_gib: 0.0,
     },
     Case {
         name: "Ctrl-C, 4 GiB of memory",
@@ -71,13 +83,15 @@ const CASES: &[Case] = &[
         options: &["--limit", "memory=5GiB"],
         script: "exec python3 -c 'import time; x = b\"x\" * (4 << 30); print(\"ready\", flush=True); time.sleep(600)'",
         gib: 4.0,
+        in_files_gib: 0.0,
     },
     Case {
         name: "Ctrl-C, 4 GiB of scratch",
         by: By::Interruption,
-        options: &["--limit", "memory=6GiB", "--limit", "scratch=4GiB"],
+        options: &["--limit", "memory=6GiB", "--limit", "scratch=4GiB", "--limit", "file_size=5GiB"],
         script: "head -c 4200000000 /dev/zero > /scratch/file; echo ready; exec sleep 600",
         gib: 3.9,
+        in_files_gib: 3.9,
     },
 ];
 
@@ -146,8 +160,8 @@ impl Case {
             return Err(format!("{}: {line}{}", self.name, said(&mut child)?).into());
         }
         let family = family(child.id());
-        // What others take and give meanwhile is less than an eighth of it.
-        let enough = available_kib()? + (self.gib * f64::from(1 << 20) * 7.0 / 8.0) as u64;
+        // What others have of it is not the point: an eighth of it is left to them.
+        let enough = in_files_kib()?.saturating_sub((self.in_files_gib * f64::from(1 << 20) * 7.0 / 8.0) as u64);
         let event = match self.by {
             By::Interruption => {
                 let event = Instant::now();
@@ -168,7 +182,8 @@ impl Case {
             if over.is_none() && child.try_wait()?.is_some() {
                 over = Some(event.elapsed());
             }
-            if free.is_none() && (self.gib == 0.0 || available_kib()? >= enough) {
+            let is_free = || Ok::<_, Box<dyn std::error::Error>>(self.in_files_gib == 0.0 || in_files_kib()? <= enough);
+            if free.is_none() && family.iter().all(|id| is_gone(*id)) && is_free()? {
                 free = Some(event.elapsed());
             }
             if event.elapsed() > Duration::from_secs(60) {
@@ -211,15 +226,33 @@ fn family(of: u32) -> BTreeSet<u32> {
     all
 }
 
-/// Gone, or nothing but a status that somebody has to fetch.
+/// Gone, nothing but a status that somebody has to fetch, or exiting, which no process comes back from.
 fn is_dead(id: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { return true };
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z') || rest.starts_with('X'))
+    const EXITING: u64 = 4;
+    let Some(fields) = fields(id) else { return true };
+    let flags = fields.split(' ').nth(6).and_then(|flags| flags.parse::<u64>().ok()).unwrap_or(0);
+    is_ended(&fields) || flags & EXITING != 0
 }
 
-fn available_kib() -> Result<u64> {
+/// Gone, or nothing but a status: it has no memory any more.
+fn is_gone(id: u32) -> bool {
+    fields(id).is_none_or(|fields| is_ended(&fields))
+}
+
+fn is_ended(fields: &str) -> bool {
+    fields.starts_with(['Z', 'X'])
+}
+
+/// What the kernel tells of a process, from its state on.
+fn fields(id: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned())
+}
+
+/// Memory that files in memory take.
+fn in_files_kib() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).ok_or("no MemAvailable")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Shmem:")).ok_or("no Shmem")?;
     Ok(line.split_whitespace().next().unwrap_or("").parse()?)
 }
 

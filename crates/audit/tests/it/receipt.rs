@@ -38,6 +38,7 @@ pub(crate) fn body(outputs: usize) -> ReceiptBody {
         },
         isolation: "process".into(),
         caveats: vec![],
+        rights: vec![],
         walls: vec![],
         best_effort: vec![],
         limits: vec![],

@@ -8,7 +8,8 @@ use hotcell_task::open_log;
 use hotcell_testkit::{have_program, skip};
 use hotcell_types::{
     Bits, Destroyed, Digest, Enforcement, GrantId, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
-    OutputRecord, PolicyRecord, ReceiptBody, Refusal, StreamRecord, TaskId, Timestamp, Wall, WorkloadRecord,
+    OutputRecord, PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, TaskId, Timestamp, Wall,
+    WorkloadRecord,
 };
 
 use crate::hotcell::{Place, text};
@@ -40,6 +41,12 @@ fn body() -> ReceiptBody {
         },
         isolation: "process".into(),
         caveats: vec!["not protected from the user who ran it".into()],
+        rights: vec![RightRecord {
+            access: vec!["READ".into()],
+            kind: "path".into(),
+            over: "/input/patients".into(),
+            walls: vec![Wall::MountNamespace],
+        }],
         walls: vec![observation(Wall::Seccomp, Enforcement::Full), observation(Wall::MemoryLimit, partial)],
         best_effort: vec!["landlock".into()],
         limits: vec![LimitRecord {
@@ -217,6 +224,9 @@ fn largest(wide: &str) -> ReceiptBody {
         isolation: wide.clone(),
         policy: PolicyRecord { rules: many(9).collect(), profile: wide.clone(), ..body().policy },
         caveats: many(9).collect(),
+        rights: many(99)
+            .map(|over| RightRecord { access: vec![wide.clone()], kind: wide.clone(), over, walls: Wall::ALL.into() })
+            .collect(),
         walls: Wall::ALL
             .iter()
             .map(|wall| observation(*wall, Enforcement::Full))

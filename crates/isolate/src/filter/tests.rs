@@ -25,6 +25,8 @@ const RULES: FilterRules<'static> = FilterRules {
     ],
     inet: false,
     write_xor_execute: false,
+    unmerged: false,
+    tsc: false,
 };
 
 /// What a filter answers: the interpreter of `Documentation/networking/filter.rst`, as far as seccomp needs it.
@@ -95,7 +97,8 @@ fn the_filter_for_aarch64_passes_the_calls_of_the_profiles_by_their_own_numbers_
     for profile in hotcell_policy::Profile::BUILTIN {
         let profile = hotcell_policy::Profile::builtin(profile).unwrap();
         let allowed = profile.system_calls();
-        let rules = FilterRules { allowed: &allowed, inet: false, write_xor_execute: false };
+        let rules =
+            FilterRules { allowed: &allowed, inet: false, write_xor_execute: false, unmerged: false, tsc: false };
         let filter = Filter::compile_for(&AARCH64, &rules).unwrap();
         let checked = ["clone", "ioctl", "prctl", "socket", "socketpair", "mknodat", "personality"];
         let mut passing = 0;
@@ -230,7 +233,14 @@ fn a_name_that_is_no_call_is_refused() {
 fn long_filters_still_reach_their_answers() {
     // Every second call, so that nothing merges and the tree is as large as it can be.
     let names: Vec<_> = Sysno::iter().map(|call| call.name()).filter(|name| *name != "clone3").step_by(2).collect();
-    let filter = Filter::compile(&FilterRules { allowed: &names, inet: false, write_xor_execute: true }).unwrap();
+    let filter = Filter::compile(&FilterRules {
+        allowed: &names,
+        inet: false,
+        write_xor_execute: true,
+        unmerged: false,
+        tsc: false,
+    })
+    .unwrap();
     for number in Sysno::iter() {
         let answer = ask(&filter, ARCHITECTURE, number.id() as u32, [u64::MAX; 6]);
         let refused = !names.contains(&number.name());

@@ -32,7 +32,7 @@ pub struct HostControl {
 pub struct Report {
     /// The host in a line.
     pub host: String,
-    /// Every control, in the order of [`Wall::ALL`].
+    /// Every control but those on demand, in the order of [`Wall::ALL`].
     pub controls: Vec<HostControl>,
     /// The reasons of what is missing, each once, in the order in which they come up.
     pub causes: Vec<Cause>,
@@ -44,7 +44,9 @@ impl Report {
     /// Judges a host by its facts.
     pub fn of(facts: &Facts) -> Self {
         let mut causes: Vec<Cause> = Vec::new();
-        let controls = Wall::ALL.iter().map(|wall| {
+        // Those on demand are not of the host alone: whether they stand is seen where a task asks for them.
+        let walls = Wall::ALL.iter().filter(|wall| !wall.is_on_demand());
+        let controls = walls.map(|wall| {
             let (enforcement, cause) = judge(facts, *wall);
             if let Some(cause) = &cause
                 && causes.iter().all(|known| known.id != cause.id)

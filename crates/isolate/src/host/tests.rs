@@ -95,15 +95,6 @@ impl MadeUp {
     fn report(&self) -> Report {
         let report = Report::of(&self.facts());
         for text in texts(&report) {
-            if std::env::var("HC_BLESS").is_ok() {
-                use std::io::Write;
-                writeln!(
-                    std::fs::OpenOptions::new().create(true).append(true).open("/tmp/doctor-texts").unwrap(),
-                    "{text}"
-                )
-                .unwrap();
-                continue;
-            }
             assert!(TEXTS.lines().any(|line| line == text), "not in testdata/doctor.txt, which is translated: {text}");
         }
         report
@@ -190,7 +181,7 @@ fn a_host_that_lacks_nothing_is_told_in_one_line() {
     assert_eq!(missing(&report), []);
     assert_eq!(report.host, "Linux 6.12.43+deb13-amd64; debian 13; control groups v2; an ordinary user");
     assert!(report.causes.is_empty() && report.notes.is_empty());
-    assert_eq!(report.controls.len(), Wall::ALL.len());
+    assert_eq!(report.controls.len(), Wall::ALL.iter().filter(|wall| !wall.is_on_demand()).count());
 }
 
 #[test]

@@ -95,7 +95,13 @@ fn try_wall(wall: Wall, rights: Rights) -> Result<(), Errno> {
         Wall::Seccomp => with(locking, &|plan| {
             locked(plan, &|plan| {
                 plan.push(Step::NoNewPrivileges {});
-                let rules = FilterRules { allowed: AFTER_THE_FILTER, inet: false, write_xor_execute: false };
+                let rules = FilterRules {
+                    allowed: AFTER_THE_FILTER,
+                    inet: false,
+                    write_xor_execute: false,
+                    unmerged: false,
+                    tsc: false,
+                };
                 // The names are ours, and a filter that is empty is refused by the kernel.
                 let filter = Filter::compile(&rules).map(|filter| filter.bytes().to_vec()).unwrap_or_default();
                 plan.push(Step::Seccomp { program: &filter, in_company: &[] });
@@ -147,6 +153,7 @@ fn attempt(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<(), 
     let mut plan = Plan::new();
     plan.push(Step::Ids { user: user.into(), group: group.into(), privileged: is_root.into() });
     plan.push(Step::Namespaces { flags });
+    plan.push(Step::DieWithParent {});
     steps(&mut plan);
     plan.push(Step::Await {});
     converse(&plan).unwrap_or(Err(Errno::EIO))
@@ -156,11 +163,7 @@ fn attempt(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<(), 
 fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
     let (control, mut launcher) = match Control::start(&plan.bytes) {
         Ok(started) => started,
-        Err(crate::IsolateError::Host { source, .. }) => {
-            return Some(Err(Errno(source.raw_os_error().unwrap_or(Errno::EIO.0))));
-        }
-        Err(crate::IsolateError::HostLacks { .. }) => return Some(Err(Errno::EACCES)),
-        Err(_) => return None,
+        Err(error) => return not_started(&error),
     };
     let mut born = None;
     let answer = loop {
@@ -174,11 +177,21 @@ fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
     };
     // Killed and reaped as it is dropped; the launcher itself has ended with the birth, or ends with the socket.
     match born {
-        Some((pid, pidfd)) => drop(crate::sandbox::Live { control, pidfd, pid }),
+        Some((pid, pidfd)) => drop(crate::sandbox::Live { control, pidfd, pid, handed_over: false }),
         None => drop(control),
     }
-    let _ = launcher.wait();
-    answer
+    match launcher.wait() {
+        Ok(()) => answer,
+        Err(error) => not_started(&error),
+    }
+}
+
+fn not_started(error: &crate::IsolateError) -> Option<Result<(), Errno>> {
+    match error {
+        crate::IsolateError::Host { source, .. } => Some(Err(Errno(source.raw_os_error().unwrap_or(Errno::EIO.0)))),
+        crate::IsolateError::HostLacks { .. } => Some(Err(Errno::EACCES)),
+        _ => None,
+    }
 }
 
 /// Makes a group with limits, and removes it again.

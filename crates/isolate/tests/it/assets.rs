@@ -11,12 +11,14 @@ mod kernel;
 mod limits;
 mod network;
 mod processes;
+mod rights;
+mod side_channels;
 mod surroundings;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use hotcell_isolate::{Io, ModelMount, Omitted, Sandbox, Spec};
+use hotcell_isolate::{Io, IsolateError, ModelMount, Omitted, Sandbox, Spec};
 use hotcell_policy::{Origin, Overlay, Profile};
 use hotcell_types::Wall;
 use syscalls::Sysno;
@@ -66,6 +68,12 @@ const CALLS: &[Sysno] = &[
     Sysno::fsopen,
     Sysno::io_uring_setup,
     Sysno::kcmp,
+    Sysno::madvise,
+    Sysno::mmap,
+    Sysno::mprotect,
+    Sysno::pkey_mprotect,
+    Sysno::prctl,
+    Sysno::sched_setaffinity,
     Sysno::keyctl,
     Sysno::memfd_create,
     Sysno::mknodat,
@@ -95,6 +103,10 @@ pub(crate) struct Scene {
     pub(crate) code: Option<PathBuf>,
     pub(crate) model: Option<ModelMount>,
     pub(crate) settings: Vec<String>,
+    /// More keys of a profile file.
+    pub(crate) keys: String,
+    /// Inputs that the grant knows nothing of.
+    pub(crate) shown_without_right: Vec<hotcell_isolate::Input>,
     /// Whether IPv4 and IPv6 sockets may be opened inside, as `strict` has it.
     pub(crate) loopback: bool,
 }
@@ -104,7 +116,16 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let state = tempfile::tempdir_in(hotcell_testkit::data_dir()).unwrap();
         std::fs::set_permissions(state.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        Self { state, inputs: Vec::new(), code: None, model: None, settings: Vec::new(), loopback: true }
+        Self {
+            state,
+            inputs: Vec::new(),
+            code: None,
+            model: None,
+            settings: Vec::new(),
+            keys: String::new(),
+            shown_without_right: Vec::new(),
+            loopback: true,
+        }
     }
 
     /// The state folder.
@@ -141,12 +162,20 @@ impl Scene {
         run_with(spec, self.profile(), off).unwrap_or_else(|error| panic!("without {off:?}: {error}: {error:?}"))
     }
 
+    /// Tries to run a command without these walls, where those are given up by name.
+    pub(crate) fn try_run(&self, command: &[&str], off: &[Wall], given_up: &[Wall]) -> Result<Ran, IsolateError> {
+        let mut spec = self.spec(command, off);
+        let grant = grant(&spec, self.profile(), given_up);
+        spec.inputs.extend(self.shown_without_right.iter().cloned());
+        crate::harness::run_granted(spec, &grant)
+    }
+
     /// Runs a command under all walls and looks at the sandbox from outside, given its task's name, when the command
     /// has written something.
     pub(crate) fn watch(&self, command: &[&str], look: &mut dyn FnMut(&str)) {
         let spec = self.spec(command, &[]);
         let task = spec.task.to_string();
-        let grant = grant(spec.task, self.profile(), &[]);
+        let grant = grant(&spec, self.profile(), &[]);
         let running = Sandbox::build(&grant, spec, None).unwrap().lock(&grant).unwrap().start().unwrap();
         let mut seen = false;
         let mut stdout = |bytes: &[u8]| {
@@ -160,7 +189,7 @@ impl Scene {
     }
 
     fn profile(&self) -> Profile {
-        let mut overlay = Overlay::default();
+        let mut overlay = Overlay::parse(&self.keys, "keys").unwrap();
         overlay.network.loopback = Some(self.loopback);
         for setting in &self.settings {
             overlay.set_limit(setting).unwrap();

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Spec};
-use hotcell_policy::{Decision, Engine, GrantUse, Principal, Profile, Request, Runner};
-use hotcell_types::{GrantId, Observation, TaskId, Timestamp, Wall};
+use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Shell, Spec};
+use hotcell_policy::{Decision, Engine, GrantUse, Principal, Profile, Request, Runner, Shown};
+use hotcell_types::{Digest, GrantId, Observation, TaskId, Timestamp, Wall};
 
 /// What came of a run.
 pub(crate) struct Ran {
@@ -16,19 +16,25 @@ pub(crate) struct Ran {
 }
 
 /// A grant for the strict profile, with these walls given up.
-pub(crate) fn grant(task: TaskId, profile: Profile, best_effort: &[Wall]) -> GrantUse {
+pub(crate) fn grant(spec: &Spec, profile: Profile, best_effort: &[Wall]) -> GrantUse {
     let request = Request {
         grant: GrantId::from_bytes([1; 10]),
-        task,
+        task: spec.task,
         now: Timestamp(1),
         principal: Principal { id: "local:test".into(), local: true, roles: Vec::new() },
         owner: "local:test".into(),
         purpose: "test".into(),
         profile,
         isolation: "process".into(),
-        runner: Runner::Command,
+        runner: if matches!(spec.program, Program::Runner { .. }) { Runner::Builtin } else { Runner::Command },
+        shown: Shown {
+            inputs: spec.inputs.iter().map(|input| input.name.clone()).collect(),
+            code: spec.code.is_some(),
+            model: spec.model.is_some(),
+            terminal: spec.terminal,
+        },
         best_effort: best_effort.iter().copied().collect(),
-        image: None,
+        image: spec.image.as_ref().map(|_| Digest([7; 32])),
         model: None,
         datasets: Vec::new(),
         inputs_owned: true,
@@ -68,8 +74,27 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
 
 /// Runs it to its end.
 pub(crate) fn run_with(spec: Spec, profile: Profile, best_effort: &[Wall]) -> Result<Ran, IsolateError> {
-    let grant = grant(spec.task, profile, best_effort);
-    let prepared = Sandbox::build(&grant, spec, None)?.lock(&grant)?;
+    run_in(None, spec, profile, best_effort)
+}
+
+/// The same in this shell, if it fits.
+pub(crate) fn run_in(
+    shell: Option<Shell>,
+    spec: Spec,
+    profile: Profile,
+    best_effort: &[Wall],
+) -> Result<Ran, IsolateError> {
+    let grant = grant(&spec, profile, best_effort);
+    run_granted_in(shell, spec, &grant)
+}
+
+/// The same under this grant.
+pub(crate) fn run_granted(spec: Spec, grant: &GrantUse) -> Result<Ran, IsolateError> {
+    run_granted_in(None, spec, grant)
+}
+
+fn run_granted_in(shell: Option<Shell>, spec: Spec, grant: &GrantUse) -> Result<Ran, IsolateError> {
+    let prepared = Sandbox::build(grant, spec, shell)?.lock(grant)?;
     let observations = prepared.observations().to_vec();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let running = prepared.start()?;

@@ -6,5 +6,6 @@ mod assets;
 mod harness;
 mod kernels;
 mod preflight;
+mod shells;
 mod teardown;
 mod walls;

@@ -1,6 +1,6 @@
 //! What a sandbox leaves behind: nothing.
 
-use hotcell_isolate::Host;
+use hotcell_isolate::{Host, Shell};
 
 use crate::assets::Scene;
 
@@ -50,9 +50,11 @@ fn a_shell_that_is_never_claimed_leaves_nothing() {
         let own = std::fs::read_to_string("/proc/thread-self/children").unwrap();
         own.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
-    let shell = hotcell_isolate::Shell::start([7; 8]).unwrap();
-    assert!(!children().is_empty(), "the launcher or the first process of the shell is there");
-    drop(shell);
-    assert_eq!(children(), Vec::<String>::new());
-    assert_eq!(mounts(), before);
+    for start in [Shell::start, Shell::start_closed] {
+        let shell = start([7; 8]).unwrap();
+        assert!(!children().is_empty(), "the launcher or the first process of the shell is there");
+        drop(shell);
+        assert_eq!(children(), Vec::<String>::new());
+        assert_eq!(mounts(), before);
+    }
 }

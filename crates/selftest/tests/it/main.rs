@@ -108,6 +108,7 @@ fn grant(task: TaskId, best_effort: &[Wall]) -> hotcell_policy::GrantUse {
         profile: Profile::builtin("strict").unwrap(),
         isolation: "process".into(),
         runner: Runner::Command,
+        shown: Default::default(),
         best_effort: best_effort.iter().copied().collect(),
         model: None,
         image: None,

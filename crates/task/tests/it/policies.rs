@@ -69,14 +69,14 @@ fn a_signed_policy_goes_neither_back_nor_to_another_signer() {
     let place = Place::new();
     let (key, other) = (SigningKey::generate(), SigningKey::generate());
     let trust = [key.verifying()];
-    assert_eq!(install(&place, &bundle(&place, 2, &key), &[]).unwrap_err().code(), "POL-041");
-    assert_eq!(install(&place, &bundle(&place, 2, &other), &trust).unwrap_err().code(), "POL-041");
+    assert_eq!(install(&place, &bundle(&place, 2, &key), &[]).unwrap_err().code(), "POL-131");
+    assert_eq!(install(&place, &bundle(&place, 2, &other), &trust).unwrap_err().code(), "POL-131");
     install(&place, &bundle(&place, 2, &key), &trust).unwrap();
     install(&place, &bundle(&place, 2, &key), &trust).unwrap();
-    assert_eq!(install(&place, &bundle(&place, 1, &key), &trust).unwrap_err().code(), "POL-043");
-    assert_eq!(install(&place, &bundle(&place, 3, &other), &[other.verifying()]).unwrap_err().code(), "POL-042");
+    assert_eq!(install(&place, &bundle(&place, 1, &key), &trust).unwrap_err().code(), "POL-133");
+    assert_eq!(install(&place, &bundle(&place, 3, &other), &[other.verifying()]).unwrap_err().code(), "POL-132");
     let unsigned = folder(&place, 9, &format!("{HEAD}forbid (principal, action == Action::\"run\", resource);"));
-    assert_eq!(install(&place, &unsigned, &[]).unwrap_err().code(), "POL-042");
+    assert_eq!(install(&place, &unsigned, &[]).unwrap_err().code(), "POL-132");
     install(&place, &bundle(&place, 3, &key), &trust).unwrap();
     assert_eq!(policy_in_force(&place.state()).unwrap().manifest.unwrap().version, 3);
 }
@@ -90,7 +90,7 @@ fn a_policy_in_force_that_was_damaged_allows_nothing() {
     let text = fs::read_to_string(&current).unwrap().replacen("payload\":\"e", "payload\":\"f", 1);
     fs::write(&current, text).unwrap();
     let refused = place.run_in_force(command(&["/bin/true"]), &mut hotcell_task::Silent).unwrap_err();
-    assert_eq!(refused.code(), "POL-044");
+    assert_eq!(refused.code(), "POL-134");
 }
 
 #[test]
