@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use hotcell_policy::{Effective, Engine, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
+use hotcell_policy::{Effective, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
 use hotcell_types::Exit;
 use serde_json::json;
 
@@ -142,12 +142,13 @@ fn explain_task(path: &Path, app: &App) -> Result<Exit, Failure> {
     if let Some(image) = &mut spec.image {
         image.settings = crate::image_settings::read()?;
     }
+    let policy = hotcell_task::policy_in_force(&app.state)?;
     let context = hotcell_task::Context {
         state: &app.state,
         version: crate::VERSION,
         clock: &app.clock,
         principal: crate::run::principal(),
-        engine: &Engine::default(),
+        engine: &policy.engine,
         shell: None,
         cancel: None,
         onwards: [None, None],

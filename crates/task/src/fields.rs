@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hotcell_policy::{Columns, GrantUse};
 use hotcell_types::TaskId;
+use rustix::fs::{AtFlags, Mode, OFlags};
 use serde_json::Value;
 
 use crate::TaskError;
@@ -46,6 +47,8 @@ impl Drop for View {
 
 /// Where views are written: memory, as far as the host does not swap.
 const MEMORY: &str = "/dev/shm";
+/// The file in a folder of its own, which nobody else looks into.
+const VIEW: &str = "view";
 /// The longest line of a JSON lines input.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
@@ -63,11 +66,38 @@ pub(crate) fn views(grant: &GrantUse, inputs: &[Input], task: TaskId) -> Result<
     Ok(views)
 }
 
+/// Removes the views of a task that was killed before it could. Anybody may make names in that place: only folders of our
+/// own are looked into, and none by a link.
+pub(crate) fn remove_left(task: TaskId) {
+    remove_left_in(Path::new(MEMORY), task);
+}
+
+fn remove_left_in(memory: &Path, task: TaskId) {
+    let ours = rustix::process::geteuid().as_raw();
+    let prefix = prefix(task);
+    for entry in fs::read_dir(memory).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+            continue;
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(folder) = rustix::fs::open(entry.path(), flags, Mode::empty()) else { continue };
+        if rustix::fs::fstat(&folder).is_ok_and(|stat| stat.st_uid == ours) {
+            // What is gone already need not be removed; what stays has no name that anybody but us can look up.
+            let _ = rustix::fs::unlinkat(&folder, VIEW, AtFlags::empty());
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+fn prefix(task: TaskId) -> String {
+    format!("hotcell-{task}-")
+}
+
 fn view(input: &Input, columns: &BTreeSet<String>, task: TaskId, number: usize) -> Result<View, TaskError> {
-    let folder = Path::new(MEMORY).join(format!("hotcell-{task}-{number}"));
+    let folder = Path::new(MEMORY).join(format!("{}{number}", prefix(task)));
     let cannot = TaskError::file("make the view of an input in", &folder);
     DirBuilder::new().mode(0o700).create(&folder).map_err(cannot)?;
-    let view = View { input: input.name.clone(), path: folder.join("view"), folder };
+    let view = View { input: input.name.clone(), path: folder.join(VIEW), folder };
     let write = || -> io::Result<()> {
         let to = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&view.path)?;
         let mut to = BufWriter::new(to);
@@ -177,5 +207,21 @@ mod tests {
     fn columns_with_one_name_are_kept_or_left_out_together() {
         assert_eq!(projected("x.csv", "a,b,a\n1,2,3\n", &["a"]), "a,a\n1,3\n");
         assert_eq!(projected("x.csv", "a,b,a\n1,2,3\n", &["b"]), "b\n2\n");
+    }
+
+    #[test]
+    fn views_of_a_killed_task_are_removed_and_nothing_by_a_link() {
+        let memory = tempfile::tempdir().unwrap();
+        let (killed, other) = (TaskId::from_bytes([1; 10]), TaskId::from_bytes([2; 10]));
+        let make = |folder: &Path| {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join(VIEW), "age\n7\n").unwrap();
+        };
+        let of = |task, number: u8| memory.path().join(format!("{}{number}", prefix(task)));
+        [of(killed, 0), of(killed, 1), of(other, 0), memory.path().join("theirs")].iter().for_each(|path| make(path));
+        std::os::unix::fs::symlink(memory.path().join("theirs"), of(killed, 2)).unwrap();
+        remove_left_in(memory.path(), killed);
+        assert!(!of(killed, 0).exists() && !of(killed, 1).exists());
+        assert!(of(other, 0).join(VIEW).exists() && memory.path().join("theirs").join(VIEW).exists());
     }
 }

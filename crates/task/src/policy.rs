@@ -396,22 +396,32 @@ pub(crate) struct PolicyWatch {
 impl PolicyWatch {
     /// Begins to watch, for an engine that decides by the policy of this digest.
     pub(crate) fn start(state: &Path, known: Option<Digest>) -> Result<Self, TaskError> {
-        let folder = state.join(FOLDER);
-        make_folder(&folder).map_err(TaskError::file("make", &folder))?;
         let begin = || -> rustix::io::Result<OwnedFd> {
             let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            let changes = WatchFlags::MOVED_TO
-                | WatchFlags::CREATE
-                | WatchFlags::DELETE
-                | WatchFlags::MODIFY
-                | WatchFlags::MOVED_FROM
-                | WatchFlags::DELETE_SELF
-                | WatchFlags::MOVE_SELF;
-            inotify::add_watch(&inotify, &folder, changes)?;
+            // The folder of the policy is made by the first that is installed.
+            inotify::add_watch(&inotify, state, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
             Ok(inotify)
         };
-        let inotify = begin().map_err(|error| TaskError::file("watch", &folder)(error.into()))?;
-        Ok(Self { inotify, state: state.to_owned(), known })
+        let inotify = begin().map_err(|error| TaskError::file("watch", state)(error.into()))?;
+        let watch = Self { inotify, state: state.to_owned(), known };
+        watch.look_into_folder()?;
+        Ok(watch)
+    }
+
+    /// Watches the folder of the policy too, where there is one.
+    fn look_into_folder(&self) -> Result<(), TaskError> {
+        let folder = self.state.join(FOLDER);
+        let changes = WatchFlags::MOVED_TO
+            | WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MODIFY
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
+        match inotify::add_watch(&self.inotify, &folder, changes) {
+            Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(TaskError::file("watch", &folder)(error.into())),
+        }
     }
 
     /// A descriptor that is readable when something changed, and the watch itself.
@@ -424,6 +434,10 @@ impl PolicyWatch {
     pub(crate) fn changed(&mut self) -> Option<Result<Engine, TaskError>> {
         let mut events = [0; EVENT_BYTES];
         while rustix::io::read(&self.inotify, &mut events).is_ok_and(|count| count > 0) {}
+        // Watched before it is read: what comes into force after the reading is an event.
+        if let Err(error) = self.look_into_folder() {
+            return Some(Err(error));
+        }
         match policy_in_force(&self.state) {
             Ok(other) if other.digest == self.known => None,
             Ok(other) => {
