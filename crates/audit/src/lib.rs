@@ -33,6 +33,7 @@ mod verify;
 pub mod witness;
 
 pub use canonical::{MAX_ENTRY_BYTES, canonical};
+pub use dsse::Envelope;
 pub use error::LogError;
 pub use events::{Entry, Events, Filter, Place, unfinished_tasks};
 pub use log::{Cut, Durability, Log, Position};

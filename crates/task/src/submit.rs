@@ -122,7 +122,10 @@ pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submit
     };
     let sealed = matches!(model, Some(Model::Sealed { .. }));
     let profile = profile(&spec, &work, sealed)?;
-    let inputs = inputs::look(std::mem::take(&mut spec.inputs))?;
+    let mut inputs = inputs::look(std::mem::take(&mut spec.inputs))?;
+    if context.engine.decides_columns() {
+        inputs.iter_mut().try_for_each(Input::read_columns)?;
+    }
     let outputs = spec.outputs.take().map(|schema| schema.check().map_err(TaskError::part)).transpose()?;
     if outputs.is_some() && spec.output.is_none() {
         return Err(TaskError::Spec {
@@ -202,6 +205,7 @@ impl Submitted {
             best_effort: self.spec.best_effort.clone(),
             image: self.image.as_ref().map(Image::digest),
             model: self.model.as_ref().map(Model::facts),
+            datasets: self.inputs.iter().map(Input::facts).collect(),
             inputs_owned: self.inputs.iter().all(|input| input.owned),
             recipients: self.spec.recipients.iter().map(ToString::to_string).collect(),
             role: self.spec.role.clone(),

@@ -66,6 +66,12 @@ pub enum EventKind {
     DenialsDropped,
     /// The keys of a tenant's epochs were destroyed: what they sealed is erased.
     PersonalErased,
+    /// Policy allows a running task no longer: it is about to be killed.
+    TaskWithdrawn,
+    /// A policy was put into force.
+    PolicyInstalled,
+    /// A policy was refused; the one before it stays in force.
+    PolicyRefused,
     /// The host's clock was set while a task was on its way (or the machine slept): by how many milliseconds.
     ClockJumped,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.

@@ -112,6 +112,7 @@ fn grant(task: TaskId, best_effort: &[Wall]) -> hotcell_policy::GrantUse {
         best_effort: best_effort.iter().copied().collect(),
         model: None,
         image: None,
+        datasets: Vec::new(),
         inputs_owned: true,
         recipients: Vec::new(),
         role: None,
