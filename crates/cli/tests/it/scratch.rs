@@ -413,6 +413,7 @@ fn blocks_that_are_changed_on_the_disk_are_errors_inside_and_an_integrity_failur
 
 #[test]
 fn the_servers_processor_time_counts_as_the_sandboxs_and_its_memory_does_not() {
+    hotcell_testkit::require_root!();
     require_fuse!();
     let place = place();
     let waiting = Waiting::start_with(&place, &["--limit", "cpu=0.5"], "true");
