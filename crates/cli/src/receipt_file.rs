@@ -34,6 +34,7 @@ impl ReceiptFile {
     /// Sees that nothing would be lost, before there is a task.
     pub(crate) fn at(path: PathBuf, app: &App) -> Result<Self, Failure> {
         let file = Self { path, state: app.state.clone() };
+        file.has_folder()?;
         file.there()?;
         Ok(file)
     }
@@ -58,6 +59,17 @@ impl ReceiptFile {
         let mut file = NewFile::create(&path, mode, there.is_some())?;
         file.write_all(receipt).map_err(failed)?;
         Ok(file.publish()?)
+    }
+
+    /// Without a folder to write it into, it would be lost when the task is over.
+    fn has_folder(&self) -> Result<(), Failure> {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Failure::usage(
+                format!("there is no folder `{}` for the receipt", folder.display()),
+                "make it, or name another place for the receipt",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// What is there, if anything, and may be replaced or written to.

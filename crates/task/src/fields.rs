@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hotcell_policy::{Columns, GrantUse};
 use hotcell_types::TaskId;
 use rustix::fs::{AtFlags, Mode, OFlags};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::TaskError;
 use crate::inputs::Input;
@@ -157,7 +157,7 @@ fn project_jsonl(from: &Path, columns: &BTreeSet<String>, to: &mut impl Write) -
     })
 }
 
-fn each_row(from: &Path, mut take: impl FnMut(BTreeMap<String, Value>) -> io::Result<()>) -> io::Result<()> {
+fn each_row(from: &Path, mut take: impl FnMut(BTreeMap<String, Box<RawValue>>) -> io::Result<()>) -> io::Result<()> {
     let mut reader = BufReader::new(File::open(from)?);
     let mut line = Vec::new();
     loop {
@@ -201,6 +201,9 @@ mod tests {
         assert_eq!(projected("x.csv", text, &["name"]), "name\n\"Li, Wei\"\nAnn\n");
         let text = "{\"name\":\"Ann\",\"age\":7}\n\n{\"age\":8,\"other\":{\"name\":1}}\n";
         assert_eq!(projected("x.jsonl", text, &["age"]), "{\"age\":7}\n{\"age\":8}\n");
+        let text = "{\"id\":123456789012345678901234567890,\"score\":1.10,\"name\":\"Ann\"}\n";
+        let kept = "{\"id\":123456789012345678901234567890,\"score\":1.10}\n";
+        assert_eq!(projected("x.jsonl", text, &["id", "score"]), kept, "numbers stay as they were written");
     }
 
     #[test]

@@ -20,7 +20,6 @@ mod judge;
 mod keys;
 mod model;
 mod observe;
-mod places;
 mod policy;
 mod receipt;
 mod release;

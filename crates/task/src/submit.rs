@@ -10,7 +10,6 @@ use crate::image::Image;
 use crate::inputs::{self, Input};
 use crate::journey::Context;
 use crate::model::Model;
-use crate::places;
 use crate::spec::{RunnerSpec, TaskSpec, Work};
 
 /// A task that makes sense.
@@ -102,7 +101,12 @@ pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskErro
 /// Checks a task as far as it goes without asking policy.
 pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submitted, TaskError> {
     let now = context.clock.now();
-    places::check(&spec)?;
+    if let Some(code) = spec.code.as_deref().filter(|code| code.exists() && !code.is_dir()) {
+        return Err(TaskError::Spec {
+            what: format!("the code `{}` is no folder", code.display()),
+            remedy: "name the folder that it lies in",
+        });
+    }
     let mut work = std::mem::replace(&mut spec.work, Work::Command(Vec::new()));
     let image = spec.image.take().map(|image| Image::look(image, &work, context.state)).transpose()?;
     if let (Work::Command(command), Some(image)) = (&mut work, &image)

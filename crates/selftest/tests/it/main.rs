@@ -211,7 +211,7 @@ fn attacks_are_held_with_all_walls_and_get_through_without_theirs() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     if !silent.is_empty() {
-        hotcell_testkit::skip!("this host itself refuses {}", silent.join(", "));
+        hotcell_testkit::skip!("this host itself refuses {} here", silent.join(", "));
     }
 }
 
