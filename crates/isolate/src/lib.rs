@@ -23,6 +23,7 @@ pub mod ids;
 mod image;
 pub mod landlock;
 mod mounts;
+mod outside;
 mod plan;
 pub mod pool;
 mod preflight;
