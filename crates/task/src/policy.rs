@@ -6,8 +6,9 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hotcell_audit::{Durability, Envelope, Log};
 use hotcell_crypto::{SigningKey, VerifyingKey, sha256};
@@ -15,8 +16,10 @@ use hotcell_policy::{
     CheckedPolicy, Engine, MAX_POLICY_BYTES, MAX_POLICY_FILES, Manifest, PolicyError, PolicyFiles, is_policy_file,
 };
 use hotcell_types::{Digest, Event, EventKind, Exit, Explain, Timestamp};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{FlockOperation, flock};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::TaskError;
@@ -35,8 +38,6 @@ const LOCK: &str = "lock";
 /// The longest file that is read: a policy in base64 with what stands around it.
 const MAX_BYTES: u64 = 2 * MAX_POLICY_BYTES as u64;
 const FORMAT: &str = "hotcell-policy/1";
-/// Room for some events; there is one for each change.
-const EVENT_BYTES: usize = 4096;
 
 /// A policy as it lies in the state, or in a file that is handed on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -385,65 +386,82 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
+/// How often a running task looks whether another policy is in force.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Watches over the policy in force while a task runs.
+///
+/// It looks at the file now and then. inotify would tell at once, but its end waits for the kernel's grace period:
+/// 15 ms and more, of a task of 7.
 #[derive(Debug)]
 pub(crate) struct PolicyWatch {
-    inotify: OwnedFd,
+    timer: OwnedFd,
     state: PathBuf,
     known: Option<Digest>,
+    /// The file that was read last; none before the first look.
+    seen: Option<Seen>,
+}
+
+/// By what a file is known to be another one than before, without reading it; none where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen(Option<(u64, u64, u64, i64, i64, i64, i64)>);
+
+impl Seen {
+    fn look(state: &Path) -> io::Result<Self> {
+        match fs::metadata(state.join(FOLDER).join(CURRENT)) {
+            Ok(there) => Ok(Self(Some((
+                there.dev(),
+                there.ino(),
+                there.size(),
+                there.mtime(),
+                there.mtime_nsec(),
+                there.ctime(),
+                there.ctime_nsec(),
+            )))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl PolicyWatch {
     /// Begins to watch, for an engine that decides by the policy of this digest.
     pub(crate) fn start(state: &Path, known: Option<Digest>) -> Result<Self, TaskError> {
         let begin = || -> rustix::io::Result<OwnedFd> {
-            let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            // The folder of the policy is made by the first that is installed.
-            inotify::add_watch(&inotify, state, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
-            Ok(inotify)
+            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+            let pause = Timespec::try_from(LOOK).map_err(|_| rustix::io::Errno::INVAL)?;
+            let times = Itimerspec { it_interval: pause, it_value: pause };
+            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
+            Ok(timer)
         };
-        let inotify = begin().map_err(|error| TaskError::file("watch", state)(error.into()))?;
-        let watch = Self { inotify, state: state.to_owned(), known };
-        watch.look_into_folder()?;
-        Ok(watch)
+        let timer = begin().map_err(|error| TaskError::file("watch", state)(error.into()))?;
+        Ok(Self { timer, state: state.to_owned(), known, seen: None })
     }
 
-    /// Watches the folder of the policy too, where there is one.
-    fn look_into_folder(&self) -> Result<(), TaskError> {
-        let folder = self.state.join(FOLDER);
-        let changes = WatchFlags::MOVED_TO
-            | WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MODIFY
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF;
-        match inotify::add_watch(&self.inotify, &folder, changes) {
-            Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(error) => Err(TaskError::file("watch", &folder)(error.into())),
-        }
-    }
-
-    /// A descriptor that is readable when something changed, and the watch itself.
+    /// A descriptor that is readable when it is time to look, and the watch itself.
     pub(crate) fn split(&mut self) -> Result<(OwnedFd, &mut Self), TaskError> {
-        let happened = self.inotify.try_clone().map_err(TaskError::file("watch", &self.state))?;
+        let happened = self.timer.try_clone().map_err(TaskError::file("watch", &self.state))?;
         Ok((happened, self))
     }
 
     /// Another policy than the known one, if it is in force now.
     pub(crate) fn changed(&mut self) -> Option<Result<Engine, TaskError>> {
-        let mut events = [0; EVENT_BYTES];
-        while rustix::io::read(&self.inotify, &mut events).is_ok_and(|count| count > 0) {}
-        // Watched before it is read: what comes into force after the reading is an event.
-        if let Err(error) = self.look_into_folder() {
-            return Some(Err(error));
-        }
+        let mut expirations = [0; 8];
+        let _ = rustix::io::read(&self.timer, &mut expirations);
+        // Looked at before it is read: what comes into force after the reading is another file.
+        let seen = match Seen::look(&self.state) {
+            Ok(seen) if self.seen == Some(seen) => return None,
+            Ok(seen) => seen,
+            Err(error) => return Some(Err(unreadable(error.to_string()))),
+        };
         match policy_in_force(&self.state) {
-            Ok(other) if other.digest == self.known => None,
             Ok(other) => {
+                self.seen = Some(seen);
+                let is_another = other.digest != self.known;
                 self.known = other.digest;
-                Some(Ok(other.engine))
+                is_another.then_some(Ok(other.engine))
             }
+            // Not noted as seen: it is read again, and denies again, until it can be read.
             Err(error) => Some(Err(error)),
         }
     }
