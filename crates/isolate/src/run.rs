@@ -30,11 +30,20 @@ pub struct Io<'a> {
 
 /// Something beside the workload that may end it.
 pub struct Withdrawal<'a> {
-    /// Becomes readable when something happened.
+    /// Becomes readable when it is time to ask.
     pub happened: BorrowedFd<'a>,
-    /// Says whether the workload has to end for it, and takes note of what happened. The workload stands still meanwhile
-    /// where a control group lets it be frozen.
-    pub ends: &'a mut dyn FnMut() -> bool,
+    /// Answers what it is asked.
+    pub ask: &'a mut dyn FnMut(Ask) -> bool,
+}
+
+/// What is asked of a withdrawal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Whether something happened at all. The workload goes on meanwhile.
+    Happened,
+    /// Whether it has to end for it; then that is noted. The workload stands still meanwhile where a control group lets
+    /// it be frozen.
+    Ends,
 }
 
 /// How the workload's process ended.
@@ -163,7 +172,8 @@ impl Running {
             if ready.cancel {
                 ended = Some((Exit::Signal(9), Cause::Cancelled));
             } else if let (true, Some(withdrawal)) = (ready.happened, &mut withdrawal)
-                && parts.while_frozen(&mut *withdrawal.ends)
+                && (withdrawal.ask)(Ask::Happened)
+                && parts.while_frozen(&mut || (withdrawal.ask)(Ask::Ends))
             {
                 ended = Some((Exit::Signal(9), Cause::Withdrawn));
             } else if ready.control {

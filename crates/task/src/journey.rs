@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hotcell_audit::{Durability, Log};
 use hotcell_inspect::{InputKeys, StreamVerdict};
-use hotcell_isolate::{Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec, Withdrawal};
+use hotcell_isolate::{Ask, Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec, Withdrawal};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
     Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
@@ -461,7 +461,10 @@ impl Journey<'_, '_> {
         let (log, clock, task) = (self.log, self.context.clock, self.submitted.task);
         let watched = self.watch.as_mut().map(|watch| watch.split()).transpose()?;
         let (happened, mut watch) = watched.unzip();
-        let mut ends = || {
+        let mut ask = |what| {
+            if what == Ask::Happened {
+                return watch.as_mut().is_some_and(|watch| watch.sees_another_file());
+            }
             let Some(changed) = watch.as_mut().and_then(|watch| watch.changed()) else {
                 return false;
             };
@@ -479,7 +482,7 @@ impl Journey<'_, '_> {
             withdrawn = log.append(&[event.with("rules", rules)], Durability::Durable).map(drop);
             true
         };
-        let withdrawal = happened.as_ref().map(|happened| Withdrawal { happened: happened.as_fd(), ends: &mut ends });
+        let withdrawal = happened.as_ref().map(|happened| Withdrawal { happened: happened.as_fd(), ask: &mut ask });
         let mut io = Io {
             stdout: &mut |bytes| {
                 stdout.push(bytes);

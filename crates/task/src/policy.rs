@@ -444,10 +444,15 @@ impl PolicyWatch {
         Ok((happened, self))
     }
 
-    /// Another policy than the known one, if it is in force now.
-    pub(crate) fn changed(&mut self) -> Option<Result<Engine, TaskError>> {
+    /// Whether there is something to read: another file, or one that cannot be looked at.
+    pub(crate) fn sees_another_file(&self) -> bool {
         let mut expirations = [0; 8];
         let _ = rustix::io::read(&self.timer, &mut expirations);
+        !Seen::look(&self.state).is_ok_and(|seen| self.seen == Some(seen))
+    }
+
+    /// Another policy than the known one, if it is in force now.
+    pub(crate) fn changed(&mut self) -> Option<Result<Engine, TaskError>> {
         // Looked at before it is read: what comes into force after the reading is another file.
         let seen = match Seen::look(&self.state) {
             Ok(seen) if self.seen == Some(seen) => return None,
