@@ -154,7 +154,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     let mut spec = spec(arguments)?;
     let may_claim = !is_dry && spec.image.is_none();
     let shell = shell.or_else(|| may_claim.then(|| crate::pool::claim(&app.state)).flatten());
-    let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, app)).transpose()?;
+    let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, spec.output.as_deref(), app)).transpose()?;
     let (cancel, session) = match tty {
         true => {
             let (read, write) = cancel_pipe()?;
