@@ -7,7 +7,9 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::command::{Result, target};
 
@@ -58,8 +60,8 @@ const IMPOSSIBLE: &[Impossible] = &[
             mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 24 & 1 == 1)
         },
     },
-    // The test has asked the host: a hard limit or a setting forbids it to everybody.
-    Impossible { reason: "this host itself refuses", possible: || false },
+    // That alone: whatever else its test leaves out stands before `here` too.
+    Impossible { reason: "this host itself refuses core-of-a-crash here", possible: leaves_dumps },
     // The toolchain's own; nothing here can bring them where rustup cannot.
     Impossible { reason: "needs the compiler's libraries for", possible: || false },
     Impossible {
@@ -71,6 +73,16 @@ const IMPOSSIBLE: &[Impossible] = &[
         possible: || Path::new("/sys/fs/cgroup/memory/cgroup.procs").exists(),
     },
 ];
+
+/// Whether a program that crashes leaves a dump: limits, patterns and helpers for dumps differ from host to host.
+fn leaves_dumps() -> bool {
+    let folder = target().join("dump");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -S -c $(ulimit -H -c); kill -ABRT $$"]).current_dir(&folder);
+    let dumped = fs::create_dir_all(&folder).and_then(|()| shell.status()).is_ok_and(|status| status.core_dumped());
+    let _ = fs::remove_dir_all(&folder);
+    dumped
+}
 
 impl Skip {
     /// Whether this machine cannot do it, whoever runs the test.
@@ -136,6 +148,8 @@ mod tests {
         let skip = |reason: &str| Skip { long: false, test: "t".into(), reason: reason.into() };
         assert!(skip(NO_ADVISORIES).is_excused());
         assert!(!skip("needs the program `age`").is_excused());
+        assert!(!skip("this host itself refuses io_uring_setup here").is_excused());
+        assert!(!skip("this host itself refuses core-of-a-crash, io_uring_setup here").is_excused());
         assert!(!skip("").is_excused());
     }
 

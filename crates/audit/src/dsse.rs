@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// An envelope as the specification's JSON has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Envelope {
+pub struct Envelope {
     /// The payload in base64.
     payload: String,
     /// The payload's type.
@@ -29,7 +29,7 @@ struct Signed {
 
 impl Envelope {
     /// Signs a payload.
-    pub(crate) fn sign(payload_type: &str, payload: &[u8], key: &SigningKey) -> Self {
+    pub fn sign(payload_type: &str, payload: &[u8], key: &SigningKey) -> Self {
         let signature = key.sign(&pre_authentication_encoding(payload_type, payload));
         Self {
             payload: BASE64.encode(payload),
@@ -39,7 +39,7 @@ impl Envelope {
     }
 
     /// The payload, if this envelope is of that type and carries exactly one signature, by this key.
-    pub(crate) fn open(&self, payload_type: &str, key: &VerifyingKey) -> Option<Vec<u8>> {
+    pub fn open(&self, payload_type: &str, key: &VerifyingKey) -> Option<Vec<u8>> {
         let [signed] = self.signatures.as_slice() else { return None };
         let signature = <[u8; 64]>::try_from(BASE64.decode(&signed.sig).ok()?).ok()?;
         let payload = BASE64.decode(&self.payload).ok()?;

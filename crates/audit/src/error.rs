@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hotcell_types::{Exit, Explain};
 
@@ -98,6 +99,9 @@ pub enum LogError {
     /// There is no checkpoint, though each log begins with one.
     #[error("the log has no checkpoint")]
     NoCheckpoint,
+    /// What went wrong for all appends that were written together.
+    #[error(transparent)]
+    Shared(Arc<LogError>),
     /// The stored checkpoint is refused.
     #[error(transparent)]
     Checkpoint(#[from] NoteError),
@@ -121,6 +125,7 @@ impl Explain for LogError {
             Self::Damaged { .. } => "AUD-010",
             Self::Forked { .. } => "AUD-011",
             Self::NoCheckpoint => "AUD-012",
+            Self::Shared(error) => error.code(),
             Self::Checkpoint(error) => error.code(),
             Self::Proof(error) => error.code(),
         }
@@ -146,6 +151,7 @@ impl Explain for LogError {
                 "keep the folder as evidence: move it away as it is, compare it with a backup and with receipts handed out; \
                  a new log begins where none is".to_owned()
             }
+            Self::Shared(error) => error.remedy(),
             Self::Checkpoint(error) => error.remedy(),
             Self::Proof(error) => error.remedy(),
         }
@@ -158,6 +164,7 @@ impl Explain for LogError {
             | Self::EntryTooLarge { .. }
             | Self::EntryTooDeep { .. }
             | Self::Unencodable { .. } => Exit::Failed,
+            Self::Shared(error) => error.exit(),
             Self::NotAJournal { .. }
             | Self::OtherOrigin { .. }
             | Self::Truncated { .. }

@@ -8,6 +8,7 @@ use hotcell_types::{Event, EventKind, TaskId, Timestamp};
 use crate::LogError;
 use crate::files::{Folder, failed, open_to_read, read_at};
 use crate::journal::{self, Line, Lines};
+use crate::note::Origin;
 
 /// Which events are wanted; an absent condition admits all.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,10 @@ pub struct Filter {
     pub kinds: Option<Vec<EventKind>>,
     /// Only events of this time or later.
     pub since: Option<Timestamp>,
+    /// Only events before this time.
+    pub until: Option<Timestamp>,
+    /// Only events whose principal stands in the log so: by one of these keyed hashes, or by name.
+    pub principals: Option<Vec<String>>,
 }
 
 impl Filter {
@@ -26,6 +31,11 @@ impl Filter {
         self.task.is_none_or(|task| event.task == Some(task))
             && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
             && self.since.is_none_or(|since| event.time >= since)
+            && self.until.is_none_or(|until| event.time < until)
+            && self.principals.as_ref().is_none_or(|wanted| {
+                let there = event.data.get("principal").and_then(|value| value.get("id").unwrap_or(value).as_str());
+                there.is_some_and(|there| wanted.iter().any(|id| id == there))
+            })
     }
 }
 
@@ -38,6 +48,15 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// A place between two entries of the journal; the default is its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Index of the entry after it.
+    pub index: u64,
+    /// Where that entry's line begins; 0 for the first.
+    pub offset: u64,
+}
+
 /// Reads the events of a log that are there when it is opened; needs no key and takes no lock.
 ///
 /// # Security
@@ -46,7 +65,8 @@ pub struct Events {
     lines: Lines,
     path: std::path::PathBuf,
     filter: Filter,
-    next: u64,
+    origin: Origin,
+    next: Place,
     done: bool,
 }
 
@@ -56,30 +76,51 @@ impl Events {
     /// # Errors
     /// [`LogError::File`] and [`LogError::NotAJournal`].
     pub fn open(dir: &Path, filter: Filter) -> Result<Self, LogError> {
+        Self::open_at(dir, filter, Place::default())
+    }
+
+    /// Reads the log in a folder from a place on.
+    ///
+    /// # Errors
+    /// [`LogError::Shrank`] when the journal ends before it, which only an alteration can bring about.
+    pub fn open_at(dir: &Path, filter: Filter, place: Place) -> Result<Self, LogError> {
         let path = Folder::new(dir).journal();
         let file = open_to_read(&path)?;
         let start = read_at(&file, 0, 256).map_err(failed("read", &path))?;
-        let Some((_, header)) = journal::parse_header(&start) else { return Err(LogError::NotAJournal { path }) };
+        let Some((origin, header)) = journal::parse_header(&start) else { return Err(LogError::NotAJournal { path }) };
         let end = file.metadata().map_err(failed("read", &path))?.len();
-        let lines = Lines::new(file, header, end).map_err(failed("read", &path))?;
-        Ok(Self { lines, path, filter, next: 0, done: false })
+        let next = Place { offset: place.offset.max(header), ..place };
+        if next.offset > end {
+            return Err(LogError::Shrank { before: next.offset, now: end });
+        }
+        let lines = Lines::new(file, next.offset, end).map_err(failed("read", &path))?;
+        Ok(Self { lines, path, filter, origin, next, done: false })
+    }
+
+    /// The log's name.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The place after the last entry that was read.
+    pub fn place(&self) -> Place {
+        self.next
     }
 
     fn step(&mut self) -> Result<Option<Entry>, LogError> {
         loop {
-            let line = self.lines.next().map_err(failed("read", &self.path))?;
-            let index = self.next;
-            let (offset, entry) = match line {
+            let index = self.next.index;
+            let (offset, length, entry) = match self.lines.next().map_err(failed("read", &self.path))? {
                 Line::End => return Ok(None),
-                Line::Entry { offset, entry, .. } => (offset, entry),
-                Line::Bad { offset } => {
+                Line::Entry { offset, length, entry, .. } => (offset, length, entry),
+                Line::Bad { offset, hole } => {
                     // A last line that is not whole is being written, or was torn: it is no entry yet.
-                    let follows = self.lines.any_entry_follows().map_err(failed("read", &self.path))?;
+                    let follows = !hole && self.lines.any_entry_follows().map_err(failed("read", &self.path))?;
                     return if follows { Err(LogError::Damaged { index, offset }) } else { Ok(None) };
                 }
             };
-            self.next += 1;
-            let event: Event = serde_json::from_slice(&entry).map_err(|_| LogError::Damaged { index, offset })?;
+            let event: Event = serde_json::from_slice(entry).map_err(|_| LogError::Damaged { index, offset })?;
+            self.next = Place { index: index + 1, offset: offset + length };
             if self.filter.admits(&event) {
                 return Ok(Some(Entry { index, event }));
             }

@@ -7,7 +7,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
-use hotcell_types::Digest;
+use hotcell_crypto::sha256;
+use hotcell_types::{Digest, Timestamp};
 
 use crate::canonical::MAX_ENTRY_BYTES;
 use crate::merkle::leaf_hash;
@@ -37,8 +38,8 @@ pub(crate) fn parse_header(start: &[u8]) -> Option<(Origin, u64)> {
 /// The line of an entry, and its leaf hash.
 pub(crate) fn encode(entry: &[u8]) -> (Vec<u8>, Digest) {
     let leaf = leaf_hash(entry);
-    let mut line = check(&leaf);
-    line.reserve(entry.len() + 2);
+    let mut line = Vec::with_capacity(CHECK_DIGITS + entry.len() + 2);
+    line.extend_from_slice(&check(&leaf));
     line.push(b' ');
     line.extend_from_slice(entry);
     line.push(b'\n');
@@ -53,16 +54,42 @@ pub(crate) fn decode(line: &[u8]) -> Option<(&[u8], Digest)> {
     (check(&leaf) == digits).then_some((entry, leaf))
 }
 
-fn check(leaf: &Digest) -> Vec<u8> {
-    leaf.0.iter().take(CHECK_DIGITS / 2).flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
+/// The same without copying: the space before the entry is, for the while, the zero byte that its hash begins with.
+fn decode_in_place(line: &mut [u8]) -> Option<(&[u8], Digest)> {
+    let (digits, rest) = line.split_at_mut_checked(CHECK_DIGITS)?;
+    let [space @ b' ', .., b'\n'] = rest else { return None };
+    *space = 0;
+    let end = rest.len() - 1;
+    let leaf = sha256(rest.get(..end)?);
+    if let Some(space) = rest.first_mut() {
+        *space = b' ';
+    }
+    (check(&leaf) == digits).then_some((rest.get(1..end)?, leaf))
+}
+
+fn check(leaf: &Digest) -> [u8; CHECK_DIGITS] {
+    let mut digits = [0; CHECK_DIGITS];
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(leaf.0) {
+        *pair = [hex(byte >> 4), hex(byte & 15)];
+    }
+    digits
 }
 
 fn hex(digit: u8) -> u8 {
     if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
 }
 
+/// The time of an entry in its canonical form, where `time` is the last member.
+pub(crate) fn time_of(entry: &[u8]) -> Option<Timestamp> {
+    let rest = entry.strip_suffix(b"}")?;
+    let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (rest, digits) = rest.split_at_checked(rest.len() - digits)?;
+    let digits = std::str::from_utf8(digits).ok().filter(|_| rest.ends_with(b"\"time\":"))?;
+    digits.parse().ok().map(Timestamp)
+}
+
 /// One step of reading a journal.
-pub(crate) enum Line {
+pub(crate) enum Line<'a> {
     /// An entry that fits its hash.
     Entry {
         /// Where the line begins.
@@ -70,7 +97,7 @@ pub(crate) enum Line {
         /// Length of the line.
         length: u64,
         /// The entry.
-        entry: Vec<u8>,
+        entry: &'a [u8],
         /// Its leaf hash.
         leaf: Digest,
     },
@@ -78,6 +105,9 @@ pub(crate) enum Line {
     Bad {
         /// Where it begins.
         offset: u64,
+        /// Whether it has a zero byte, which no line has: what a loss of power leaves of writes that did not
+        /// reach the disk while later ones did.
+        hole: bool,
     },
     /// The end.
     End,
@@ -88,6 +118,7 @@ pub(crate) struct Lines {
     reader: BufReader<std::io::Take<File>>,
     offset: u64,
     end: u64,
+    line: Vec<u8>,
 }
 
 impl Lines {
@@ -95,25 +126,26 @@ impl Lines {
     pub(crate) fn new(mut file: File, offset: u64, end: u64) -> std::io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
         let reader = BufReader::with_capacity(READ_BUFFER_BYTES, file.take(end.saturating_sub(offset)));
-        Ok(Self { reader, offset, end })
+        Ok(Self { reader, offset, end, line: Vec::new() })
     }
 
     /// The next line.
-    pub(crate) fn next(&mut self) -> std::io::Result<Line> {
+    pub(crate) fn next(&mut self) -> std::io::Result<Line<'_>> {
         if self.offset >= self.end {
             return Ok(Line::End);
         }
         let offset = self.offset;
-        let mut line = Vec::new();
-        (&mut self.reader).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
-        if line.is_empty() {
-            return Ok(Line::Bad { offset }); // shorter than it was a moment ago
+        self.line.clear();
+        (&mut self.reader).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut self.line)?;
+        if self.line.is_empty() {
+            return Ok(Line::Bad { offset, hole: false }); // shorter than it was a moment ago
         }
-        let length = line.len() as u64;
+        let length = self.line.len() as u64;
         self.offset += length;
-        Ok(match decode(&line) {
-            Some((entry, leaf)) => Line::Entry { offset, length, entry: entry.to_vec(), leaf },
-            None => Line::Bad { offset },
+        let hole = self.line.contains(&0);
+        Ok(match decode_in_place(&mut self.line) {
+            Some((entry, leaf)) => Line::Entry { offset, length, entry, leaf },
+            None => Line::Bad { offset, hole },
         })
     }
 
@@ -124,8 +156,10 @@ impl Lines {
             match self.next()? {
                 Line::Entry { .. } => return Ok(true),
                 Line::End => return Ok(false),
-                Line::Bad { .. } if self.offset == before => return Ok(false),
                 Line::Bad { .. } => {}
+            }
+            if self.offset == before {
+                return Ok(false);
             }
         }
     }
@@ -142,11 +176,17 @@ mod tests {
     fn a_line_with_any_byte_changed_added_or_missing_is_not_an_entry() {
         let (line, leaf) = encode(b"{\"time\":1}");
         assert_eq!(decode(&line), Some((&b"{\"time\":1}"[..], leaf)));
+        assert_eq!(decode_in_place(&mut line.clone()), Some((&b"{\"time\":1}"[..], leaf)));
+        assert_eq!(
+            (decode_in_place(&mut []), decode_in_place(&mut [b'0'; 17]), decode_in_place(&mut [b'\n'; 18])),
+            (None, None, None)
+        );
         for place in 0..line.len() {
             for change in 1..=255u8 {
                 let mut altered = line.clone();
                 altered[place] ^= change;
                 assert_eq!(decode(&altered), None, "byte {place} xor {change}");
+                assert_eq!(decode_in_place(&mut altered), None, "byte {place} xor {change}");
             }
             let mut shorter = line.clone();
             shorter.remove(place);

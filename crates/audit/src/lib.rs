@@ -14,22 +14,31 @@ mod dsse;
 mod edge;
 mod error;
 mod events;
+pub mod export;
 mod files;
+pub mod fold;
 mod head;
 mod journal;
 mod log;
 pub mod merkle;
 mod note;
+pub mod personal;
+#[cfg(feature = "sql")]
+mod projection;
 mod prove;
 mod publish;
 pub mod receipt;
 mod tile;
 mod verify;
+pub mod witness;
 
 pub use canonical::{MAX_ENTRY_BYTES, canonical};
+pub use dsse::Envelope;
 pub use error::LogError;
-pub use events::{Entry, Events, Filter, unfinished_tasks};
+pub use events::{Entry, Events, Filter, Place, unfinished_tasks};
 pub use log::{Cut, Durability, Log, Position};
 pub use merkle::ProofError;
-pub use note::{Checkpoint, MAX_NOTE_BYTES, NoteError, Origin, TreeHead, key_hash};
-pub use verify::{Report, VerifyError, verify};
+pub use note::{Checkpoint, Cosignature, MAX_NOTE_BYTES, NoteError, Origin, TreeHead, key_hash};
+#[cfg(feature = "sql")]
+pub use projection::{Projection, ProjectionError};
+pub use verify::{Report, VerifyError, verify, verify_against};

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hotcell_crypto::{SigningKey, VerifyingKey, sha256};
-use hotcell_types::{Digest, Exit, Explain};
+use hotcell_types::{Digest, Exit, Explain, Timestamp};
 
 /// Most bytes of a note: 16 signatures, of which C2SP says that each may have nearly 5 kB.
 pub const MAX_NOTE_BYTES: usize = 128 * 1024;
@@ -22,6 +22,9 @@ const MAX_ORIGIN_BYTES: usize = 128;
 
 /// The signature type byte of Ed25519 in C2SP signed-note.
 const ED25519: u8 = 1;
+
+/// That of a timestamped Ed25519 countersignature by a witness (C2SP tlog-cosignature).
+const COSIGNATURE: u8 = 4;
 
 /// Why a checkpoint is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,6 +188,29 @@ impl Checkpoint {
         if signed { Ok(()) } else { Err(NoteError::NotSigned) }
     }
 
+    /// The same checkpoint with a witness's countersignature in place of an earlier one of its own.
+    pub(crate) fn countersigned(&self, name: &Origin, key: &SigningKey, now: Timestamp) -> Self {
+        let (text, signatures) = self.split();
+        let id = key_id(name, COSIGNATURE, &key.verifying());
+        let seconds = now.0 / 1000;
+        let signature = key.sign(cosigned(text, seconds).as_bytes());
+        let bytes = [&id[..], &seconds.to_be_bytes(), &signature.0].concat();
+        let others: String = (signatures.split_inclusive('\n'))
+            .filter(|line| {
+                parse_signature(line.trim_end())
+                    .is_none_or(|(by, there)| by != name.as_str() || !there.starts_with(&id))
+            })
+            .collect();
+        let note = format!("{text}\n{others}\u{2014} {name} {}\n", BASE64.encode(bytes));
+        Self { head: self.head.clone(), note }
+    }
+
+    /// The names of the keys that claim to have signed, the log's own left out.
+    pub fn countersigners(&self) -> Vec<String> {
+        let names = self.split().1.lines().filter_map(parse_signature).map(|(name, _)| name.to_owned());
+        names.filter(|name| name != self.head.origin.as_str()).collect()
+    }
+
     /// The signed text with its last newline, and the signature lines.
     fn split(&self) -> (&str, &str) {
         let at = self.note.rfind("\n\n").map_or(0, |place| place + 1);
@@ -225,13 +251,52 @@ impl FromStr for Checkpoint {
     }
 }
 
+/// A witness's countersignature that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cosignature {
+    /// The name under which the witness signs.
+    pub witness: String,
+    /// When it signed, by its clock, to the second.
+    pub time: Timestamp,
+}
+
+/// The countersignature by this key, whatever the witness's name, if one is there and right.
+pub(crate) fn cosignature_of(checkpoint: &Checkpoint, key: &VerifyingKey) -> Option<Cosignature> {
+    let (text, signatures) = checkpoint.split();
+    signatures.lines().filter_map(parse_signature).find_map(|(name, bytes)| {
+        let id = key_id(&Origin::parse(name).ok()?, COSIGNATURE, key);
+        let (seconds, signature) = bytes.strip_prefix(&id)?.split_first_chunk::<8>()?;
+        let seconds = u64::from_be_bytes(*seconds);
+        key.verify(cosigned(text, seconds).as_bytes(), signature.try_into().ok()?).ok()?;
+        Some(Cosignature { witness: name.to_owned(), time: Timestamp(seconds.saturating_mul(1000)) })
+    })
+}
+
+/// What a witness signs.
+fn cosigned(text: &str, seconds: u64) -> String {
+    format!("cosignature/v1\ntime {seconds}\n{text}")
+}
+
 /// The C2SP key id: four bytes of SHA-256 over name, newline, signature type and public key.
 pub fn key_hash(name: &Origin, key: &VerifyingKey) -> [u8; 4] {
+    key_id(name, ED25519, key)
+}
+
+fn key_id(name: &Origin, kind: u8, key: &VerifyingKey) -> [u8; 4] {
     let mut input = name.as_str().as_bytes().to_vec();
-    input.extend_from_slice(&[b'\n', ED25519]);
+    input.extend_from_slice(&[b'\n', kind]);
     input.extend_from_slice(key.as_bytes());
     let [a, b, c, d, ..] = sha256(&input).0;
     [a, b, c, d]
+}
+
+/// The note in a checkpoint's file, without what a loss of power while it became longer left after it.
+pub(crate) fn note_of(file: &[u8]) -> String {
+    let text = String::from_utf8_lossy(file);
+    match text.trim_end_matches(['\0', '\n']) {
+        "" => String::new(),
+        note => format!("{note}\n"),
+    }
 }
 
 /// A number as C2SP writes it: decimal digits, no leading zero.

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::dsse::Envelope;
 use crate::merkle::{leaf_hash, verify_inclusion};
-use crate::note::{Checkpoint, NoteError, Origin, parse_decimal, parse_hash};
+use crate::note::{Checkpoint, Cosignature, NoteError, Origin, cosignature_of, parse_decimal, parse_hash};
 use crate::{Durability, Log, LogError, ProofError, canonical};
 
 /// Most bytes of a receipt: thousands of outputs fit.
@@ -85,6 +85,9 @@ pub enum ReceiptError {
     /// The checkpoint is refused.
     #[error(transparent)]
     Checkpoint(#[from] NoteError),
+    /// None of the witnesses that were named countersigned its checkpoint.
+    #[error("the receipt is intact, but unwitnessed: no witness that was named countersigned its checkpoint")]
+    Unwitnessed,
     /// The receipt could not be logged.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -104,6 +107,7 @@ impl Explain for ReceiptError {
             Self::OtherEntry => "AUD-206",
             Self::NotInLog(_) => "AUD-207",
             Self::Unencodable(_) => "AUD-208",
+            Self::Unwitnessed => "AUD-209",
             Self::Checkpoint(error) => error.code(),
             Self::Log(error) => error.code(),
         }
@@ -123,6 +127,10 @@ impl Explain for ReceiptError {
             Self::WrongSignature | Self::OtherEntry | Self::NotInLog(_) => {
                 "do not rely on this receipt: it was altered; get it again from its source".to_owned()
             }
+            Self::Unwitnessed => {
+                "ask its owner to let a witness countersign the log and to renew it: hotcell audit prove receipt"
+                    .to_owned()
+            }
             Self::Unencodable(_) => "report this with the receipt's task id".to_owned(),
             Self::Checkpoint(error) => error.remedy(),
             Self::Log(error) => error.remedy(),
@@ -131,7 +139,7 @@ impl Explain for ReceiptError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::SignerUnknown { .. } => Exit::No,
+            Self::SignerUnknown { .. } | Self::Unwitnessed => Exit::No,
             Self::Unencodable(_) => Exit::Failed,
             Self::Log(error) => error.exit(),
             _ => Exit::Integrity,
@@ -154,10 +162,25 @@ pub struct Verified {
     pub index: u64,
     /// Size of the log as signed in the checkpoint.
     pub size: u64,
-    /// Who else vouches for the checkpoint; none yet, so always `unwitnessed`.
-    pub witnessed: &'static str,
+    /// The trusted witnesses that countersigned its checkpoint; without one, the receipt is *unwitnessed*.
+    pub witnessed: Vec<Cosignature>,
+    /// Who claims to have countersigned it, trusted or not.
+    pub countersigners: Vec<String>,
     /// The checks that it passed, in words.
     pub checks: Vec<&'static str>,
+}
+
+impl Verified {
+    /// Which trusted witnesses countersigned, or that none did.
+    pub fn witnesses(&self) -> String {
+        match self.witnessed.as_slice() {
+            [] => "unwitnessed".to_owned(),
+            seen => {
+                let names: Vec<_> = seen.iter().map(|seen| seen.witness.as_str()).collect();
+                format!("witnessed by {}", names.join(", "))
+            }
+        }
+    }
 }
 
 /// A receipt: the bytes of its file.
@@ -234,6 +257,18 @@ pub fn issue(log: &Log, body: &ReceiptBody, now: Timestamp, before: &[Event]) ->
 /// A receipt without witnesses shows what the signer's log was shown to be to the holder of the receipt;
 /// whether others were shown the same log, it does not.
 pub fn verify(bytes: &[u8], trust: Option<&VerifyingKey>) -> Result<Verified, ReceiptError> {
+    verify_witnessed(bytes, trust, &[])
+}
+
+/// Checks a receipt offline, and that one of these witnesses, if any are named, countersigned its checkpoint.
+///
+/// # Errors
+/// As [`verify`], and [`ReceiptError::Unwitnessed`] (exit status 1).
+pub fn verify_witnessed(
+    bytes: &[u8],
+    trust: Option<&VerifyingKey>,
+    witnesses: &[VerifyingKey],
+) -> Result<Verified, ReceiptError> {
     let malformed = |why| ReceiptError::Malformed { why };
     if bytes.len() > MAX_RECEIPT_BYTES {
         return Err(ReceiptError::TooLarge { bytes: bytes.len(), limit: MAX_RECEIPT_BYTES });
@@ -257,10 +292,12 @@ pub fn verify(bytes: &[u8], trust: Option<&VerifyingKey>) -> Result<Verified, Re
     }
     let (index, proof, checkpoint) = parse_proof(&form.proof).ok_or(malformed("the proof is none"))?;
     let checkpoint = Checkpoint::from_str(checkpoint)?;
-    if checkpoint.signatures() != 1 {
-        return Err(malformed("a checkpoint with other signatures than the log's"));
+    let countersigners = checkpoint.countersigners();
+    if checkpoint.signatures() != countersigners.len() + 1 {
+        return Err(malformed("a checkpoint with another number of signatures by the log than one"));
     }
     checkpoint.verify(&signer)?;
+    let witnessed: Vec<_> = witnesses.iter().filter_map(|key| cosignature_of(&checkpoint, key)).collect();
     let head = checkpoint.head();
     verify_inclusion(index, head.size, &leaf_hash(form.entry.as_bytes()), &proof, &head.root)
         .map_err(ReceiptError::NotInLog)?;
@@ -271,13 +308,29 @@ pub fn verify(bytes: &[u8], trust: Option<&VerifyingKey>) -> Result<Verified, Re
         origin: head.origin.clone(),
         index,
         size: head.size,
-        witnessed: "unwitnessed",
+        witnessed,
+        countersigners,
         checks: CHECKS.to_vec(),
     };
     match trust {
+        Some(_) if !witnesses.is_empty() && verified.witnessed.is_empty() => Err(ReceiptError::Unwitnessed),
         Some(_) => Ok(verified),
         None => Err(ReceiptError::SignerUnknown { verified: Box::new(verified) }),
     }
+}
+
+/// The same receipt with a proof for a later checkpoint, such as one that a witness countersigned.
+///
+/// # Errors
+/// [`ReceiptError`]; what comes back verifies.
+pub fn renew(bytes: &[u8], log: &Log, checkpoint: &Checkpoint) -> Result<Receipt, ReceiptError> {
+    let verified = verify(bytes, Some(&log.key().verifying()))?;
+    let form: Form =
+        serde_json::from_slice(bytes).map_err(|_| ReceiptError::Malformed { why: "not the JSON of a receipt" })?;
+    let proof = log.prove_entry(verified.index, checkpoint)?;
+    let renewed = encode(&Form { proof, ..form })?;
+    verify(&renewed, Some(&log.key().verifying()))?;
+    Ok(Receipt(renewed))
 }
 
 /// What [`verify`] checks, for people.
@@ -333,10 +386,15 @@ fn assemble(
     checkpoint: &Checkpoint,
     key: &SigningKey,
 ) -> Result<Receipt, ReceiptError> {
-    let hashes: String = proof.iter().map(|hash| BASE64.encode(hash.0) + "\n").collect();
-    let proof = format!("{PROOF_HEADER}\nindex {index}\n{hashes}\n{}", checkpoint.text());
+    let proof = proof_text(index, proof, checkpoint);
     let form = Form { format: FORMAT.to_owned(), signer: key.verifying().to_string(), envelope, entry, proof };
     Ok(Receipt(encode(&form)?))
+}
+
+/// A C2SP tlog-proof without extra data.
+pub(crate) fn proof_text(index: u64, proof: &[Digest], checkpoint: &Checkpoint) -> String {
+    let hashes: String = proof.iter().map(|hash| BASE64.encode(hash.0) + "\n").collect();
+    format!("{PROOF_HEADER}\nindex {index}\n{hashes}\n{}", checkpoint.text())
 }
 
 /// The one form in which receipts are written.

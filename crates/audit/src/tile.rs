@@ -35,7 +35,7 @@ fn place(index: u64, width: u64) -> String {
     path
 }
 
-/// Reads a full tile; none when it is absent or not of a full tile's length.
+/// Reads a full tile; none when it is absent or not whole.
 pub(crate) fn read_full(dir: &Path, level: u32, index: u64) -> io::Result<Option<Vec<Digest>>> {
     let path = dir.join(hash_path(level, index, TILE_WIDTH));
     let file = match File::open(path) {
@@ -46,7 +46,8 @@ pub(crate) fn read_full(dir: &Path, level: u32, index: u64) -> io::Result<Option
     // One byte more than a full tile, so that a longer file is seen to be none.
     let bytes = crate::files::read_at(&file, 0, FULL_TILE_BYTES + 1)?;
     let (hashes, rest) = bytes.as_chunks::<32>();
-    let full = rest.is_empty() && bytes.len() == FULL_TILE_BYTES;
+    // Tiles are not made durable: of one that was lost with the power, zeros may be left.
+    let full = rest.is_empty() && bytes.len() == FULL_TILE_BYTES && !hashes.contains(&[0; 32]);
     Ok(full.then(|| hashes.iter().map(|hash| Digest(*hash)).collect()))
 }
 

@@ -1,16 +1,18 @@
 //! Verifying a whole log: everything is computed again from the journal and held against what was signed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use hotcell_crypto::VerifyingKey;
-use hotcell_types::{Digest, Event, Exit, Explain, Timestamp};
+use hotcell_types::{Digest, EventKind, Exit, Explain, TaskId, Timestamp};
+use serde::de::IgnoredAny;
 
 use crate::edge::{Edge, TILE_WIDTH};
 use crate::files::{Folder, Held, failed, open_to_read, read_at};
 use crate::head::{Head, MAX_HEAD_BYTES};
 use crate::journal::{self, Line, Lines};
 use crate::merkle::empty_root;
-use crate::note::{Checkpoint, MAX_NOTE_BYTES, Origin, TreeHead};
+use crate::note::{Checkpoint, MAX_NOTE_BYTES, Origin, TreeHead, note_of};
 use crate::{LogError, tile};
 
 /// What a log was found to be.
@@ -26,11 +28,11 @@ pub struct Report {
     pub signed: TreeHead,
     /// Bytes of a torn or unfinished line at the end; the next start cuts them off.
     pub torn_bytes: u64,
+    /// Size of the largest of the checkpoints that were kept elsewhere; 0 without one.
+    pub kept: u64,
     /// How often the clock of the events went back by more than two writers at once explain. The order of entries is
     /// that of their writing, whatever the clock says.
     pub clock_went_back: u64,
-    /// Who else vouches for the checkpoint; none yet, so always `unwitnessed`.
-    pub witnessed: &'static str,
 }
 
 /// Why a log does not verify.
@@ -100,14 +102,30 @@ impl Explain for VerifyError {
 /// A folder that was replaced as a whole by an older copy of itself verifies: only receipts handed out
 /// and witnesses tell that.
 pub fn verify(dir: &Path, key: &VerifyingKey) -> Result<Report, VerifyError> {
+    verify_against(dir, key, &[])
+}
+
+/// Verifies the log in a folder, and that it extends each of these checkpoints, which were kept elsewhere.
+///
+/// # Errors
+/// As [`verify`]; [`LogError::Truncated`] when the log is shorter than one of them.
+pub fn verify_against(dir: &Path, key: &VerifyingKey, kept: &[Checkpoint]) -> Result<Report, VerifyError> {
     let snapshot = Snapshot::take(&Folder::new(dir))?;
-    snapshot.checkpoint.verify(key).map_err(LogError::from)?;
     let signed = snapshot.checkpoint.head().clone();
-    if signed.origin != snapshot.origin {
-        let (path, found) = (snapshot.folder.checkpoint(), signed.origin.to_string());
-        return Err(LogError::OtherOrigin { path, found, expected: snapshot.origin.to_string() }.into());
+    let mut expected = BTreeMap::from([(0, empty_root())]);
+    for checkpoint in kept.iter().chain([&snapshot.checkpoint]) {
+        checkpoint.verify(key).map_err(LogError::from)?;
+        let head = checkpoint.head();
+        if head.origin != snapshot.origin {
+            let (path, found) = (snapshot.folder.checkpoint(), head.origin.to_string());
+            return Err(LogError::OtherOrigin { path, found, expected: snapshot.origin.to_string() }.into());
+        }
+        if *expected.entry(head.size).or_insert(head.root) != head.root {
+            return Err(VerifyError::OtherRoot { size: head.size });
+        }
     }
     Walk {
+        expected,
         recorded: Recorded { snapshot: &snapshot, tile: None },
         edge: Edge::default(),
         suspect: None,
@@ -116,6 +134,7 @@ pub fn verify(dir: &Path, key: &VerifyingKey) -> Result<Report, VerifyError> {
         clock_went_back: 0,
     }
     .run(signed)
+    .map(|report| Report { kept: kept.iter().map(|checkpoint| checkpoint.head().size).max().unwrap_or(0), ..report })
 }
 
 /// The log's files as of one moment.
@@ -153,7 +172,7 @@ impl Snapshot {
         if note.is_empty() {
             return Err(LogError::NoCheckpoint);
         }
-        let checkpoint = String::from_utf8_lossy(&note).parse()?;
+        let checkpoint = note_of(&note).parse()?;
         let head = head.and_then(|bytes| Head::decode(&bytes));
         Ok(Self { folder: folder.clone(), origin, checkpoint, head, header_bytes, end })
     }
@@ -180,6 +199,8 @@ impl Recorded<'_> {
 
 /// One pass over the journal.
 struct Walk<'a> {
+    /// The root hashes that were signed, by size.
+    expected: BTreeMap<u64, Digest>,
     recorded: Recorded<'a>,
     edge: Edge,
     /// The first entry that differs from what was recorded of it.
@@ -200,21 +221,25 @@ impl Walk<'_> {
         let path = snapshot.folder.journal();
         let file = open_to_read(&path)?;
         let mut lines = Lines::new(file, snapshot.header_bytes, snapshot.end).map_err(failed("read", &path))?;
-        let mut root_then = (signed.size == 0).then(empty_root);
+        // The first size at which the entries do not give the root that was signed.
+        let mut differs = None;
+        let last = self.expected.keys().next_back().copied().unwrap_or(0);
         let mut torn_bytes = 0;
         loop {
             match lines.next().map_err(failed("read", &path))? {
                 Line::End => break,
                 Line::Entry { offset, entry, leaf, .. } => {
-                    self.enter(offset, &entry, leaf)?;
-                    if self.edge.size() == signed.size {
-                        root_then = Some(self.edge.root());
+                    self.enter(offset, entry, leaf)?;
+                    let size = self.edge.size();
+                    if size <= last && self.expected.get(&size).is_some_and(|root| *root != self.edge.root()) {
+                        differs.get_or_insert(size);
                     }
                 }
-                Line::Bad { offset } => {
+                Line::Bad { offset, hole } => {
                     let index = self.edge.size();
                     let durable = snapshot.head.as_ref().is_some_and(|head| offset < head.offset);
-                    if durable || index < signed.size || lines.any_entry_follows().map_err(failed("read", &path))? {
+                    let kept = durable || index < last;
+                    if kept || (!hole && lines.any_entry_follows().map_err(failed("read", &path))?) {
                         return Err(self.first_bad(index, offset, "is damaged or was altered"));
                     }
                     torn_bytes = snapshot.end - offset;
@@ -223,13 +248,16 @@ impl Walk<'_> {
             }
         }
         let entries = self.edge.size();
-        match root_then {
-            Some(root) if root == signed.root => {}
-            Some(_) => return Err(self.other_root(signed.size)),
-            None if self.suspect.is_some() => return Err(self.other_root(signed.size)),
-            None => return Err(LogError::Truncated { entries, signed: signed.size }.into()),
+        if let Some(size) = differs {
+            return Err(self.other_root(size));
         }
-        if let Some((index, offset)) = self.suspect.filter(|(index, _)| *index >= signed.size) {
+        if entries < last {
+            return Err(match self.suspect {
+                Some(_) => self.other_root(last),
+                None => LogError::Truncated { entries, signed: last }.into(),
+            });
+        }
+        if let Some((index, offset)) = self.suspect.filter(|(index, _)| *index >= last) {
             return Err(VerifyError::BadEntry { index, offset, why: DIFFERS });
         }
         if let Some((index, _)) = self.suspect {
@@ -246,20 +274,20 @@ impl Walk<'_> {
             root: self.edge.root(),
             signed,
             torn_bytes,
+            kept: 0,
             clock_went_back: self.clock_went_back,
-            witnessed: "unwitnessed",
         })
     }
 
     fn enter(&mut self, offset: u64, entry: &[u8], leaf: Digest) -> Result<(), VerifyError> {
         let index = self.edge.size();
-        let Ok(event) = serde_json::from_slice::<Event>(entry) else {
+        let Some(time) = journal::time_of(entry).filter(|_| serde_json::from_slice::<Outline>(entry).is_ok()) else {
             return Err(self.first_bad(index, offset, "is no event"));
         };
-        if event.time.0.saturating_add(ORDINARY_DELAY_MS) < self.latest.0 {
+        if time.0.saturating_add(ORDINARY_DELAY_MS) < self.latest.0 {
             self.clock_went_back += 1;
         }
-        self.latest = event.time;
+        self.latest = time;
         if self.suspect.is_none() && self.recorded.leaf(index).is_some_and(|recorded| recorded != leaf) {
             self.suspect = Some((index, offset));
         }
@@ -286,6 +314,43 @@ impl Walk<'_> {
             Some((index, offset)) => VerifyError::BadEntry { index, offset, why: DIFFERS },
             None => VerifyError::OtherRoot { size },
         }
+    }
+}
+
+/// What an entry must have to be an event, read without keeping any of it.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outline {
+    #[serde(rename = "time")]
+    _time: Timestamp,
+    #[serde(rename = "task", default)]
+    _task: Option<TaskId>,
+    #[serde(rename = "kind")]
+    _kind: EventKind,
+    #[serde(rename = "data", default)]
+    _data: Particulars,
+}
+
+/// An object, whatever its members.
+#[derive(Default)]
+struct Particulars;
+
+impl<'de> serde::Deserialize<'de> for Particulars {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> serde::de::Visitor<'de> for Particulars {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(self)
     }
 }
 

@@ -1,11 +1,13 @@
 //! `hotcell policy`: whether policy files are sound, and what a profile comes to.
 
+mod folder;
+
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use hotcell_policy::{Effective, Engine, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
+use hotcell_policy::{Effective, MAX_FILE_BYTES, Origin, Overlay, Profile, RuleInfo, check_policy};
 use hotcell_types::Exit;
 use serde_json::json;
 
@@ -30,6 +32,15 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Put the cases of policy folders to them.
+    ///
+    /// Exits with 1 when a case does not come out as it says.
+    Test(folder::Policies),
+    /// Put a policy into force, for every start from now on and for every task that runs.
+    ///
+    /// It is parsed, held against the schema and put its own cases to. One that fails is refused, and what was in force
+    /// stays. A running task that it does not allow is ended.
+    Install(folder::Install),
     /// Show every effective value of a profile, and who set it; of a task, also its rights with the walls that enforce them.
     Explain {
         /// Task file whose rights to show (docs/formats/task-file.md): policy is asked, nothing is run.
@@ -49,6 +60,8 @@ enum Command {
 pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Check { files } => check(files, app),
+        Command::Test(arguments) => folder::test(arguments, app),
+        Command::Install(arguments) => folder::install(arguments, app),
         Command::Explain { task: Some(task), .. } => explain_task(task, app),
         Command::Explain { profile, limits, .. } => explain(profile, limits, app),
     }
@@ -129,12 +142,13 @@ fn explain_task(path: &Path, app: &App) -> Result<Exit, Failure> {
     if let Some(image) = &mut spec.image {
         image.settings = crate::image_settings::read()?;
     }
+    let policy = hotcell_task::policy_in_force(&app.state)?;
     let context = hotcell_task::Context {
         state: &app.state,
         version: crate::VERSION,
         clock: &app.clock,
         principal: crate::run::principal(),
-        engine: &Engine::default(),
+        engine: &policy.engine,
         shell: None,
         cancel: None,
         onwards: [None, None],

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use hotcell_audit::receipt::{MAX_RECEIPT_BYTES, ReceiptError, Verified, verify};
+use hotcell_audit::receipt::{MAX_RECEIPT_BYTES, ReceiptError, Verified, verify, verify_witnessed};
 use hotcell_crypto::keyfile;
 use hotcell_types::Exit;
 use serde_json::{Value, json};
@@ -35,6 +35,10 @@ enum Command {
         /// unknown.
         #[arg(long, value_name = "KEY_OR_FILE")]
         trust: Option<String>,
+        /// The public key of a witness, or its file: one of those that are named must have countersigned the log, or the
+        /// answer is no. May be repeated. Default: none.
+        #[arg(long = "witness", value_name = "KEY_OR_FILE", requires = "trust")]
+        witnesses: Vec<String>,
         /// Write the receipt as a page of A4 paper as well; `-` is standard output, in place of the text.
         #[arg(long, value_name = "PAGE")]
         html: Option<PathBuf>,
@@ -44,10 +48,11 @@ enum Command {
 }
 
 pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
-    let Command::Verify { trust, html, file } = &arguments.command;
+    let Command::Verify { trust, witnesses, html, file } = &arguments.command;
     let trusted = trust.as_deref().map(keyfile::read_verifying).transpose()?;
+    let witnesses: Vec<_> = witnesses.iter().map(|key| keyfile::read_verifying(key)).collect::<Result<_, _>>()?;
     let bytes = read(file)?;
-    match verify(&bytes, trusted.as_ref()) {
+    match verify_witnessed(&bytes, trusted.as_ref(), &witnesses) {
         Ok(verified) => tell(&verified, true, html.as_deref(), app)?,
         Err(ReceiptError::SignerUnknown { verified }) => return signer_unknown(verified, html.as_deref(), app),
         // Of what was altered there is no page: nothing in it can be believed.
@@ -92,9 +97,15 @@ pub(crate) fn tell(verified: &Verified, trusted: bool, html: Option<&Path>, app:
         writeln!(to, "checked: {check}")?;
     }
     writeln!(to, "signed {} by {} ({signer})", verified.signed, verified.signer)?;
-    let Verified { origin, index, size, witnessed, .. } = verified;
-    writeln!(to, "entry {index} of {size} in the log {}, {witnessed}", theirs(origin))?;
+    let Verified { origin, index, size, .. } = verified;
+    writeln!(to, "entry {index} of {size} in the log {}, {}", theirs(origin), theirs_if_named(verified))?;
     Ok(())
+}
+
+/// The word alone is ours, and translated; names are others'.
+fn theirs_if_named(verified: &Verified) -> String {
+    let text = verified.witnesses();
+    if verified.witnessed.is_empty() { text } else { theirs(text).to_string() }
 }
 
 pub(crate) fn as_json(verified: &Verified, trusted: bool) -> Value {
@@ -103,7 +114,8 @@ pub(crate) fn as_json(verified: &Verified, trusted: bool) -> Value {
         "signer": verified.signer.to_string(),
         "signed": verified.signed.to_string(),
         "log": { "origin": verified.origin.to_string(), "index": verified.index, "size": verified.size },
-        "witnessed": verified.witnessed,
+        "witnessed": verified.witnesses(),
+        "countersigners": verified.countersigners,
         "checks": verified.checks,
         "receipt": verified.body,
     });

@@ -7,7 +7,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hotcell_audit::receipt::{MAX_RECEIPT_BYTES, ReceiptError, verify};
 use hotcell_task::read_receipt;
@@ -31,9 +31,14 @@ pub(crate) struct Taken {
 }
 
 impl ReceiptFile {
-    /// Sees that nothing would be lost, before there is a task.
-    pub(crate) fn at(path: PathBuf, app: &App) -> Result<Self, Failure> {
+    /// Sees that nothing would be lost, before there is a task. Its folder may be that of the outputs, still to be made.
+    pub(crate) fn at(path: PathBuf, outputs: Option<&Path>, app: &App) -> Result<Self, Failure> {
         let file = Self { path, state: app.state.clone() };
+        let absolute = |path: &Path| std::path::absolute(path).ok();
+        let folder = file.path.parent().and_then(absolute);
+        if folder.is_none() || folder != outputs.and_then(absolute) {
+            file.has_folder()?;
+        }
         file.there()?;
         Ok(file)
     }
@@ -41,6 +46,10 @@ impl ReceiptFile {
     /// Writes it, whole or not at all. What has appeared there in the meantime is not lost either.
     pub(crate) fn write(&self, receipt: &[u8]) -> Result<(), Failure> {
         let failed = |source| Failure::file("write the receipt to", &self.path, source);
+        // That of the outputs, where none left.
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
         let there = match self.there()? {
             // A pipe, a terminal, /dev/null: nothing that could be lost.
             Some(there) if !there.is_file() => {
@@ -58,6 +67,17 @@ impl ReceiptFile {
         let mut file = NewFile::create(&path, mode, there.is_some())?;
         file.write_all(receipt).map_err(failed)?;
         Ok(file.publish()?)
+    }
+
+    /// Without a folder to write it into, it would be lost when the task is over.
+    fn has_folder(&self) -> Result<(), Failure> {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Failure::usage(
+                format!("there is no folder `{}` for the receipt", folder.display()),
+                "make it, or name another place for the receipt",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// What is there, if anything, and may be replaced or written to.

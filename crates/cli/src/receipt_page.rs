@@ -229,7 +229,8 @@ fn output(record: &OutputRecord, room: Room) -> String {
 }
 
 fn key(page: &mut Page, verified: &Verified, trusted: bool) {
-    let Verified { signer, signed, origin, index, size, witnessed, checks, .. } = verified;
+    let Verified { signer, signed, origin, index, size, checks, .. } = verified;
+    let witnessed = text(verified.witnesses(), page.room.line);
     let known = if trusted { "the trusted key" } else { "<b>unknown signer</b>" };
     page.row(
         "By which key",

@@ -186,6 +186,7 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::IntegrityFailure => "an integrity check failed",
         Outcome::LimitReached => "a limit was reached",
         Outcome::Cancelled => "cancelled",
+        Outcome::Withdrawn => "withdrawn by policy",
         Outcome::NotExecuted => "not executed",
         Outcome::Failed => "Hotcell failed",
         Outcome::Interrupted => "interrupted",

@@ -12,10 +12,11 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use hotcell_crypto::keyfile;
 use hotcell_isolate::Shell;
-use hotcell_policy::{Engine, Origin, Overlay};
+use hotcell_policy::{Origin, Overlay};
 use hotcell_sys::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use hotcell_task::{
-    Context, ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, run_task,
+    Context, ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force,
+    run_task,
 };
 use hotcell_types::{Exit, Outcome, Wall};
 
@@ -153,7 +154,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     let mut spec = spec(arguments)?;
     let may_claim = !is_dry && spec.image.is_none();
     let shell = shell.or_else(|| may_claim.then(|| crate::pool::claim(&app.state)).flatten());
-    let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, app)).transpose()?;
+    let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, spec.output.as_deref(), app)).transpose()?;
     let (cancel, session) = match tty {
         true => {
             let (read, write) = cancel_pipe()?;
@@ -167,12 +168,13 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     let writers = feeds.each_ref().map(|feed| feed.as_ref().and_then(|feed| feed.writer().ok()));
     let [to_out, to_err] = feeds.each_ref().map(|feed| feed.as_ref().map(AsFd::as_fd));
     let mut watch = Watch::new(app.json, session).by(writers);
+    let policy = policy_in_force(&app.state)?;
     let mut context = Context {
         state: &app.state,
         version: crate::VERSION,
         clock: &app.clock,
         principal: principal(),
-        engine: &Engine::default(),
+        engine: &policy.engine,
         shell,
         cancel: Some(cancel.as_fd()),
         onwards: match app.json {
@@ -190,8 +192,9 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     crate::temporary::sweep(&app.state);
     let result = run_task(spec, &mut context);
     // Nobody waits for the reader of a workload that was stopped.
-    let was_stopped =
-        result.as_ref().is_ok_and(|done| matches!(done.outcome, Outcome::LimitReached | Outcome::Cancelled));
+    let was_stopped = result
+        .as_ref()
+        .is_ok_and(|done| matches!(done.outcome, Outcome::LimitReached | Outcome::Cancelled | Outcome::Withdrawn));
     watch.finish(|| feeds.into_iter().flatten().filter(|_| !was_stopped).for_each(Feed::drain));
     let done = result?;
     match app.json {

@@ -21,6 +21,8 @@ pub(crate) struct Temporary {
     token: String,
     /// The note, and its lock; none where there is no state folder.
     note: Option<(PathBuf, File)>,
+    /// Folders for the note that were not there before.
+    made: Vec<PathBuf>,
 }
 
 impl Temporary {
@@ -29,6 +31,7 @@ impl Temporary {
         sweep(state);
         let token = format!("{:016x}", u64::from_le_bytes(hotcell_crypto::random()));
         let path = std::env::temp_dir().join(format!("{PREFIX}{what}-{token}"));
+        let made = [state.to_owned(), notes(state)].into_iter().filter(|folder| !folder.exists()).collect();
         let note = if state.as_os_str().is_empty() { None } else { Some(notes(state).join(&token)) };
         let note = note.map(|note| match write_note(&note, &path) {
             Ok(lock) => Ok((note, lock)),
@@ -37,7 +40,7 @@ impl Temporary {
         let note = note.transpose()?;
         // Fails when it exists: nobody can have put anything there.
         DirBuilder::new().mode(0o700).create(&path).map_err(|source| Failure::file("make", &path, source))?;
-        Ok(Self { path, token, note })
+        Ok(Self { path, token, note, made })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -56,6 +59,10 @@ impl Drop for Temporary {
         // What stays is tried again by the next command.
         if let (Ok(()), Some((note, _))) = (removed, &self.note) {
             let _ = fs::remove_file(note);
+            // Where nobody else has put anything there meanwhile.
+            for folder in self.made.iter().rev() {
+                let _ = fs::remove_dir(folder);
+            }
         }
     }
 }
@@ -98,13 +105,17 @@ fn notes(state: &Path) -> PathBuf {
     state.join("temporary")
 }
 
-/// Notes a path, and holds the note. A sweeper that meets it before it is locked may remove it: then once more.
+/// Notes a path, and holds the note. A sweeper that meets it before it is locked may remove it, and whoever is done the
+/// empty folder: then once more.
 fn write_note(note: &Path, path: &Path) -> io::Result<File> {
-    if let Some(folder) = note.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
     loop {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(note)?;
+        if let Some(folder) = note.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let mut file = match OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(note) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         flock(&file, FlockOperation::LockExclusive)?;
         if file.metadata()?.nlink() > 0 {
             file.write_all(path.as_os_str().as_bytes())?;

@@ -21,11 +21,13 @@ impl SymmetricKey {
         Self(Zeroizing::new(random()))
     }
 
-    pub(crate) fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+    /// The key of these bytes, read from where it was kept.
+    pub fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
         Self(bytes)
     }
 
-    pub(crate) fn expose_bytes(&self) -> &[u8; 32] {
+    /// The bytes, to keep them.
+    pub fn expose_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 

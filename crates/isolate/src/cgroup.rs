@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hotcell_types::TaskId;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Where this process may make groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,6 +124,22 @@ pub struct Group {
 }
 
 impl Group {
+    /// Lets every process of the group stand still, or go on. Gives whether it could: version 2 freezes; elsewhere each
+    /// process that is there is stopped, and one that is just being made may go on.
+    pub(crate) fn freeze(&self, still: bool) -> bool {
+        let Some(folder) = self.folders.first() else { return false };
+        if self.is_v2 {
+            return fs::write(folder.join("cgroup.freeze"), if still { "1" } else { "0" }).is_ok();
+        }
+        let Ok(processes) = fs::read_to_string(folder.join("cgroup.procs")) else { return false };
+        let signal = if still { Signal::STOP } else { Signal::CONT };
+        for process in processes.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
+            // Whoever ended meanwhile need not stand still.
+            let _ = kill_process(process, signal);
+        }
+        true
+    }
+
     fn fill(&mut self, parents: &Cgroups, name: &str, limits: &GroupLimits) -> io::Result<()> {
         if let Some(parent) = &parents.v2 {
             let folder = self.make_folder(parent, name)?;

@@ -161,6 +161,11 @@ fn not_started(errno: Errno) -> IsolateError {
             why: format!("the launcher, a program in memory, may not be executed: {source}"),
             remedy: crate::host::NAMESPACE_REMEDY.into(),
         },
+        std::io::ErrorKind::Unsupported => IsolateError::HostLacks {
+            wall: Wall::UserNamespace,
+            why: format!("processes cannot be made with namespaces of their own: {source}"),
+            remedy: crate::host::NAMESPACE_REMEDY.into(),
+        },
         _ => IsolateError::not_started("the launcher", "starting the launcher")(source),
     }
 }

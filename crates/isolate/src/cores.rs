@@ -38,7 +38,7 @@ pub(crate) enum NoCores {
 impl Cores {
     /// Takes as many whole cores as hold this many thousandths of a processor.
     pub(crate) fn take(cpu_millis: u64, host: &Host, state: &Path) -> Result<Self, NoCores> {
-        let allowed = crate::host::allowed_processors();
+        let allowed = crate::host::processors_of(None).unwrap_or_default();
         let cores = cores(&allowed, &|processor| {
             let topology = format!("{PROCESSORS}/cpu{processor}/topology");
             let read = |name: &str| std::fs::read_to_string(format!("{topology}/{name}")).ok();

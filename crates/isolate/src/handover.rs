@@ -60,13 +60,12 @@ impl Origin {
     fn own() -> io::Result<Self> {
         let namespaces = ["user", "mnt", "pid", "net", "cgroup"].iter();
         let link = |name: &&str| Some(std::fs::read_link(format!("/proc/self/ns/{name}")).ok()?.display().to_string());
-        let processors = rustix::thread::sched_getaffinity(None)?;
         let mut groups: Vec<u32> = rustix::process::getgroups()?.into_iter().map(|group| group.as_raw()).collect();
         groups.sort_unstable();
         Ok(Self {
             namespaces: namespaces.filter_map(link).collect(),
             groups,
-            processors: (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| processors.is_set(*cpu)).collect(),
+            processors: crate::host::processors_of(None)?.into_iter().collect(),
             priority: getpriority_process(None)?,
             limits: LIMITS.map(getrlimit).map(|limit| (limit.current, limit.maximum)).into(),
         })

@@ -9,6 +9,7 @@ mod fix;
 mod report;
 mod trial;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -19,6 +20,8 @@ pub use report::{HostControl, Report};
 pub use trial::Tried;
 
 use hotcell_types::{Enforcement, Wall};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::cgroup::Cgroups;
 use crate::landlock;
@@ -57,7 +60,7 @@ impl Host {
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             landlock_abi: landlock::kernel_abi(),
             cgroups: Cgroups::of_this_process(),
-            processors: rustix::thread::sched_getaffinity(None).map_or(1, |set| u64::from(set.count())),
+            processors: sched_getaffinity(None).map_or(1, |set| u64::from(set.count())),
             max_open_files: files.maximum.unwrap_or(u64::MAX),
             executable: std::env::current_exe()?,
         })
@@ -142,10 +145,10 @@ pub(crate) fn has_mount_attributes() -> bool {
     answer != Err(hotcell_sys::Errno::ENOSYS)
 }
 
-/// The processors that this process may use.
-pub(crate) fn allowed_processors() -> std::collections::BTreeSet<usize> {
-    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Default::default() };
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect()
+/// The processors that a process may use; this one where none is named.
+pub(crate) fn processors_of(process: Option<Pid>) -> rustix::io::Result<BTreeSet<usize>> {
+    let allowed = sched_getaffinity(process)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect())
 }
 
 /// The processors that this process may use, but the one that it is on; none where there are no others.
@@ -163,13 +166,10 @@ pub(crate) fn other_processors() -> Option<[u64; 16]> {
 /// A mask of the first `count` processors that this process may use.
 pub(crate) fn processor_mask(count: u64) -> [u8; 128] {
     let mut mask = [0u8; 128];
-    let mut left = count.max(1);
-    if let Ok(allowed) = rustix::thread::sched_getaffinity(None) {
-        for processor in 0..1024usize {
-            if left > 0 && processor < rustix::thread::CpuSet::MAX_CPU && allowed.is_set(processor) {
-                mask[processor / 8] |= 1 << (processor % 8);
-                left -= 1;
-            }
+    let count = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
+    for processor in processors_of(None).unwrap_or_default().into_iter().take(count) {
+        if let Some(byte) = mask.get_mut(processor / 8) {
+            *byte |= 1 << (processor % 8);
         }
     }
     mask

@@ -23,6 +23,7 @@ pub mod ids;
 mod image;
 pub mod landlock;
 mod mounts;
+mod outside;
 mod plan;
 pub mod pool;
 mod preflight;
@@ -37,7 +38,7 @@ mod watch;
 
 pub use error::IsolateError;
 pub use host::{Facts, Fix, Host, HostControl, Report, is_root_of_the_host};
-pub use run::{Cause, Ended, Exit, Io, Running};
+pub use run::{Ask, Cause, Ended, Exit, Io, Running, Withdrawal};
 pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};
 pub use shell::Shell;

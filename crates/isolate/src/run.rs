@@ -28,6 +28,24 @@ pub struct Io<'a> {
     pub cancel: Option<BorrowedFd<'a>>,
 }
 
+/// Something beside the workload that may end it.
+pub struct Withdrawal<'a> {
+    /// Becomes readable when it is time to ask.
+    pub happened: BorrowedFd<'a>,
+    /// Answers what it is asked.
+    pub ask: &'a mut dyn FnMut(Ask) -> bool,
+}
+
+/// What is asked of a withdrawal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Whether something happened at all. The workload goes on meanwhile.
+    Happened,
+    /// Whether it has to end for it; then that is noted. The workload stands still meanwhile where a control group lets
+    /// it be frozen.
+    Ends,
+}
+
 /// How the workload's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -60,6 +78,8 @@ pub enum Cause {
     ScratchLost,
     /// The task was cancelled.
     Cancelled,
+    /// Policy allows it no longer.
+    Withdrawn,
     /// It could not be executed: the error number.
     NotExecuted(i32),
 }
@@ -100,6 +120,18 @@ impl Running {
     /// # Errors
     /// When the host's own calls fail; the sandbox is killed then.
     pub fn wait(self, io: &mut Io<'_>) -> Result<Ended, IsolateError> {
+        self.wait_unless_withdrawn(io, None)
+    }
+
+    /// As [`Running::wait`], and ends the workload where the withdrawal says so.
+    ///
+    /// # Errors
+    /// When the host's own calls fail; the sandbox is killed then.
+    pub fn wait_unless_withdrawn(
+        self,
+        io: &mut Io<'_>,
+        mut withdrawal: Option<Withdrawal<'_>>,
+    ) -> Result<Ended, IsolateError> {
         let Self { mut parts, writable, streams, started } = self;
         let deadline = started + parts.limits.wall();
         let memory_limit = parts.limits.memory().bytes();
@@ -123,7 +155,8 @@ impl Running {
             if parts.memory_watched {
                 pause = pause.min(Duration::from_millis(watch::INTERVAL_MS));
             }
-            let ready = wait_for(&parts, &carried, pending, io.cancel, pause)?;
+            let happened = withdrawal.as_ref().map(|withdrawal| withdrawal.happened);
+            let ready = wait_for(&parts, &carried, pending, [io.cancel, happened], pause)?;
             for ((stream, is_ready), pending) in carried.iter_mut().zip(ready.streams).zip(&mut pending) {
                 match is_ready {
                     true if stream.has_onwards() && !*pending => *pending = true,
@@ -138,6 +171,11 @@ impl Running {
             }
             if ready.cancel {
                 ended = Some((Exit::Signal(9), Cause::Cancelled));
+            } else if let (true, Some(withdrawal)) = (ready.happened, &mut withdrawal)
+                && (withdrawal.ask)(Ask::Happened)
+                && parts.while_frozen(&mut || (withdrawal.ask)(Ask::Ends))
+            {
+                ended = Some((Exit::Signal(9), Cause::Withdrawn));
             } else if ready.control {
                 ended = Some(hear(&parts)?);
             } else if ready.scratch {
@@ -181,7 +219,7 @@ fn wait_for(
     parts: &Parts,
     carried: &[Carried<'_>; 2],
     pending: [bool; 2],
-    cancel: Option<BorrowedFd<'_>>,
+    [cancel, happened]: [Option<BorrowedFd<'_>>; 2],
     pause: Duration,
 ) -> Result<Ready, IsolateError> {
     let control = parts.live.control.as_fd();
@@ -195,6 +233,7 @@ fn wait_for(
         wanted[1],
         cancel.map(|cancel| (cancel, PollFlags::IN)),
         scratch.map(|server| (server, PollFlags::IN)),
+        happened.map(|happened| (happened, PollFlags::IN)),
     ];
     let mut fds = looked_at.map(|wanted| {
         let (fd, events) = wanted.unwrap_or(nothing);
@@ -206,12 +245,13 @@ fn wait_for(
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(IsolateError::Host { what: "waiting for the workload", source: error.into() }),
     }
-    let [control, stdout, stderr, cancelled, lost] = fds.map(|fd| !fd.revents().is_empty());
+    let [control, stdout, stderr, cancelled, lost, other] = fds.map(|fd| !fd.revents().is_empty());
     Ok(Ready {
         control,
         streams: [stdout && wanted[0].is_some(), stderr && wanted[1].is_some()],
         cancel: cancelled && cancel.is_some(),
         scratch: lost && scratch.is_some(),
+        happened: other && happened.is_some(),
     })
 }
 
@@ -235,6 +275,23 @@ struct Ready {
     streams: [bool; 2],
     cancel: bool,
     scratch: bool,
+    happened: bool,
+}
+
+impl Parts {
+    /// Does something while the workload stands still, where a control group can do that. A workload that is to end is
+    /// thawed as well: a frozen process of version 1 takes no signal.
+    fn while_frozen(&self, act: &mut dyn FnMut() -> bool) -> bool {
+        let frozen = self.group.as_ref().is_some_and(|group| group.freeze(true));
+        let ends = act();
+        if ends {
+            self.live.kill();
+        }
+        if frozen && let Some(group) = &self.group {
+            group.freeze(false);
+        }
+        ends
+    }
 }
 
 /// A raw wait status (wait(2)): the low seven bits are a signal, else the next byte is the status.

@@ -415,6 +415,7 @@ impl Building {
         };
         let mut observations = self.claim.preflight.judge(&answers, &self.parts.host, self.parts.live.pid);
         observations.extend(groups.unwrap_or_else(|| self.parts.observe_groups()));
+        observations.extend(self.parts.observe_processors());
         observations.push(Observation {
             wall: Wall::WallLimit,
             tried: "the host's timer".into(),
@@ -479,95 +480,6 @@ impl Prepared {
     pub fn start(self) -> Result<Running, IsolateError> {
         self.parts.live.control.go()?;
         Ok(Running::new(self.parts, self.writable, self.streams))
-    }
-}
-
-impl Parts {
-    /// Sees from outside what cannot be seen from inside: the groups of the sandbox and their limits.
-    fn observe_groups(&self) -> Vec<Observation> {
-        let mut observations = Vec::new();
-        let mut add = |wall: Wall, tried: &str, expected: u64, seen: Option<u64>| {
-            let member = self.group.as_ref().is_some_and(|group| group.holds(self.live.pid));
-            let holds = member && seen == Some(expected);
-            observations.push(Observation {
-                wall,
-                tried: format!("{tried}, read outside"),
-                expected: expected.to_string(),
-                seen: match seen {
-                    _ if !member => "the sandbox is not in the group".into(),
-                    Some(seen) => seen.to_string(),
-                    None => "nothing".into(),
-                },
-                holds,
-                enforcement: if holds {
-                    Enforcement::Full
-                } else {
-                    Enforcement::Absent { why: "the group does not hold it".into() }
-                },
-            });
-        };
-        if let Some(group) = &self.group {
-            if self.host.cgroups.has_memory() {
-                let limit = self.limits.memory().bytes().next_multiple_of(4096);
-                add(Wall::MemoryLimit, "memory limit of the control group", limit, group.memory_limit());
-            }
-            if self.host.cgroups.has_pids() {
-                let limit = pids_of_group(self.limits.pids());
-                add(Wall::PidsLimit, "process limit of the control group", limit, group.pids_limit());
-            }
-        }
-        let cpu = self.limits.cpu_millis();
-        match (&self.group, self.host.cgroups.has_cpu() && cpu < self.host.processors * 1000) {
-            (Some(group), true) => {
-                add(Wall::CpuLimit, "thousandths of a processor in the control group", cpu, group.cpu_millis());
-            }
-            _ => observations.push(self.observe_affinity(cpu)),
-        }
-        observations.extend(self.observe_cores());
-        observations
-    }
-}
-
-impl Parts {
-    /// Without a control group, or above what the host has: the processors that the sandbox may use.
-    fn observe_affinity(&self, cpu_millis: u64) -> Observation {
-        let most = cpu_millis.div_ceil(1000).max(1);
-        let seen = self.processors();
-        let holds = seen.as_ref().is_some_and(|seen| seen.len() as u64 <= most);
-        Observation {
-            wall: Wall::CpuLimit,
-            tried: "count of processors, read outside".into(),
-            expected: format!("at most {most}"),
-            seen: seen.map_or_else(|| "nothing".into(), |seen| seen.len().to_string()),
-            holds,
-            enforcement: match holds {
-                true => self.host.limit(Wall::CpuLimit),
-                false => Enforcement::Absent { why: "it may use more processors".into() },
-            },
-        }
-    }
-
-    fn observe_cores(&self) -> Option<Observation> {
-        let cores = self.cores.as_ref()?;
-        let seen = self.processors();
-        let holds = seen.as_ref() == Some(cores.processors());
-        let missing = "programs that did not ask for cores of their own may run on them too";
-        Some(Observation {
-            wall: Wall::OwnCores,
-            tried: "processors that it may use, read outside".into(),
-            expected: format!("{:?}", cores.processors()),
-            seen: format!("{:?}", seen.unwrap_or_default()),
-            holds,
-            enforcement: match holds {
-                true => Enforcement::Partial { missing: missing.into() },
-                false => Enforcement::Absent { why: "it may use other processors".into() },
-            },
-        })
-    }
-
-    fn processors(&self) -> Option<std::collections::BTreeSet<usize>> {
-        let set = rustix::thread::sched_getaffinity(rustix::process::Pid::from_raw(self.live.pid)).ok()?;
-        Some((0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect())
     }
 }
 

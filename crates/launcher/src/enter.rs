@@ -39,9 +39,11 @@ pub(crate) struct Context<'a> {
 /// The program: standard input is the control socket.
 pub fn main() -> ! {
     // Whoever started us blocked all signals, and its standard output and error are no business of a sandbox.
-    if signal::unblock_all().and(file::close_range(1, 2)).is_err() {
+    if signal::unblock_all().is_err() {
         process::exit(125);
     }
+    file::close(Fd(1));
+    file::close(Fd(2));
     let mut fds = [Fd(-1); socket::MAX_FDS];
     let Ok((steps, fd_count)) = receive_plan(CONTROL, &mut fds) else { process::exit(125) };
     let fuse = Err(Errno::ENODEV);

@@ -27,6 +27,7 @@ fn main() {
             best_effort: Default::default(),
             image: None,
             model: None,
+            datasets: Vec::new(),
             inputs_owned: true,
             recipients: Vec::new(),
             role: None,

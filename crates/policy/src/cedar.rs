@@ -1,10 +1,7 @@
 //! Our values as Cedar's: names, entities, contexts.
 
-use std::collections::{HashMap, HashSet};
-
 use cedar_policy::pst;
-use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID, Name, RestrictedExpr, UnreservedId};
-use cedar_policy_core::extensions::Extensions;
+use cedar_policy_core::ast::{Eid, EntityType, EntityUID, Name, RestrictedExpr, UnreservedId};
 use cedar_policy_core::parser::{Node, cst};
 
 /// A question that cannot be put to Cedar. Whoever sees it denies.
@@ -23,26 +20,15 @@ impl From<pst::PstConstructionError> for NameError {
 /// Not by `parse`, nor by `from_normalized_str`: the first uses Cedar's text parser, the second a regular
 /// expression, and to build either takes longer than a decision by rules that are ready. That every name used is one that `parse`
 /// takes is what the comparison of `compiled.rs` and the schema test show.
-pub(crate) fn type_name(name: &'static str) -> Result<EntityType, NameError> {
+pub(crate) fn type_name(name: &str) -> Result<EntityType, NameError> {
     let wrong = || NameError(format!("`{name}` is not the name of an entity type"));
     let id = Node::new(Some(cst::Ident::Ident(name.into()))).to_valid_ident().map_err(|_| wrong())?;
     Ok(Name::unqualified_name(UnreservedId::try_from(id).map_err(|_| wrong())?).into())
 }
 
 /// The entity `kind::"id"`.
-pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUID, NameError> {
+pub(crate) fn uid(kind: &str, id: &str) -> Result<EntityUID, NameError> {
     Ok(EntityUID::from_components(type_name(kind)?, Eid::new(id), None))
-}
-
-/// An entity with attributes and parents.
-pub(crate) fn entity(
-    uid: EntityUID,
-    attributes: Vec<(&str, RestrictedExpr)>,
-    parents: HashSet<EntityUID>,
-) -> Result<Entity, NameError> {
-    let attributes: HashMap<_, _> = attributes.into_iter().map(|(name, value)| (name.into(), value)).collect();
-    Entity::new(uid, attributes, HashSet::new(), parents, HashMap::new(), Extensions::none())
-        .map_err(|error| NameError(error.to_string()))
 }
 
 /// A text as an attribute.
@@ -66,7 +52,7 @@ mod tests {
 
     #[test]
     fn every_entity_type_of_the_schema_is_the_one_that_parsing_gives() {
-        for name in ["User", "Role", "Task", "Model", "Output", "Action"] {
+        for name in ["User", "Role", "Task", "Model", "Output", "Dataset", "Field", "Purpose", "Device", "Action"] {
             let parsed: cedar_policy::EntityTypeName = name.parse().unwrap();
             assert_eq!(cedar_policy::EntityTypeName::from(type_name(name).unwrap()), parsed);
         }

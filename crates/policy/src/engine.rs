@@ -1,6 +1,11 @@
 //! The decision: a question, the rules, and a yes or a no with reasons.
+//!
+//! Over the default policy lie layers, and each may only narrow. What a layer forbids is forbidden; where a layer has rules
+//! that permit an action, one of them has to, beside the layers below. So a rule that permits takes away from everybody
+//! whom it does not name, and gives nobody what the default policy does not give.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use cedar_policy_core::ast::{
     Context, Effect, Entity, EntityUID, EntityUIDEntry, Policy, Request as CedarRequest, RestrictedExpr,
@@ -8,21 +13,44 @@ use cedar_policy_core::ast::{
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
-use hotcell_types::{Bits, Exit, Wall};
+use hotcell_types::{Digest, Exit};
 
-use crate::cedar::{NameError, entity, flag, text, texts, uid};
+use crate::ask::{Ask, AskError, Attributes, Value};
+use crate::cedar::{NameError, flag, uid};
 use crate::compiled::RULES;
 use crate::denial::{Denial, DenialKind};
 use crate::error::PolicyError;
-use crate::grant::{CitedRule, Grant, GrantTerms, GrantUse, ReleaseGrant};
-use crate::layer::{Layer, LayerRule, MAX_RULES_CITED};
-use crate::request::{ModelFacts, ReleaseItem, Request};
-use crate::{OutputRule, StreamRule};
+use crate::facts::Facts;
+use crate::grant::{CitedRule, Columns, Grant, GrantTerms, GrantUse, ReleaseGrant};
+use crate::layer::{MAX_RULES_CITED, parse, schema, schema_errors};
+use crate::obligation::Obligations;
+use crate::request::{ReleaseItem, Request};
+use crate::ruleset::{Question, Ready, RuleSet};
+use crate::store::Store;
+use crate::{Action, StreamRule};
 
 /// The default policy with the layers over it.
 #[derive(Debug, Default)]
 pub struct Engine {
-    layers: Vec<LayerRule>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) store: Store,
+    tag: Tag,
+}
+
+/// Which policy an engine decides by, for those who watch over changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tag {
+    /// One that does not change while a task runs.
+    #[default]
+    Fixed,
+    /// The one in force: its digest, or none where nothing lies over the default policy.
+    InForce(Option<Digest>),
+}
+
+/// Rules that narrow what lies below.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) rules: RuleSet,
 }
 
 /// The answer to a [`Request`].
@@ -36,42 +64,128 @@ pub enum Decision {
     Deny(Denial),
 }
 
-/// One question put to Cedar.
-struct Question {
-    action: &'static str,
-    words: String,
-    principal: EntityUID,
-    resource: EntityUID,
-    entities: Vec<Entity>,
-    context: Vec<(&'static str, RestrictedExpr)>,
+/// A yes to one question.
+#[derive(Debug, Default)]
+pub struct Allowed {
+    /// The ids of the rules that permit.
+    pub rules: Vec<String>,
+    /// What they demand.
+    pub obligations: Obligations,
+}
+
+/// A yes to a task.
+struct Yes {
+    allowed: Allowed,
+    streams: StreamRule,
+    stream_reasons: Vec<CitedRule>,
+    reads: BTreeMap<String, Columns>,
 }
 
 impl Engine {
-    /// The default policy with these layers over it, each a file name and its Cedar text. A layer may
-    /// only forbid.
+    /// The default policy with these files as one layer over it, each a file name and its Cedar text.
     ///
     /// # Errors
     /// Any [`PolicyError`] of the first file that has one.
     pub fn with_layers(files: &[(String, String)]) -> Result<Self, PolicyError> {
-        let mut layers = Vec::new();
+        let schema = schema()?;
+        let mut rules: Vec<Ready> = Vec::new();
         for (file, source) in files {
-            let layer = Layer::parse(file, source, &layers).map_err(|mut errors| errors.remove(0))?;
-            layers.extend(layer.rules);
+            let more = parse(file, source, &rules).map_err(|mut errors| errors.remove(0))?;
+            if let Some(error) = schema_errors(file, source, &more, &schema).into_iter().next() {
+                return Err(error);
+            }
+            rules.extend(more);
         }
-        Ok(Self { layers })
+        Self::of(rules, Store::default()).map_err(|error| {
+            let file = files.first().map(|(file, _)| file.clone()).unwrap_or_default();
+            PolicyError::Syntax { file, line: 1, problem: error.0 }
+        })
     }
 
-    /// Decides whether the task may run, with its model, and whether its streams may pass live.
+    /// One layer of checked rules over the default policy.
+    pub(crate) fn of(rules: Vec<Ready>, store: Store) -> Result<Self, NameError> {
+        let layers = if rules.is_empty() { Vec::new() } else { vec![Layer { rules: RuleSet::new(rules)? }] };
+        Ok(Self { layers, store, tag: Tag::Fixed })
+    }
+
+    /// This engine, known as the one that decides by the policy in force.
+    #[must_use]
+    pub fn in_force(self, digest: Option<Digest>) -> Self {
+        Self { tag: Tag::InForce(digest), ..self }
+    }
+
+    /// Which policy it decides by.
+    pub fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    /// Whether a column could be refused: only then are the columns of inputs of interest.
+    pub fn decides_columns(&self) -> bool {
+        self.layers.iter().any(|layer| layer.rules.rules().iter().any(|rule| rule.may_concern("readField")))
+    }
+
+    /// Decides whether the task may run, with its model and on its data, and whether its streams may pass live.
     ///
-    /// A no to live streams does not deny the task: its grant then says that they are inspected.
-    pub fn decide(&self, request: Request) -> Decision {
-        match self.try_decide(&request) {
-            Ok((rules, streams, stream_reasons)) => {
-                let rights = request.rights();
-                Decision::Allow(Grant::new(GrantTerms { request, rights, rules, streams, stream_reasons }))
+    /// A no to live streams does not deny the task: its grant then says that they are inspected. What the rules demand of
+    /// the sandbox narrows the grant's profile.
+    pub fn decide(&self, mut request: Request) -> Decision {
+        // What a rule demands of the profile can change which rules apply. Each round narrows, so the rounds end.
+        for _ in 0..MAX_ROUNDS {
+            let facts = request.facts();
+            let yes = match self.try_decide(&facts) {
+                Ok(yes) => yes,
+                Err(denial) => return Decision::Deny(denial),
+            };
+            let obligations = yes.allowed.obligations;
+            if let Err(unmet) = obligations.check(&facts.isolation) {
+                let exit = unmet.exit();
+                return Decision::Deny(Denial {
+                    question: "run the task".to_owned(),
+                    kind: DenialKind::Unmet(unmet),
+                    exit,
+                });
             }
-            Err(denial) => Decision::Deny(denial),
+            if request.profile.harden(&obligations.hardening) {
+                continue;
+            }
+            let Yes { allowed: Allowed { rules, .. }, streams, stream_reasons, reads, .. } =
+                Yes { allowed: Allowed { rules: yes.allowed.rules, obligations: Obligations::none() }, ..yes };
+            let rights = request.rights();
+            return Decision::Allow(Grant::new(GrantTerms {
+                request,
+                rights,
+                rules,
+                streams,
+                stream_reasons,
+                obligations,
+                reads,
+            }));
         }
+        let words = "run the task".to_owned();
+        Decision::Deny(unasked(words, NameError("the rules' demands on the profile do not come to an end".to_owned())))
+    }
+
+    /// Decides whether a task that runs under `grant` may go on: whether it would be allowed now, as it runs.
+    ///
+    /// # Errors
+    /// The [`Denial`], when it may not.
+    pub fn still_allows(&self, grant: &GrantUse) -> Result<(), Denial> {
+        let yes = self.try_decide(&grant.request().facts())?;
+        let now = &yes.allowed.obligations;
+        let exit = Exit::Refused;
+        now.check(grant.isolation()).map_err(|unmet| {
+            let exit = unmet.exit();
+            Denial { question: "let the task go on".to_owned(), kind: DenialKind::Unmet(unmet), exit }
+        })?;
+        let mut profile = grant.profile().clone();
+        let stricter = profile.harden(&now.hardening)
+            || (yes.streams == StreamRule::Inspect && grant.streams() == StreamRule::Live)
+            || yes.reads.iter().any(|(input, columns)| !grant.reads(input).is_within(columns));
+        if stricter {
+            let kind = DenialKind::NotPermitted(yes.stream_reasons);
+            return Err(Denial { question: "let the task go on in the shape in which it runs".to_owned(), kind, exit });
+        }
+        Ok(())
     }
 
     /// Decides whether one item may leave a task that ran under `grant`.
@@ -80,100 +194,291 @@ impl Engine {
     /// The [`Denial`], when it may not.
     pub fn decide_release(&self, grant: &GrantUse, item: ReleaseItem) -> Result<ReleaseGrant, Denial> {
         let words = format!("let `{}` leave", item.name.escape_debug());
-        let question =
-            release_question(grant.request(), &item, words.clone()).map_err(|error| unasked(words, error))?;
-        let rules = self.ask(question)?;
-        Ok(ReleaseGrant::new(grant.id(), item, rules))
+        let Allowed { rules, obligations } = self.ask(grant.request().facts().release(&item), words.clone())?;
+        let obligations = obligations.join(grant.obligations());
+        if let Err(unmet) = obligations.check(grant.isolation()) {
+            return Err(Denial { question: words, exit: unmet.exit(), kind: DenialKind::Unmet(unmet) });
+        }
+        Ok(ReleaseGrant::new(grant.id(), item, rules, obligations))
     }
 
-    fn try_decide(&self, request: &Request) -> Result<(Vec<String>, StreamRule, Vec<CitedRule>), Denial> {
-        let words = || "run the task".to_owned();
-        let mut rules = self.ask(run_question(request, words()).map_err(|error| unasked(words(), error))?)?;
-        if let Some(model) = &request.model {
-            let words = format!("use the model `{}`", model.id.escape_debug());
-            let question = model_question(request, model, words.clone()).map_err(|error| unasked(words, error))?;
-            rules.extend(self.ask(question)?);
+    fn try_decide(&self, facts: &Facts) -> Result<Yes, Denial> {
+        self.check_role(facts)?;
+        let mut allowed = self.ask(facts.run(), "run the task".to_owned())?;
+        if let Some(model) = &facts.model {
+            allowed.add(self.ask(facts.use_model(model), format!("use the model `{}`", model.id.escape_debug()))?);
         }
-        let words = || "let the streams pass live".to_owned();
-        let question = stream_question(request, words()).map_err(|error| unasked(words(), error))?;
-        match self.ask(question) {
+        let mut reads = BTreeMap::new();
+        for dataset in &facts.datasets {
+            let id = self.store.dataset_at(&dataset.path).unwrap_or(&dataset.input);
+            allowed.add(self.ask(facts.read_dataset(id), format!("read the dataset `{}`", id.escape_debug()))?);
+            if self.decides_columns() {
+                let columns = self.columns(facts, id, dataset.columns.as_deref(), &mut allowed)?;
+                reads.insert(dataset.input.clone(), columns);
+            }
+        }
+        let (streams, stream_reasons) = self.streams(facts, &mut allowed)?;
+        allowed.rules.sort();
+        allowed.rules.dedup();
+        Ok(Yes { allowed, streams, stream_reasons, reads })
+    }
+
+    fn streams(&self, facts: &Facts, allowed: &mut Allowed) -> Result<(StreamRule, Vec<CitedRule>), Denial> {
+        match self.ask(facts.stream_live(), "let the streams pass live".to_owned()) {
+            // What passes live is not counted before it passes, nor approved.
+            Ok(more) if more.obligations.join_ref(&allowed.obligations).capacity_bits.is_some() => {
+                let why = CitedRule {
+                    id: "obligation_capacity".to_owned(),
+                    reason: "the rule that allows caps what may leave, and what passes live is not held back"
+                        .to_owned(),
+                    remedy: "ask whoever writes the policy to permit it without @obligation_capacity".to_owned(),
+                };
+                Ok((StreamRule::Inspect, vec![why]))
+            }
             Ok(more) => {
-                rules.extend(more);
-                Ok((rules, StreamRule::Live, Vec::new()))
+                allowed.add(more);
+                Ok((StreamRule::Live, Vec::new()))
             }
             Err(Denial { kind: DenialKind::Forbidden(why) | DenialKind::NotPermitted(why), .. }) => {
-                Ok((rules, StreamRule::Inspect, why))
+                Ok((StreamRule::Inspect, why))
             }
             Err(denial) => Err(denial),
         }
     }
 
-    /// Puts one question to Cedar; the ids of the rules that allow, or the denial.
-    ///
-    /// Allowed is what a rule permits and no rule forbids, as Cedar has it. Cedar skips a rule that it cannot
-    /// evaluate, also a `forbid`; any such error denies here.
-    fn ask(&self, question: Question) -> Result<Vec<String>, Denial> {
-        let Question { action, words, .. } = &question;
-        let (action, words) = (*action, words.clone());
-        let Verdict { mut permits, mut forbids, errors } =
-            self.evaluate(question).map_err(|error| unasked(words.clone(), error))?;
-        if !errors.is_empty() {
-            return Err(Denial { question: words, kind: DenialKind::Unevaluated(errors), exit: Exit::Refused });
+    /// The columns of a dataset that may be read; denied where there are none.
+    fn columns(
+        &self,
+        facts: &Facts,
+        id: &str,
+        columns: Option<&[String]>,
+        allowed: &mut Allowed,
+    ) -> Result<Columns, Denial> {
+        let words = |column: &str| format!("read the column `{}` of `{}`", column.escape_debug(), id.escape_debug());
+        let Some(columns) = columns else {
+            // What is not a table of ours is read whole or not at all.
+            allowed.add(self.ask(facts.read_field(id, "*"), words("*"))?);
+            return Ok(Columns::All);
+        };
+        let (mut readable, mut refused) = (BTreeSet::new(), None);
+        for column in columns {
+            match self.ask(facts.read_field(id, column), words(column)) {
+                Ok(more) => {
+                    allowed.add(more);
+                    readable.insert(column.clone());
+                }
+                Err(denial @ Denial { kind: DenialKind::Unevaluated(_), .. }) => return Err(denial),
+                Err(denial) => refused = Some(denial),
+            }
         }
-        if !forbids.is_empty() {
+        match refused {
+            None => Ok(Columns::All),
+            Some(denial) if readable.is_empty() => Err(denial),
+            Some(_) => Ok(Columns::Only(readable)),
+        }
+    }
+
+    /// A role in which data is seen has to be held, where the policy knows who holds what.
+    fn check_role(&self, facts: &Facts) -> Result<(), Denial> {
+        if facts.role.is_empty() || self.store.is_empty() || facts.principal.roles.contains(&facts.role) {
+            return Ok(());
+        }
+        let wrong = |error| unasked("run the task".to_owned(), error);
+        let user = uid("User", &facts.principal.id).map_err(wrong)?;
+        let role = uid("Role", &facts.role).map_err(wrong)?;
+        match self.store.entity(&user).is_some_and(|user| user.is_descendant_of(&role)) {
+            true => Ok(()),
+            false => Err(Denial {
+                question: "run the task".to_owned(),
+                kind: DenialKind::RoleNotHeld(facts.role.clone()),
+                exit: Exit::Refused,
+            }),
+        }
+    }
+
+    /// Puts one question that came from outside: a test case, one of the recorded history.
+    ///
+    /// # Errors
+    /// [`AskError`] where it does not fit the schema; the [`Denial`], when the answer is no.
+    pub fn answer(&self, mut ask: Ask) -> Result<Result<Allowed, Denial>, AskError> {
+        let action = ask.complete()?;
+        let words = format!("{} `{}`", action.words, ask.resource.escape_debug());
+        Ok(self.ask(ask, words).and_then(|allowed| {
+            let isolation = allowed.obligations.isolation.to_string();
+            // A question by itself has no sandbox; what nothing here can do is told all the same.
+            match allowed.obligations.check(&isolation) {
+                Ok(()) => Ok(allowed),
+                Err(unmet) => Err(Denial {
+                    question: action.words.to_owned(),
+                    exit: unmet.exit(),
+                    kind: DenialKind::Unmet(unmet),
+                }),
+            }
+        }))
+    }
+
+    /// Puts one question to Cedar; the rules that allow, or the denial.
+    ///
+    /// Allowed is what a rule of each layer permits and no rule forbids. Cedar skips a rule that it cannot evaluate, also
+    /// a `forbid`; any such error denies here.
+    fn ask(&self, ask: Ask, words: String) -> Result<Allowed, Denial> {
+        let said = self.hear(&ask).map_err(|error| unasked(words.clone(), error))?;
+        if !said.errors.is_empty() {
+            return Err(Denial { question: words, kind: DenialKind::Unevaluated(said.errors), exit: Exit::Refused });
+        }
+        let deny = |kind, exit| Err(Denial { question: words, kind, exit });
+        if !said.forbids.is_empty() {
+            let mut forbids = said.forbids;
             forbids.sort();
             forbids.truncate(MAX_RULES_CITED);
             let exit = self.exit_of(&forbids);
-            let rules = forbids.iter().filter_map(|id| self.cite(id)).collect();
-            return Err(Denial { question: words, kind: DenialKind::Forbidden(rules), exit });
+            return deny(DenialKind::Forbidden(forbids.iter().filter_map(|id| self.cite(id)).collect()), exit);
         }
-        if permits.is_empty() {
-            let ways = RULES.iter().filter(|rule| rule.permits && rule.action == action);
-            let kind = DenialKind::NotPermitted(ways.filter_map(|rule| self.cite(rule.id)).collect());
-            return Err(Denial { question: words, kind, exit: Exit::Refused });
+        if let Some(lacking) = said.lacking {
+            let mut ways: Vec<_> = lacking.iter().filter_map(|id| self.cite(id)).collect();
+            ways.truncate(MAX_RULES_CITED);
+            return deny(DenialKind::NotPermitted(ways), Exit::Refused);
         }
-        permits.sort();
-        Ok(permits)
+        let mut rules = said.permits;
+        rules.sort();
+        Ok(Allowed { rules, obligations: said.obligations })
     }
 
-    fn evaluate(&self, question: Question) -> Result<Verdict, NameError> {
-        let wrong = |error: &dyn std::fmt::Display| NameError(error.to_string());
-        // Only layers can call extension functions; our own rules have none.
-        let extensions = if self.layers.is_empty() { Extensions::none() } else { Extensions::all_available() };
-        let mut rules = Vec::new();
-        for rule in RULES.iter().filter(|rule| rule.action == question.action) {
-            rules.push(rule.to_cedar()?);
+    /// What each rule says to a question.
+    pub(crate) fn hear(&self, ask: &Ask) -> Result<Said, NameError> {
+        let question = self.question(ask)?;
+        let mut said = self.hear_default(&ask.action, &question)?;
+        for layer in &self.layers {
+            let verdict = layer.rules.evaluate(&self.store, &question)?;
+            let rule = |place: &usize| layer.rules.rules().get(*place);
+            let of = |places: &[usize]| places.iter().filter_map(rule).map(|rule| rule.id.clone()).collect::<Vec<_>>();
+            said.forbids.extend(of(&verdict.forbids));
+            let errors = verdict.errors.iter().filter_map(|(place, error)| Some((rule(place)?, error)));
+            said.errors.extend(errors.map(|(rule, error)| format!("`{}`: {error}", rule.id)));
+            verdict.permits.iter().filter_map(rule).for_each(|rule| said.obligations.add(&rule.obligations));
+            if verdict.permits.is_empty() && said.lacking.is_none() {
+                let rules = layer.rules.rules().iter();
+                let ways =
+                    rules.filter(|rule| rule.permits && rule.may_concern(&ask.action)).map(|rule| rule.id.clone());
+                said.lacking = Some(ways.collect::<Vec<_>>()).filter(|ways| !ways.is_empty());
+            }
+            said.permits.extend(of(&verdict.permits));
         }
-        let layers = self.layers.iter().map(|rule| rule.policy.clone());
-        let layers = cedar_policy::PolicySet::from_policies(layers).map_err(|error| wrong(&error))?;
-        rules.extend(AsRef::<cedar_policy_core::ast::PolicySet>::as_ref(&layers).policies().cloned());
+        Ok(said)
+    }
 
-        let context = question.context.into_iter().map(|(name, value)| (name.into(), value));
-        let context = Context::from_pairs(context, extensions).map_err(|error| wrong(&error))?;
-        let request = CedarRequest::new_unchecked(
-            EntityUIDEntry::known(question.principal, None),
-            EntityUIDEntry::known(uid("Action", question.action)?, None),
-            EntityUIDEntry::known(question.resource, None),
-            Some(context),
-        );
-        let entities = Entities::from_entities(
-            question.entities,
+    /// What the default policy says. Its rules look into nothing but what the question brings.
+    fn hear_default(&self, action: &str, question: &Question) -> Result<Said, NameError> {
+        let wrong = |error: &dyn std::fmt::Display| NameError(error.to_string());
+        let own = [Arc::clone(&question.principal), Arc::clone(&question.resource)];
+        let entities = Entities::new().add_entities(
+            own,
             None::<&NoEntitiesSchema>,
-            TCComputation::ComputeNow,
-            extensions,
+            TCComputation::AssumeAlreadyComputed,
+            Extensions::none(),
         );
         let entities = entities.map_err(|error| wrong(&error))?;
-        let evaluator = Evaluator::new(request, &entities, extensions);
-        Ok(Verdict::of(&rules, &evaluator))
+        let known = |uid: &EntityUID| EntityUIDEntry::known(uid.clone(), None);
+        let request = CedarRequest::new_unchecked(
+            known(question.principal.uid()),
+            known(&question.action),
+            known(question.resource.uid()),
+            Some(question.context.clone()),
+        );
+        // Only layers can call extension functions; our own rules have none.
+        let evaluator = Evaluator::new(request, &entities, Extensions::none());
+        let mut said = Said::default();
+        for rule in RULES.iter().filter(|rule| rule.action == action) {
+            said.take(&rule.to_cedar()?, &evaluator);
+        }
+        if said.permits.is_empty() {
+            let ways = RULES.iter().filter(|rule| rule.permits && rule.action == action);
+            said.lacking = Some(ways.map(|rule| rule.id.to_owned()).collect());
+        }
+        Ok(said)
     }
 
-    fn cite(&self, id: &str) -> Option<CitedRule> {
+    /// A question as Cedar has it. What the question says of an entity counts before what the policy's entities say.
+    pub(crate) fn question(&self, ask: &Ask) -> Result<Question, NameError> {
+        let action =
+            Action::of(&ask.action).ok_or_else(|| NameError(format!("there is no action `{}`", ask.action)))?;
+        let user = uid("User", &ask.principal)?;
+        let roles = ask.roles.iter().map(|role| uid("Role", role)).collect::<Result<HashSet<_>, _>>()?;
+        let mut attributes = vec![("local", flag(ask.local))];
+        for (name, value) in &ask.user {
+            attributes.push((name, value.to_cedar()?));
+        }
+        let principal = self.entity(user, attributes, roles)?;
+        let parents = match ask.dataset().filter(|_| action.resource.name == "Field") {
+            Some(dataset) => HashSet::from([uid("Dataset", dataset)?]),
+            None => HashSet::new(),
+        };
+        let given = |attributes: &'_ Attributes| -> Result<Vec<(String, RestrictedExpr)>, NameError> {
+            attributes.iter().map(|(name, value)| Ok((name.to_string(), value.to_cedar()?))).collect()
+        };
+        let attributes = given(&ask.attributes)?;
+        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let resource = self.entity(uid(action.resource.name, &ask.resource)?, attributes, parents)?;
+        let mut context = Vec::with_capacity(ask.context.len() + 1);
+        for (name, value) in &ask.context {
+            match (name.as_ref(), value) {
+                ("situation", Value::Record(_)) if self.layers.is_empty() => {}
+                ("situation", Value::Record(situation)) => context.push((name.as_ref().into(), complete(situation)?)),
+                (_, value) => context.push((name.as_ref().into(), value.to_cedar()?)),
+            }
+        }
+        // The default policy speaks of neither.
+        if !self.layers.is_empty() {
+            if !ask.context.contains_key("situation") {
+                context.push(("situation".into(), complete(&BTreeMap::new())?));
+            }
+            if !ask.context.contains_key("purposeEntity") {
+                let purpose = RestrictedExpr::val(uid("Purpose", ask.word("purpose"))?);
+                context.push(("purposeEntity".into(), purpose));
+            }
+        }
+        let extensions = if self.layers.is_empty() { Extensions::none() } else { Extensions::all_available() };
+        let context = Context::from_pairs(context, extensions).map_err(|error| NameError(error.to_string()))?;
+        Ok(Question { action: uid("Action", action.name)?, principal, resource, context })
+    }
+
+    fn entity(
+        &self,
+        uid: EntityUID,
+        attributes: Vec<(&str, RestrictedExpr)>,
+        parents: HashSet<EntityUID>,
+    ) -> Result<Arc<Entity>, NameError> {
+        let known = self.store.entity(&uid);
+        let mut indirect = HashSet::new();
+        for parent in parents.iter().filter_map(|parent| self.store.entity(parent)) {
+            indirect.extend(parent.ancestors().cloned());
+        }
+        if let Some(known) = known {
+            indirect.extend(known.ancestors().cloned());
+        }
+        indirect.retain(|ancestor| !parents.contains(ancestor));
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value));
+        let made = Entity::new(uid.clone(), attributes, indirect, parents, [], Extensions::none());
+        let made = made.map_err(|error| NameError(error.to_string()))?;
+        let Some(known) = known else { return Ok(Arc::new(made)) };
+        let (uid, mut attributes, indirect, parents, _) = made.into_inner();
+        for (name, value) in known.attrs() {
+            attributes.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        let tags: Vec<_> = known.tags().map(|(name, value)| (name.clone(), value.clone())).collect();
+        Ok(Arc::new(Entity::new_with_attr_partial_value(uid, attributes, indirect, parents, tags)))
+    }
+
+    pub(crate) fn cite(&self, id: &str) -> Option<CitedRule> {
         let cite = |reason: &str, remedy: &str| CitedRule {
             id: id.to_owned(),
             reason: reason.to_owned(),
             remedy: remedy.to_owned(),
         };
-        let layered = || self.layers.iter().find(|rule| rule.id == id).map(|rule| cite(&rule.reason, &rule.remedy));
+        let layered = || {
+            let mut rules = self.layers.iter().flat_map(|layer| layer.rules.rules());
+            rules.find(|rule| rule.id == id).map(|rule| cite(&rule.reason, &rule.remedy))
+        };
         RULES.iter().find(|rule| rule.id == id).map(|rule| cite(rule.reason, rule.remedy)).or_else(layered)
     }
 
@@ -184,26 +489,41 @@ impl Engine {
     }
 }
 
+/// Demands on the profile can follow from one another this often.
+const MAX_ROUNDS: usize = 16;
+const HOUR_MS: i64 = 3_600_000;
+
 /// What the rules say to one question.
-#[derive(Default)]
-struct Verdict {
-    permits: Vec<String>,
-    forbids: Vec<String>,
-    errors: Vec<String>,
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) permits: Vec<String>,
+    pub(crate) forbids: Vec<String>,
+    pub(crate) errors: Vec<String>,
+    /// The rules that would permit, of a layer of which none does.
+    pub(crate) lacking: Option<Vec<String>>,
+    pub(crate) obligations: Obligations,
 }
 
-impl Verdict {
-    fn of(rules: &[Policy], evaluator: &Evaluator<'_>) -> Self {
-        let mut verdict = Self::default();
-        for rule in rules {
-            match (evaluator.evaluate(rule), rule.effect()) {
-                (Ok(false), _) => {}
-                (Ok(true), Effect::Permit) => verdict.permits.push(rule.id().to_string()),
-                (Ok(true), Effect::Forbid) => verdict.forbids.push(rule.id().to_string()),
-                (Err(error), _) => verdict.errors.push(format!("`{}`: {error}", rule.id())),
-            }
+impl Said {
+    /// Whether the answer is yes.
+    pub(crate) fn is_yes(&self) -> bool {
+        self.errors.is_empty() && self.forbids.is_empty() && self.lacking.is_none()
+    }
+
+    fn take(&mut self, rule: &Policy, evaluator: &Evaluator<'_>) {
+        match (evaluator.evaluate(rule), rule.effect()) {
+            (Ok(false), _) => {}
+            (Ok(true), Effect::Permit) => self.permits.push(rule.id().to_string()),
+            (Ok(true), Effect::Forbid) => self.forbids.push(rule.id().to_string()),
+            (Err(error), _) => self.errors.push(format!("`{}`: {error}", rule.id())),
         }
-        verdict
+    }
+}
+
+impl Allowed {
+    fn add(&mut self, other: Self) {
+        self.rules.extend(other.rules);
+        self.obligations.add(&other.obligations);
     }
 }
 
@@ -211,101 +531,16 @@ fn unasked(question: String, error: NameError) -> Denial {
     Denial { question, kind: DenialKind::Unevaluated(vec![error.0]), exit: Exit::Refused }
 }
 
-fn principal(request: &Request) -> Result<(EntityUID, Entity), NameError> {
-    let id = uid("User", &request.principal.id)?;
-    let roles: HashSet<_> = request.principal.roles.iter().map(|role| uid("Role", role)).collect::<Result<_, _>>()?;
-    let user = entity(id.clone(), vec![("local", flag(request.principal.local))], roles)?;
-    Ok((id, user))
-}
-
-fn owner(request: &Request) -> Result<RestrictedExpr, NameError> {
-    Ok(RestrictedExpr::val(uid("User", &request.owner)?))
-}
-
-fn run_question(request: &Request, words: String) -> Result<Question, NameError> {
-    let (principal, user) = principal(request)?;
-    let task = uid("Task", &request.task.to_string())?;
-    let entities = vec![user, entity(task.clone(), vec![("owner", owner(request)?)], HashSet::new())?];
-    let context = vec![
-        ("purpose", text(&request.purpose)),
-        ("profile", text(request.profile.name())),
-        ("isolation", text(&request.isolation)),
-        ("runner", text(request.runner.label())),
-        ("bestEffort", texts(request.without().into_iter().map(Wall::label))),
-        ("sealedModel", flag(sealed(request))),
-        ("image", image(request)),
-    ];
-    Ok(Question { action: "run", words, principal, resource: task, entities, context })
-}
-
-fn model_question(request: &Request, facts: &ModelFacts, words: String) -> Result<Question, NameError> {
-    let (principal, user) = principal(request)?;
-    let model = uid("Model", &facts.id)?;
-    let attributes = vec![("sealed", flag(facts.sealed)), ("signature", text(facts.signature.label()))];
-    let entities = vec![user, entity(model.clone(), attributes, HashSet::new())?];
-    let context = vec![
-        ("purpose", text(&request.purpose)),
-        ("profile", text(request.profile.name())),
-        ("runner", text(request.runner.label())),
-        ("signatureDemanded", text(&request.profile.signature().to_string())),
-        ("runnerInTerms", flag(facts.runner_in_terms)),
-        ("withinTime", flag(facts.within_time)),
-        ("custodyMet", flag(facts.custody_met)),
-        ("isolationMet", flag(facts.isolation_met)),
-        ("image", image(request)),
-    ];
-    Ok(Question { action: "useModel", words, principal, resource: model, entities, context })
-}
-
-fn stream_question(request: &Request, words: String) -> Result<Question, NameError> {
-    let (principal, user) = principal(request)?;
-    let task = uid("Task", &request.task.to_string())?;
-    let entities = vec![user, entity(task.clone(), vec![("owner", owner(request)?)], HashSet::new())?];
-    let context = vec![
-        ("purpose", text(&request.purpose)),
-        ("profile", text(request.profile.name())),
-        ("streamsDemanded", text(&request.profile.streams().to_string())),
-        ("inputsOwned", flag(request.inputs_owned)),
-        ("sealedModel", flag(sealed(request))),
-        ("recipients", texts(request.recipients.iter().map(String::as_str))),
-        ("role", text(request.role.as_deref().unwrap_or(""))),
-    ];
-    Ok(Question { action: "streamLive", words, principal, resource: task, entities, context })
-}
-
-fn release_question(request: &Request, item: &ReleaseItem, words: String) -> Result<Question, NameError> {
-    let (principal, user) = principal(request)?;
-    let output = uid("Output", &item.name)?;
-    let attributes = vec![
-        ("owner", owner(request)?),
-        ("kind", text(item.kind.label())),
-        ("form", text(item.form.label())),
-        ("capacityBits", RestrictedExpr::val(whole_bits(item.capacity))),
-    ];
-    let entities = vec![user, entity(output.clone(), attributes, HashSet::new())?];
-    let context = vec![
-        ("purpose", text(&request.purpose)),
-        ("profile", text(request.profile.name())),
-        ("sealedModel", flag(sealed(request))),
-        ("declarationDemanded", flag(request.profile.outputs() == OutputRule::Declared)),
-        ("recipients", texts(request.recipients.iter().map(String::as_str))),
-    ];
-    Ok(Question { action: "release", words, principal, resource: output, entities, context })
-}
-
-/// The digest of the image, or nothing where the workload sees the host's own system.
-fn image(request: &Request) -> RestrictedExpr {
-    text(&request.image.map(|digest| digest.to_string()).unwrap_or_default())
-}
-
-fn sealed(request: &Request) -> bool {
-    request.model.as_ref().is_some_and(|model| model.sealed)
-}
-
-/// Bits as Cedar's integer, rounded up; what is not a number counts as the most.
-fn whole_bits(capacity: Bits) -> i64 {
-    // `as` saturates, which is what a bound wants.
-    if capacity.0.is_nan() { i64::MAX } else { capacity.0.ceil() as i64 }
+/// The situation with its time.
+fn complete(situation: &BTreeMap<String, Value>) -> Result<RestrictedExpr, NameError> {
+    let mut situation = situation.clone();
+    let time = match situation.get("time") {
+        Some(Value::Number(time)) => *time,
+        _ => 0,
+    };
+    situation.entry("time".to_owned()).or_insert(Value::Number(time));
+    situation.entry("hourUtc".to_owned()).or_insert(Value::Number(time.div_euclid(HOUR_MS).rem_euclid(24)));
+    Value::Record(situation).to_cedar()
 }
 
 #[cfg(test)]

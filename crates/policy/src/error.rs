@@ -208,15 +208,59 @@ pub enum PolicyError {
         /// The id.
         id: String,
     },
-    /// A layer over the default policy permits something.
-    #[error("`{file}` line {line}: the rule `{id}` permits; a layer may only forbid")]
-    LayerPermits {
+    /// An annotation that nobody knows, or that means nothing where it stands.
+    #[error("`{file}` line {line}: @{annotation}: {problem}")]
+    UnknownAnnotation {
         /// The file.
         file: String,
         /// The line, from 1.
         line: usize,
-        /// The rule.
-        id: String,
+        /// The annotation.
+        annotation: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Entities that cannot be used.
+    #[error("`{file}`: {problem}")]
+    Entities {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A manifest or a case that cannot be read.
+    #[error("`{file}` line {line}: {problem}")]
+    Content {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A folder or bundle without what it needs.
+    #[error("the policy has no `{file}`")]
+    Lacks {
+        /// What is not there.
+        file: String,
+    },
+    /// Written for another version of the schema.
+    #[error("`{file}`: written for schema version {found}, and this Hotcell has version {}", crate::SCHEMA_VERSION)]
+    SchemaVersion {
+        /// The file.
+        file: String,
+        /// The version that it names.
+        found: u32,
+    },
+    /// One of its own cases does not come out as it says.
+    #[error("`{file}`, case `{case}`: {problem}")]
+    CaseFailed {
+        /// The file.
+        file: String,
+        /// The case.
+        case: String,
+        /// What came instead.
+        problem: String,
     },
 }
 
@@ -228,7 +272,12 @@ impl Explain for PolicyError {
             Self::Schema { .. } => "POL-022",
             Self::Annotation { .. } => "POL-023",
             Self::Duplicate { .. } => "POL-024",
-            Self::LayerPermits { .. } => "POL-025",
+            Self::UnknownAnnotation { .. } => "POL-026",
+            Self::Entities { .. } => "POL-027",
+            Self::Content { .. } => "POL-028",
+            Self::Lacks { .. } => "POL-029",
+            Self::SchemaVersion { .. } => "POL-030",
+            Self::CaseFailed { .. } => "POL-031",
         }
     }
 
@@ -241,9 +290,20 @@ impl Explain for PolicyError {
             }
             Self::Annotation { annotation, .. } => format!("write @{annotation}(\"…\") before the rule"),
             Self::Duplicate { .. } => "give each rule an id of its own".to_owned(),
-            Self::LayerPermits { .. } => {
-                "write a `forbid` with the opposite condition; what the default policy denies stays denied".to_owned()
+            Self::UnknownAnnotation { .. } => {
+                "write one of @id, @reason, @remedy and, on a `permit`, the obligations of docs/formats/policy.md"
+                    .to_owned()
             }
+            Self::Entities { .. } => {
+                "write Cedar's JSON form of entities, with types and attributes of policies/hotcell.cedarschema"
+                    .to_owned()
+            }
+            Self::Content { .. } => "correct that line; docs/formats/policy.md lists every key".to_owned(),
+            Self::Lacks { file } => format!("add `{file}`; docs/formats/policy.md says what it holds"),
+            Self::SchemaVersion { .. } => {
+                format!("compare it with the schema's page and write `schema = {}`", crate::SCHEMA_VERSION)
+            }
+            Self::CaseFailed { .. } => "correct the rule, or the case where it expects what is not wanted".to_owned(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! What policy gives: authority as values that only a decision makes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hotcell_types::{Exit, Explain, GrantId, TaskId, Timestamp, Wall};
 
+use crate::obligation::Obligations;
 use crate::request::{Form, ItemKind, ReleaseItem, Request};
 use crate::{Profile, Rights, StreamRule};
 
@@ -56,6 +57,7 @@ pub struct ReleaseGrant {
     grant: GrantId,
     item: ReleaseItem,
     rules: Vec<String>,
+    obligations: Obligations,
 }
 
 /// What a grant says.
@@ -66,6 +68,8 @@ pub(crate) struct GrantTerms {
     pub(crate) rules: Vec<String>,
     pub(crate) streams: StreamRule,
     pub(crate) stream_reasons: Vec<CitedRule>,
+    pub(crate) obligations: Obligations,
+    pub(crate) reads: BTreeMap<String, Columns>,
 }
 
 /// A rule as a decision cites it.
@@ -77,6 +81,27 @@ pub struct CitedRule {
     pub reason: String,
     /// What would have to change.
     pub remedy: String,
+}
+
+/// The columns of an input that may be read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Columns {
+    /// All of them.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Columns {
+    /// Whether these are among those.
+    pub(crate) fn is_within(&self, those: &Self) -> bool {
+        match (self, those) {
+            (_, Self::All) => true,
+            (Self::All, Self::Only(_)) => false,
+            (Self::Only(these), Self::Only(those)) => these.is_subset(those),
+        }
+    }
 }
 
 /// A grant that was not used in time.
@@ -105,7 +130,8 @@ impl Explain for GrantExpired {
 
 impl Grant {
     pub(crate) fn new(terms: GrantTerms) -> Self {
-        let expires = Timestamp(terms.request.now.0.saturating_add(GRANT_LIFETIME_MS));
+        let lifetime = terms.obligations.lifetime_ms.unwrap_or(GRANT_LIFETIME_MS).min(GRANT_LIFETIME_MS);
+        let expires = Timestamp(terms.request.now.0.saturating_add(lifetime));
         Self { terms, expires }
     }
 
@@ -199,6 +225,21 @@ macro_rules! terms {
                 &self.terms.stream_reasons
             }
 
+            /// What the rules demand of the task.
+            pub fn obligations(&self) -> &Obligations {
+                &self.terms.obligations
+            }
+
+            /// The columns of an input that the task may read.
+            pub fn reads(&self, input: &str) -> &Columns {
+                self.terms.reads.get(input).unwrap_or(&Columns::All)
+            }
+
+            /// What was asked, as the log records it.
+            pub fn facts(&self) -> crate::Facts {
+                self.terms.request.facts()
+            }
+
             /// To whom results are sealed; empty when they leave in plain.
             pub fn recipients(&self) -> &[String] {
                 &self.terms.request.recipients
@@ -215,15 +256,41 @@ macro_rules! terms {
 terms!(Grant);
 terms!(GrantUse);
 
+/// The right to open the model of a task: whoever opens one takes it. Made only of a grant in use whose task was allowed a
+/// model.
+///
+/// ```compile_fail,E0423
+/// let _ = hotcell_policy::ModelUse(todo!());
+/// ```
+#[derive(Debug)]
+pub struct ModelUse<'a>(&'a str);
+
+impl ModelUse<'_> {
+    /// The model's id.
+    pub fn id(&self) -> &str {
+        self.0
+    }
+}
+
 impl GrantUse {
+    /// The right to open the model that was allowed; none where the task was allowed none.
+    pub fn model_use(&self) -> Option<ModelUse<'_>> {
+        self.terms.request.model.as_ref().map(|model| ModelUse(&model.id))
+    }
+
     pub(crate) fn request(&self) -> &Request {
         &self.terms.request
     }
 }
 
 impl ReleaseGrant {
-    pub(crate) fn new(grant: GrantId, item: ReleaseItem, rules: Vec<String>) -> Self {
-        Self { grant, item, rules }
+    /// What the rules demand, those of the task included.
+    pub fn obligations(&self) -> &Obligations {
+        &self.obligations
+    }
+
+    pub(crate) fn new(grant: GrantId, item: ReleaseItem, rules: Vec<String>, obligations: Obligations) -> Self {
+        Self { grant, item, rules, obligations }
     }
 
     /// The grant of the task.

@@ -11,18 +11,27 @@
 //!
 //! Deliberately absent: any I/O, the clock, randomness. Files, times and ids arrive as arguments.
 
+mod actions;
+mod ask;
 pub mod calls;
+mod case;
 mod cedar;
 mod compiled;
 mod denial;
 mod engine;
+mod entities;
 mod error;
+mod examine;
 mod explain;
+mod facts;
+mod folder;
 mod grant;
+mod harden;
 mod interval;
 mod layer;
 mod limit;
 mod narrow;
+mod obligation;
 mod origin;
 mod overlay;
 mod profile;
@@ -30,25 +39,38 @@ mod request;
 mod rights;
 mod rule;
 mod rules;
+mod ruleset;
+mod store;
 mod system_view;
 mod wish;
 
+pub use actions::{ACTIONS, Action, RESOURCES, Resource, SCHEMA_VERSION, SURROUNDINGS, Shape};
+pub use ask::{Ask, AskError, Attributes, EntityName, Value};
 pub use calls::{CallGroup, CallRule};
-pub use denial::{Denial, DenialKind};
-pub use engine::{Decision, Engine};
+pub use case::{Answer, Case};
+pub use denial::{Denial, DenialKind, Unmet};
+pub use engine::{Allowed, Decision, Engine, Tag};
 pub use error::{PolicyError, ProfileError, Widening};
+pub use examine::{Change, Examination, RuleView, Seen};
 pub use explain::Effective;
-pub use grant::{CitedRule, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ReleaseGrant};
+pub use facts::Facts;
+pub use folder::{
+    CASES, CaseResult, CheckedPolicy, ENTITIES, MANIFEST, MAX_POLICY_FILES, Manifest, PolicyFiles, is_policy_file,
+};
+pub use grant::{CitedRule, Columns, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ModelUse, ReleaseGrant};
 pub use interval::Interval;
-pub use layer::{RuleInfo, check_policy};
+pub use layer::{MAX_POLICY_BYTES, RuleInfo, check_policy};
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
+pub use obligation::{AuditLevel, Hardening, IsolationLevel, OBLIGATIONS, Obligations};
 pub use origin::Origin;
 pub use overlay::{
     CallSettings, InspectionSettings, LimitSetting, MAX_FILE_BYTES, MemorySettings, ModelSettings, MountSettings,
     NetworkSettings, Overlay, RawSystemView, WallSettings,
 };
 pub use profile::Profile;
-pub use request::{Form, ItemKind, ModelFacts, Principal, ReleaseItem, Request, Runner, Shown, Signature};
+pub use request::{
+    DatasetFacts, Form, ItemKind, ModelFacts, Principal, ReleaseItem, Request, Runner, Shown, Signature,
+};
 pub use rights::{Access, Accesses, BASE_DEVICES, Object, RUNNER_PATH, Right, Rights};
 pub use rule::{DetectorRule, OutputRule, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
 pub use rules::{DEFAULT_POLICY, SCHEMA};

@@ -15,6 +15,8 @@ pub enum Origin {
     Task(String),
     /// An option on the command line.
     Flag(String),
+    /// A rule of the policy, by an obligation.
+    Policy,
 }
 
 impl Origin {
@@ -23,7 +25,7 @@ impl Origin {
     pub fn is_own_choice(&self) -> bool {
         match self {
             Self::ProfileFile(_) | Self::Flag(_) => true,
-            Self::Builtin(_) | Self::Project(_) | Self::Task(_) => false,
+            Self::Builtin(_) | Self::Project(_) | Self::Task(_) | Self::Policy => false,
         }
     }
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Origin {
             Self::ProfileFile(path) => write!(f, "profile file `{}`", path.escape_debug()),
             Self::Project(path) => write!(f, "project file `{}`", path.escape_debug()),
             Self::Task(path) => write!(f, "task file `{}`", path.escape_debug()),
+            Self::Policy => f.write_str("an obligation of the policy"),
             Self::Flag(flag) => write!(f, "`{}`", flag.escape_debug()),
         }
     }

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use hotcell_types::{Bits, Digest, GrantId, TaskId, Timestamp, Wall};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Profile, Rights};
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Principal {
     /// A stable name, for example `local:1000`.
     pub id: String,
@@ -46,6 +49,8 @@ pub struct Request {
     pub image: Option<Digest>,
     /// The model that the task would read.
     pub model: Option<ModelFacts>,
+    /// The inputs, as data that rules speak of.
+    pub datasets: Vec<DatasetFacts>,
     /// Whether every input belongs to the principal.
     pub inputs_owned: bool,
     /// To whom the results would be sealed.
@@ -95,11 +100,27 @@ pub enum Runner {
     Command,
 }
 
+/// What is known of an input before it is shown to anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetFacts {
+    /// Its name under `/input`; the dataset's id where no policy knows it by where it lies.
+    pub input: String,
+    /// Where it lies, with every link resolved.
+    pub path: String,
+    /// Its columns, of a table; read only where [`crate::Engine::decides_columns`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+}
+
 /// What is known of a model before it is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelFacts {
     /// Its id, or the file name of a plain model.
     pub id: String,
+    /// Its version, of a sealed model.
+    pub version: Option<u64>,
     /// Whether it is sealed. The four facts below count only where it is.
     pub sealed: bool,
     /// What its signature is worth here.
@@ -115,7 +136,8 @@ pub struct ModelFacts {
 }
 
 /// What a signature is worth here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Signature {
     /// There is none.
     None,

@@ -1,6 +1,6 @@
 //! What the host puts up for a selftest: things that a sandbox must not reach.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
@@ -27,6 +27,8 @@ pub struct Surroundings {
     ipc: Vec<(Sysno, i32)>,
     queue: Option<Vec<u8>>,
     _listeners: (UnixListener, UnixListener, TcpListener, UdpSocket),
+    /// The secret, as a careless caller leaves it: not closed at `execve`.
+    _left_open: File,
 }
 
 impl Surroundings {
@@ -42,6 +44,8 @@ impl Surroundings {
         let file = folder.join("secret");
         fs::write(&file, token)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+        let left_open = File::open(&file)?;
+        rustix::io::fcntl_setfd(&left_open, rustix::io::FdFlags::empty())?;
         let socket = folder.join("socket");
         let by_path = UnixListener::bind(&socket)?;
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
@@ -61,7 +65,14 @@ impl Surroundings {
         facts.set("udp", udp.local_addr()?.port());
         facts.set("daemon", daemon_name(token));
         let listeners = (by_path, by_name, tcp, udp);
-        let mut made = Self { facts, folder: folder.to_owned(), ipc: Vec::new(), queue: None, _listeners: listeners };
+        let mut made = Self {
+            facts,
+            folder: folder.to_owned(),
+            ipc: Vec::new(),
+            queue: None,
+            _listeners: listeners,
+            _left_open: left_open,
+        };
         made.queues(token);
         made.key();
         made.places();

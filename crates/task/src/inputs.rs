@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hotcell_crypto::{Sha256Stream, sha256};
 use hotcell_inspect::{CheckedSchema, Format, InputKeys, KeySet, SensitiveValues};
+use hotcell_policy::DatasetFacts;
 use hotcell_types::{Digest, InputRecord};
 
 use crate::TaskError;
@@ -21,6 +22,8 @@ pub(crate) struct Input {
     /// Whether it belongs to the principal, or everyone on this machine may read it anyway.
     pub(crate) owned: bool,
     is_folder: bool,
+    /// Its columns, of a table, where policy decides by them.
+    columns: Option<Vec<String>>,
 }
 
 /// Inputs of more bytes get no commitment: hashing them would hold up the start.
@@ -57,7 +60,30 @@ impl Input {
         }
         let me = rustix::process::geteuid();
         let owned = me.is_root() || found.uid() == me.as_raw() || found.mode() & OTHERS_READ != 0;
-        Ok(Self { name: input.name, path: input.path, owned, is_folder: found.is_dir() })
+        Ok(Self { name: input.name, path: input.path, owned, is_folder: found.is_dir(), columns: None })
+    }
+
+    /// What policy is told of it.
+    pub(crate) fn facts(&self) -> DatasetFacts {
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        DatasetFacts {
+            input: self.name.clone(),
+            path: path.to_string_lossy().into_owned(),
+            columns: self.columns.clone(),
+        }
+    }
+
+    /// Reads which columns it has; one that is no table has none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is a table that is broken.
+    pub(crate) fn read_columns(&mut self) -> Result<(), TaskError> {
+        let is_table =
+            matches!(self.path.extension().and_then(|ending| ending.to_str()), Some("csv" | "jsonl" | "ndjson"));
+        if is_table && !self.is_folder {
+            self.columns = Some(crate::fields::columns_of(&self.path)?);
+        }
+        Ok(())
     }
 
     /// What the receipt says of it.

@@ -1,26 +1,29 @@
 //! The way of one task, step by step.
 
 use std::cell::RefCell;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hotcell_audit::{Durability, Log};
 use hotcell_inspect::{InputKeys, StreamVerdict};
-use hotcell_isolate::{Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec};
-use hotcell_policy::{Decision, Denial, Engine, Grant, GrantUse, StreamRule};
+use hotcell_isolate::{Ask, Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec, Withdrawal};
+use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
     Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
     TaskId, Timestamp, WorkloadRecord,
 };
 
 use crate::TaskError;
+use crate::denials;
+use crate::fields::{self, View};
 use crate::image::ReadyImage;
 use crate::inputs::{digest_model, read_keys};
 use crate::judge::Left;
-use crate::keys::open_log;
+use crate::keys::{open_log, seal};
 use crate::model::Model;
 use crate::observe::{Observer, ProgressFilter, Step};
+use crate::policy::PolicyWatch;
 use crate::receipt::{self, Account};
 use crate::release::{self};
 use crate::running::{self, Marker, RunningTask};
@@ -122,14 +125,18 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     )?;
 
     timer.step(context.observer, task, Step::Authorize);
-    let asked = submitted_event(&submitted, &workload, context);
+    let mut asked = submitted_event(&submitted, &workload, context);
+    seal(context.state, &mut asked)?;
     let grant = match context.engine.decide(submitted.request(context)) {
         Decision::Allow(grant) => grant,
         Decision::Deny(denial) => {
-            let denied = Event::of_task(context.clock.now(), task, EventKind::GrantDenied)
+            let mut denied = Event::of_task(context.clock.now(), task, EventKind::GrantDenied)
                 .with("code", denial.code())
                 .with("rules", rule_ids(&denial));
-            log.append(&[asked, denied], Durability::Durable).map_err(TaskError::part)?;
+            if let DenialKind::Unevaluated(errors) = &denial.kind {
+                denied = denied.with("errors", errors.clone());
+            }
+            denials::record(context.state, &log, &[asked, denied], submitted.now)?;
             return Err(TaskError::part(denial));
         }
     };
@@ -142,9 +149,22 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     if !without.is_empty() {
         granted = granted.with("without", without);
     }
+    if !grant.obligations().is_none() {
+        granted = granted.with("obligations", serde_json::to_value(grant.obligations()).unwrap_or_default());
+    }
     log.append(&[asked, granted], Durability::Lazy).map_err(TaskError::part)?;
 
-    let journey = Journey { context, log: &log, marker, timer, submitted, workload };
+    let journey = Journey {
+        context,
+        log: &log,
+        marker,
+        timer,
+        submitted,
+        workload,
+        watch: None,
+        engine: None,
+        views: Vec::new(),
+    };
     let clock = journey.context.clock;
     journey.go(grant).inspect_err(|error| {
         let failed = Event::of_task(clock.now(), task, EventKind::TaskFailed).with("code", error.code());
@@ -161,6 +181,12 @@ pub(crate) struct Journey<'c, 'a> {
     timer: Timer,
     pub(crate) submitted: Submitted,
     pub(crate) workload: WorkloadRecord,
+    /// Watches over the policy from the start of the workload on.
+    watch: Option<PolicyWatch>,
+    /// The engine that decides by the policy in force now, where that changed since the start.
+    engine: Option<Engine>,
+    /// Inputs of which the sandbox sees a part only.
+    views: Vec<View>,
 }
 
 /// A sandbox whose walls stand, with the record of its model and the digest of a sealed one.
@@ -193,6 +219,7 @@ impl Journey<'_, '_> {
         self.step(Step::Prepare);
         // Leases go by the time that has passed, whatever the clock on the wall shows meanwhile.
         let grant = grant.begin(self.timer.steady(self.submitted.now)).map_err(TaskError::part)?;
+        self.watch_policy(&grant)?;
         if self.submitted.spec.terminal && grant.streams() != StreamRule::Live {
             return Err(TaskError::NoTerminal { reasons: reasons(&grant) });
         }
@@ -268,6 +295,30 @@ impl Journey<'_, '_> {
         })
     }
 
+    /// Watches over the policy from now on. Between the decision and this, too, it may have changed.
+    fn watch_policy(&mut self, grant: &GrantUse) -> Result<(), TaskError> {
+        let Tag::InForce(known) = self.context.engine.tag() else { return Ok(()) };
+        let mut watch = PolicyWatch::start(self.context.state, known)?;
+        if let Some(changed) = watch.changed() {
+            let engine = changed?;
+            engine.still_allows(grant).map_err(TaskError::part)?;
+            self.engine = Some(engine);
+        }
+        self.watch = Some(watch);
+        Ok(())
+    }
+
+    /// What decides now: by the policy in force, also where it changed while the task ran.
+    ///
+    /// # Errors
+    /// When the policy in force cannot be read: then nothing leaves.
+    pub(crate) fn engine(&mut self) -> Result<&Engine, TaskError> {
+        if let Some(changed) = self.watch.as_mut().and_then(PolicyWatch::changed) {
+            self.engine = Some(changed?);
+        }
+        Ok(self.engine.as_ref().unwrap_or(self.context.engine))
+    }
+
     pub(crate) fn step(&mut self, step: Step) {
         self.timer.step(self.context.observer, self.submitted.task, step);
     }
@@ -285,8 +336,11 @@ impl Journey<'_, '_> {
         let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs)).transpose()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
+        self.views = fields::views(grant, &self.submitted.inputs, self.submitted.task)?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let Built { prepared, record, end } = self.build(grant, spec, model)?;
+        // The sandbox holds what it sees of them; their names are not needed any more.
+        self.views.clear();
         let model = record
             .map(|(record, digest)| ModelRecord { digest: digest.or(model_digest).unwrap_or(record.digest), ..record });
         Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model, image, end })
@@ -304,7 +358,7 @@ impl Journey<'_, '_> {
         let is_of_a_pool = building.is_of_a_pool();
         self.marker.note(&building.group_folders(), self.staging())?;
         let record = match model {
-            Some(model) => Some(self.open_model(&mut building, model)?),
+            Some(model) => Some(self.open_model(grant, &mut building, model)?),
             None => None,
         };
         self.step(Step::Preflight);
@@ -334,11 +388,12 @@ impl Journey<'_, '_> {
         self.log.append(&[intent], Durability::Durable).map_err(TaskError::part)?;
         let folder = TaskFolder::of(self.context.state, self.submitted.task);
         folder.make()?;
-        Ok(EndMatter { policy: receipt::policy(grant), folder })
+        Ok(EndMatter { policy: receipt::policy(grant, self.context.engine.tag()), folder })
     }
 
     fn open_model(
         &mut self,
+        grant: &GrantUse,
         building: &mut Building,
         model: Model,
     ) -> Result<(ModelRecord, Option<Digest>), TaskError> {
@@ -348,7 +403,12 @@ impl Journey<'_, '_> {
             self.log.append(&[lease], Durability::Lazy).map_err(TaskError::part)?;
         }
         let observer = &mut *self.context.observer;
-        let digest = model.open_into(building.model_sink(), &mut |bytes, total| observer.opening(bytes, total))?;
+        let allowed = grant.model_use().ok_or(TaskError::Spec {
+            what: "a model that policy was not asked for".to_owned(),
+            remedy: "run the task again",
+        })?;
+        let digest =
+            model.open_into(allowed, building.model_sink(), &mut |bytes, total| observer.opening(bytes, total))?;
         Ok((record, digest))
     }
 
@@ -370,7 +430,11 @@ impl Journey<'_, '_> {
             environment,
             code: self.submitted.spec.code.clone(),
             inputs: inputs
-                .map(|input| hotcell_isolate::Input { name: input.name.clone(), path: input.path.clone() })
+                .map(|input| {
+                    let view = self.views.iter().find(|view| view.input() == input.name);
+                    let path = view.map_or(&input.path, View::path).clone();
+                    hotcell_isolate::Input { name: input.name.clone(), path }
+                })
                 .collect(),
             image: image.map(ReadyImage::mount),
             model: model.map(Model::mount),
@@ -392,7 +456,34 @@ impl Journey<'_, '_> {
         let [stdout, stderr] = &mut streams;
         let mut filter = ProgressFilter::default();
         let mut rest = Vec::new();
-        let ended = running.wait(&mut Io {
+        let mut withdrawn = Ok(());
+        let mut renewed = None;
+        let (log, clock, task) = (self.log, self.context.clock, self.submitted.task);
+        let watched = self.watch.as_mut().map(|watch| watch.split()).transpose()?;
+        let (happened, mut watch) = watched.unzip();
+        let mut ask = |what| {
+            if what == Ask::Happened {
+                return watch.as_mut().is_some_and(|watch| watch.sees_another_file());
+            }
+            let Some(changed) = watch.as_mut().and_then(|watch| watch.changed()) else {
+                return false;
+            };
+            let (code, rules) = match changed {
+                Err(error) => (error.code(), Vec::new()),
+                Ok(engine) => match engine.still_allows(grant) {
+                    Ok(()) => {
+                        renewed = Some(engine);
+                        return false;
+                    }
+                    Err(denial) => (denial.code(), rule_ids(&denial)),
+                },
+            };
+            let event = Event::of_task(clock.now(), task, EventKind::TaskWithdrawn).with("code", code);
+            withdrawn = log.append(&[event.with("rules", rules)], Durability::Durable).map(drop);
+            true
+        };
+        let withdrawal = happened.as_ref().map(|happened| Withdrawal { happened: happened.as_fd(), ask: &mut ask });
+        let mut io = Io {
             stdout: &mut |bytes| {
                 stdout.push(bytes);
                 if live {
@@ -416,8 +507,12 @@ impl Journey<'_, '_> {
             },
             onwards: if live { self.context.onwards } else { [None, None] },
             cancel: self.context.cancel,
-        });
-        let ended = ended.map_err(TaskError::part)?;
+        };
+        let ended = running.wait_unless_withdrawn(&mut io, withdrawal).map_err(TaskError::part)?;
+        withdrawn.map_err(TaskError::part)?;
+        if renewed.is_some() {
+            self.engine = renewed;
+        }
         rest.clear();
         filter.finish(&mut rest);
         stderr.push(&rest);
@@ -460,6 +555,14 @@ fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &C
         .with("workload", workload.command.first().unwrap_or(&workload.kind).as_str())
         .with("profile", submitted.profile.name())
         .with("inputs", inputs);
+    // What an installed policy was told, so that another one can be asked the same later.
+    let event = match context.engine.tag() {
+        Tag::InForce(Some(_)) => {
+            let facts = submitted.request(context).facts();
+            event.with("facts", serde_json::to_value(facts).unwrap_or_default())
+        }
+        _ => event,
+    };
     match &submitted.image {
         Some(image) => event.with("image", image.digest().to_string()),
         None => event,

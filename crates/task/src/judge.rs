@@ -37,6 +37,8 @@ pub(crate) struct Judged {
     pub(crate) problem: Option<Problem>,
     pub(crate) verdicts: Vec<StreamVerdict>,
     pub(crate) events: Vec<Event>,
+    /// What left so far.
+    used: Bits,
 }
 
 /// The status of a task that the user cancelled, as of a program that SIGINT ended.
@@ -59,6 +61,7 @@ impl Journey<'_, '_> {
             problem,
             verdicts: Vec::new(),
             events: vec![ended],
+            used: Bits(0.0),
         };
         if let Some(problem) = judged.problem.as_ref().filter(|_| outcome == Outcome::LimitReached) {
             judged.refusals.push(Refusal { code: problem.code.clone(), what: problem.what.clone() });
@@ -76,7 +79,7 @@ impl Journey<'_, '_> {
         if let Some(output) = output {
             self.release_files(grant, left, keys, scanner.as_ref(), &output, &mut judged)?;
         }
-        self.judge_streams(grant, left, scanner.as_ref(), &mut judged);
+        self.judge_streams(grant, left, scanner.as_ref(), &mut judged)?;
         Ok(judged)
     }
 
@@ -104,7 +107,8 @@ impl Journey<'_, '_> {
             let event = self.event(EventKind::OutputInspected).with("output", file.path.as_str());
             judged.events.push(event.with("capacity_bits", file.capacity.0.ceil()));
         }
-        let permitted = match release::permit(self.context.engine, grant, inspected) {
+        let total: Bits = inspected.iter().map(|file| file.capacity).sum();
+        let permitted = match release::permit(self.engine()?, grant, inspected) {
             Ok(permitted) => permitted,
             Err(denial) => {
                 let refusal = Refusal { code: denial.code().to_owned(), what: denial.to_string() };
@@ -113,6 +117,14 @@ impl Journey<'_, '_> {
                 return Ok(());
             }
         };
+        let cap = permitted.iter().filter_map(|(release, _)| release.obligations().capacity_bits).min();
+        if let Some(cap) = cap.filter(|cap| exceeds(total, *cap)) {
+            let problem = over_capacity(total, cap);
+            let refusal = Refusal { code: problem.code.clone(), what: problem.what.clone() };
+            self.refuse(judged, vec![refusal], problem, Exit::Refused);
+            return Ok(());
+        }
+        judged.used = total;
         self.step(Step::Release);
         if permitted.is_empty() {
             return Ok(());
@@ -138,7 +150,13 @@ impl Journey<'_, '_> {
         judged.problem = Some(problem);
     }
 
-    fn judge_streams(&self, grant: &GrantUse, left: &Left, scanner: Option<&Scanner>, judged: &mut Judged) {
+    fn judge_streams(
+        &mut self,
+        grant: &GrantUse,
+        left: &Left,
+        scanner: Option<&Scanner>,
+        judged: &mut Judged,
+    ) -> Result<(), TaskError> {
         let live = grant.streams() == StreamRule::Live;
         let mut sensitive = None;
         for stream in &left.streams {
@@ -147,23 +165,30 @@ impl Journey<'_, '_> {
             } else if stream.kept().is_empty() {
                 stream.judge(false, &SensitiveValues::new(), None)
             } else {
+                let may = self.may_release_stream(grant, stream, &mut judged.used)?;
                 let sensitive = sensitive.get_or_insert_with(|| sensitive_values(&self.submitted.inputs));
-                stream.judge(self.may_release_stream(grant, stream), sensitive, scanner)
+                stream.judge(may, sensitive, scanner)
             };
             judged.refusals.extend(verdict.findings.iter().map(|finding| finding.refusal()));
             judged.verdicts.push(verdict);
         }
+        Ok(())
     }
 
-    /// A stream has no recipient: with recipients it stays.
-    fn may_release_stream(&self, grant: &GrantUse, stream: &Captured) -> bool {
-        let item = ReleaseItem {
-            name: stream.name.to_owned(),
-            kind: ItemKind::Stream,
-            form: Form::Opaque,
-            capacity: Bits(8.0 * stream.kept().len() as f64),
-        };
-        self.submitted.spec.recipients.is_empty() && self.context.engine.decide_release(grant, item).is_ok()
+    /// A stream has no recipient: with recipients it stays. It counts with what left before it.
+    fn may_release_stream(&mut self, grant: &GrantUse, stream: &Captured, used: &mut Bits) -> Result<bool, TaskError> {
+        let capacity = Bits(8.0 * stream.kept().len() as f64);
+        let item = ReleaseItem { name: stream.name.to_owned(), kind: ItemKind::Stream, form: Form::Opaque, capacity };
+        if !self.submitted.spec.recipients.is_empty() {
+            return Ok(false);
+        }
+        let Ok(release) = self.engine()?.decide_release(grant, item) else { return Ok(false) };
+        let total = *used + capacity;
+        if release.obligations().capacity_bits.is_some_and(|cap| exceeds(total, cap)) {
+            return Ok(false);
+        }
+        *used = total;
+        Ok(true)
     }
 
     /// How it ended, as far as the workload itself goes.
@@ -216,6 +241,15 @@ impl Journey<'_, '_> {
                 Outcome::Cancelled,
                 CANCELLED_STATUS,
                 problem("TSK-012", "the task was cancelled".to_owned(), "run it again".to_owned()),
+            ),
+            Cause::Withdrawn => (
+                Outcome::Withdrawn,
+                Exit::Refused.status(),
+                problem(
+                    "POL-128",
+                    "the policy changed, and allows the task no longer".to_owned(),
+                    "run it again in a shape that the policy allows, or ask whoever writes it".to_owned(),
+                ),
             ),
             Cause::ScratchLost => (
                 Outcome::Failed,
@@ -290,6 +324,20 @@ fn more(limits: &Limits, key: LimitKey) -> String {
     }
 }
 
+/// Whether more left than the cap lets; what is not a number is too much.
+fn exceeds(capacity: Bits, cap: u64) -> bool {
+    capacity.0.is_nan() || capacity.0.ceil() > cap as f64
+}
+
+fn over_capacity(total: Bits, cap: u64) -> Problem {
+    Problem {
+        code: "POL-125".to_owned(),
+        what: format!("the outputs can carry {} bits, and the policy lets {cap} leave", total.0.ceil()),
+        remedy: "declare fewer rows, a coarser precision or narrower ranges; or ask whoever writes the policy"
+            .to_owned(),
+    }
+}
+
 fn problem_of(error: &impl Explain) -> Problem {
     Problem { code: error.code().to_owned(), what: error.to_string(), remedy: error.remedy() }
 }
@@ -301,6 +349,7 @@ fn cause_text(cause: Cause) -> String {
         Cause::MemoryLimit => "memory limit".to_owned(),
         Cause::ScratchLost => "scratch lost".to_owned(),
         Cause::Cancelled => "cancelled".to_owned(),
+        Cause::Withdrawn => "withdrawn by policy".to_owned(),
         Cause::NotExecuted(errno) => format!("not executed, errno {errno}"),
     }
 }

@@ -3,8 +3,10 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use hotcell_audit::fold::LOCAL;
+use hotcell_audit::personal::PersonalKeys;
 use hotcell_audit::{Durability, Log, Origin};
 use hotcell_crypto::{SigningKey, keyfile};
 use hotcell_types::{Event, EventKind, Timestamp};
@@ -45,6 +47,18 @@ fn make_signing_key(folder: &Path, path: &Path, now: Timestamp) -> Result<(), Ta
     }
     keyfile::write_pair(&making, &keyfile::KeyPair::Signing(SigningKey::generate()), now).map_err(TaskError::part)?;
     fs::rename(public(&making), public(path)).and_then(|()| fs::rename(&making, path)).map_err(wrap)
+}
+
+/// Where the keys of personal particulars are.
+pub fn personal_keys(state: &Path) -> PathBuf {
+    state.join("keys").join("personal")
+}
+
+/// Seals what an event tells of a person, under the key of the local tenant.
+pub(crate) fn seal(state: &Path, event: &mut Event) -> Result<(), TaskError> {
+    let key = PersonalKeys::of(&personal_keys(state)).current(LOCAL).map_err(TaskError::part)?;
+    key.seal(event);
+    Ok(())
 }
 
 /// Opens the audit log of this state folder, and begins it on first use.

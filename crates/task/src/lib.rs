@@ -9,7 +9,9 @@
 //!
 //! Deliberately absent: the command line, printing, the environment and the date, which the caller brings.
 
+mod denials;
 mod error;
+mod fields;
 mod file;
 mod image;
 mod inputs;
@@ -18,7 +20,7 @@ mod judge;
 mod keys;
 mod model;
 mod observe;
-mod places;
+mod policy;
 mod receipt;
 mod release;
 mod running;
@@ -31,8 +33,11 @@ pub use error::TaskError;
 pub use file::parse_task_file;
 pub use image::image_store;
 pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
-pub use keys::{open_log, read_or_create_signing_key};
+pub use keys::{open_log, personal_keys, read_or_create_signing_key};
 pub use observe::{Observer, ProgressFilter, Silent, Step};
+pub use policy::{
+    InForce, PolicyFileError, bundle_policy, install_policy, policy_in_force, read_policy, read_policy_folder,
+};
 pub use running::{RunningTask, cancel_task, running_tasks};
 pub use spec::{ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};
 pub use store::{TaskFolder, read_receipt};

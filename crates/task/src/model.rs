@@ -73,6 +73,7 @@ impl Model {
             Self::Sealed { facts, .. } => facts.clone(),
             Self::Plain { name, .. } => ModelFacts {
                 id: name.clone(),
+                version: None,
                 sealed: false,
                 signature: Signature::None,
                 runner_in_terms: true,
@@ -123,6 +124,7 @@ impl Model {
     /// When a byte of the package is not its vendor's; what was written is then to be thrown away.
     pub(crate) fn open_into(
         self,
+        _allowed: hotcell_policy::ModelUse<'_>,
         sink: Option<File>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<Digest>, TaskError> {
@@ -143,6 +145,7 @@ fn facts(
 ) -> Result<ModelFacts, TaskError> {
     let mut facts = ModelFacts {
         id: unlocked.model_id().to_owned(),
+        version: Some(unlocked.version()),
         sealed: true,
         signature: if trusted { Signature::Trusted } else { Signature::Unknown },
         runner_in_terms: true,

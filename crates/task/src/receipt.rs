@@ -2,7 +2,7 @@
 
 use hotcell_audit::{Log, receipt};
 use hotcell_isolate::ScratchKind;
-use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA, SideChannelRule};
+use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA, SideChannelRule, Tag};
 use hotcell_types::{
     Bits, Destroyed, Digest, Event, ImageRecord, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
     OutputRecord, PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, Timestamp, Wall, WorkloadRecord,
@@ -36,11 +36,11 @@ pub(crate) struct Account {
 }
 
 /// What the receipt says of the decision.
-pub(crate) fn policy(grant: &GrantUse) -> PolicyRecord {
+pub(crate) fn policy(grant: &GrantUse, tag: Tag) -> PolicyRecord {
     PolicyRecord {
         grant: grant.id(),
         rules: grant.rules().to_vec(),
-        policy_digest: policy_digest(),
+        policy_digest: policy_digest(tag),
         profile: grant.profile().name().to_owned(),
         profile_digest: hotcell_crypto::sha256(grant.profile().canonical().as_bytes()),
     }
@@ -97,11 +97,14 @@ fn rights(grant: &GrantUse, seen: &[Observation]) -> Vec<RightRecord> {
     rights
 }
 
-/// Digest of schema and rules, each with its name and length before it.
-fn policy_digest() -> Digest {
+/// Digest of schema and rules, each with its name and length before it, and of the file of the policy in force.
+fn policy_digest(tag: Tag) -> Digest {
     let mut text = String::new();
     for (name, content) in [("hotcell.cedarschema", SCHEMA)].iter().chain(DEFAULT_POLICY) {
         text.push_str(&format!("{name} {}\n{content}", content.len()));
+    }
+    if let Tag::InForce(Some(digest)) = tag {
+        text.push_str(&format!("in force {digest}\n"));
     }
     hotcell_crypto::sha256(text.as_bytes())
 }

@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::TaskError;
+use crate::fields;
 
 /// A task that runs now.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -181,7 +182,7 @@ pub(crate) fn sweep(state: &Path, log: &Log, now: Timestamp) -> Result<(), TaskE
     })
 }
 
-/// Removes the control groups and the staging folder of a task that was killed. Gives what cannot be removed, as when
+/// Removes the control groups, the views of inputs and the staging folder of a task that was killed. Gives what cannot be removed, as when
 /// somebody has put a process into a group, or mounted something there.
 fn remove_what_is_left(task: Option<TaskId>, left: Option<&RunningTask>) -> Vec<String> {
     let mut groups = left.map(|left| left.groups.clone()).unwrap_or_default();
@@ -189,6 +190,7 @@ fn remove_what_is_left(task: Option<TaskId>, left: Option<&RunningTask>) -> Vec<
     groups.extend(task.into_iter().flat_map(|task| Cgroups::of_this_process().folders_of(&group_name(task))));
     groups.sort();
     groups.dedup();
+    task.into_iter().for_each(fields::remove_left);
     let mut stays: Vec<PathBuf> = groups.into_iter().filter(|group| remove_folder(group).is_err()).collect();
     if let Some(staging) = left.and_then(|left| left.staging.clone()).filter(|staging| staging.exists()) {
         stays.extend(fs::remove_dir_all(&staging).is_err().then_some(staging));

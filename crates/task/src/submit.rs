@@ -10,7 +10,6 @@ use crate::image::Image;
 use crate::inputs::{self, Input};
 use crate::journey::Context;
 use crate::model::Model;
-use crate::places;
 use crate::spec::{RunnerSpec, TaskSpec, Work};
 
 /// A task that makes sense.
@@ -102,7 +101,12 @@ pub fn dry_run(spec: TaskSpec, context: &Context<'_>) -> Result<DryRun, TaskErro
 /// Checks a task as far as it goes without asking policy.
 pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submitted, TaskError> {
     let now = context.clock.now();
-    places::check(&spec)?;
+    if let Some(code) = spec.code.as_deref().filter(|code| code.exists() && !code.is_dir()) {
+        return Err(TaskError::Spec {
+            what: format!("the code `{}` is no folder", code.display()),
+            remedy: "name the folder that it lies in",
+        });
+    }
     let mut work = std::mem::replace(&mut spec.work, Work::Command(Vec::new()));
     let image = spec.image.take().map(|image| Image::look(image, &work, context.state)).transpose()?;
     if let (Work::Command(command), Some(image)) = (&mut work, &image)
@@ -122,7 +126,10 @@ pub(crate) fn submit(mut spec: TaskSpec, context: &Context<'_>) -> Result<Submit
     };
     let sealed = matches!(model, Some(Model::Sealed { .. }));
     let profile = profile(&spec, &work, sealed)?;
-    let inputs = inputs::look(std::mem::take(&mut spec.inputs))?;
+    let mut inputs = inputs::look(std::mem::take(&mut spec.inputs))?;
+    if context.engine.decides_columns() {
+        inputs.iter_mut().try_for_each(Input::read_columns)?;
+    }
     let outputs = spec.outputs.take().map(|schema| schema.check().map_err(TaskError::part)).transpose()?;
     if outputs.is_some() && spec.output.is_none() {
         return Err(TaskError::Spec {
@@ -202,6 +209,7 @@ impl Submitted {
             best_effort: self.spec.best_effort.clone(),
             image: self.image.as_ref().map(Image::digest),
             model: self.model.as_ref().map(Model::facts),
+            datasets: self.inputs.iter().map(Input::facts).collect(),
             inputs_owned: self.inputs.iter().all(|input| input.owned),
             recipients: self.spec.recipients.iter().map(ToString::to_string).collect(),
             role: self.spec.role.clone(),

@@ -62,6 +62,16 @@ pub enum EventKind {
     TaskFailed,
     /// A task that an earlier Hotcell left in the middle was found and cleaned up.
     TaskInterrupted,
+    /// Denials in a flood, which were counted and not recorded one by one.
+    DenialsDropped,
+    /// The keys of a tenant's epochs were destroyed: what they sealed is erased.
+    PersonalErased,
+    /// Policy allows a running task no longer: it is about to be killed.
+    TaskWithdrawn,
+    /// A policy was put into force.
+    PolicyInstalled,
+    /// A policy was refused; the one before it stays in force.
+    PolicyRefused,
     /// The host's clock was set while a task was on its way (or the machine slept): by how many milliseconds.
     ClockJumped,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.

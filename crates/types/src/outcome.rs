@@ -69,6 +69,8 @@ pub enum Outcome {
     LimitReached,
     /// Cancelled by the user.
     Cancelled,
+    /// Policy allowed it no longer while it ran.
+    Withdrawn,
     /// The command could not be executed or was not found.
     NotExecuted,
     /// Hotcell itself failed.

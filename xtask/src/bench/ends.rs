@@ -166,7 +166,7 @@ impl Case {
             By::Interruption => {
                 let event = Instant::now();
                 let id = child.id().to_string();
-                let sent = Command::new("kill").args(["-INT", &id]).status()?;
+                let sent = Command::new("kill").args(["-TERM", &id]).status()?;
                 if !sent.success() {
                     return Err(format!("{}: it ended by itself", self.name).into());
                 }

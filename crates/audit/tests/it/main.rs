@@ -3,10 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the finding")]
 
 mod crash;
+mod export;
 mod log;
 mod mutation;
+mod personal;
+mod power;
+mod projection;
 mod proofs;
+mod reader;
 mod receipt;
 mod support;
 mod tamper;
 mod vectors;
+mod witness;

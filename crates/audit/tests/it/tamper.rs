@@ -90,6 +90,15 @@ const CASES: &[(&str, Alter, &str)] = &[
         "entry 5 at byte",
     ),
     (
+        "an entry set back in time, signed by the holder of the key",
+        |dir| {
+            let mut all = lines(dir);
+            all[599] = line(&all[599][17..].replace("\"time\":598", "\"time\":1800000"));
+            write(dir, &all);
+        },
+        "entry 598 at byte",
+    ),
+    (
         "cut below the checkpoint",
         |dir| write(dir, &lines(dir)[..500]),
         "the log has 499 entries, but its checkpoint was signed for 600",

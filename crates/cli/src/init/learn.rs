@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use hotcell_policy::{Engine, Origin, Overlay};
+use hotcell_policy::{Origin, Overlay};
 use hotcell_task::{Context, TaskInput, TaskReport, TaskSpec, Work, run_task};
 use hotcell_types::{ByteSize, Outcome};
 
@@ -53,12 +53,13 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
     }
     let cancel = crate::run::cancelled_by_signals()?;
     let mut watch = Watch::new(app.json, None);
+    let policy = hotcell_task::policy_in_force(&app.state)?;
     let mut context = Context {
         state: &app.state,
         version: crate::VERSION,
         clock: &app.clock,
         principal: crate::run::principal(),
-        engine: &Engine::default(),
+        engine: &policy.engine,
         cancel: Some(cancel.as_fd()),
         onwards: [None, None],
         observer: &mut watch,

@@ -134,3 +134,61 @@ fn where_there_is_no_log_the_answer_is_no() {
     fs::remove_file(place.state().join("keys/signing.key.pub")).unwrap();
     place.expect(1, &["audit", "verify"]);
 }
+
+#[test]
+fn a_witness_on_another_machine_countersigns_and_finds_a_log_that_was_cut_back() {
+    let (place, witness) = (place(), Place::new());
+    let key = place.state().join("keys/signing.key.pub");
+    let key = key.to_str().unwrap();
+    let ask = |since: &str| place.expect(0, &["audit", "prove", "consistency", "--since", since]);
+    let request = witness.file("request", &ask("0"));
+    let sign =
+        |status| witness.expect(status, &["audit", "witness", "sign", request.to_str().unwrap(), "--trust", key]);
+    let signed = place.file("signed", &sign(0));
+    let witness_key = witness.state().join("keys/signing.key.pub");
+    let witness_key = witness_key.to_str().unwrap();
+    let verify = ["--json", "audit", "verify", "--kept", signed.to_str().unwrap(), "--witness"];
+    place.expect(0, &["audit", "witness", "add", "signed", "--trust", witness_key]);
+    let told = place.json(0, &[&verify[..], &[witness_key]].concat());
+    assert!(told["witnessed"].as_str().unwrap().starts_with("witnessed by hotcell.local/witness-"), "{told}");
+    assert_eq!(told["kept_entries"], 10);
+    assert_eq!(place.json(123, &[&verify[..], &[key]].concat())["error"]["code"], "AUD-405");
+    let proof = place.expect(0, &["audit", "prove", "entry", "3", "--witnessed"]);
+    assert!(proof.starts_with("c2sp.org/tlog-proof@v1\nindex 3\n"), "{proof}");
+    // The whole state is set back to a log of its own with fewer entries, signed by the same key.
+    let kept = fs::read(place.state().join("log/checkpoint")).unwrap();
+    fs::remove_dir_all(place.state().join("log")).unwrap();
+    let log = open_log(&place.state(), "0.0.0", Timestamp(0)).unwrap();
+    let at = log.append(&[Event::of_task(Timestamp(1), task(1), KINDS[0])], Durability::Durable).unwrap();
+    log.checkpoint(&at).unwrap();
+    drop(log);
+    assert_ne!(fs::read(place.state().join("log/checkpoint")).unwrap(), kept);
+    place.expect(0, &["audit", "verify"]);
+    fs::write(&request, ask("0")).unwrap();
+    let told = witness.json(123, &["--json", "audit", "witness", "sign", "request", "--trust", key]);
+    assert_eq!(told["error"]["code"], "AUD-402");
+    assert_eq!(place.json(123, &[&verify[..], &[witness_key]].concat())["error"]["code"], "AUD-008");
+}
+
+#[test]
+fn who_asked_is_sealed_in_the_log_shown_and_erased() {
+    let place = Place::new();
+    place.expect(0, &["--json", "run", "--purpose", "a canary of Mr Zhao", "--", "true"]);
+    let journal = || fs::read_to_string(place.state().join("log/journal")).unwrap();
+    assert!(!journal().contains("Zhao"));
+    let shown = place.expect(0, &["audit", "show", "--kind", "task-submitted"]);
+    assert!(shown.contains("a canary of Mr Zhao"), "{shown}");
+    let told = place.json(0, &["--json", "audit", "show", "--kind", "task-submitted"]);
+    let principal = told[0]["event"]["data"]["principal"].as_str().unwrap().to_owned();
+    let by = |name: &str| place.json(0, &["--json", "audit", "show", "--principal", name]).as_array().unwrap().len();
+    assert_eq!((by(&principal), by("local:nobody-else")), (1, 0));
+    let exported = place.expect(0, &["audit", "export", "--format", "ocsf"]);
+    assert!(exported.contains("\"class_uid\":6003") && !exported.contains("Zhao"));
+    let told = place.json(0, &["--json", "audit", "erase"]);
+    assert_eq!(told["erased_epochs"], serde_json::json!([1]));
+    let shown = place.expect(0, &["audit", "show"]);
+    assert!(!shown.contains("Zhao") && shown.contains("erased") && shown.contains("personal-erased"), "{shown}");
+    assert_eq!(by(&principal), 0);
+    place.expect(0, &["audit", "verify"]);
+    assert_eq!(place.json(1, &["--json", "audit", "erase"])["error"]["code"], "AUD-502");
+}

@@ -167,7 +167,8 @@ fn links_and_other_things_in_place_of_files_and_folders_are_refused_where_they_a
         (&["--output", "circle/x"], &[125]),
         (&["--output", "file/x"], &[125]),
         (&["--receipt", "folder"], &[2]),
-        (&["--receipt", "circle/receipt"], &[125]),
+        (&["--receipt", "missing/receipt"], &[2]),
+        (&["--receipt", "circle/receipt"], &[2]),
         // Profiles and task files.
         (&["--profile", "dangling.toml"], &[125]),
         (&["--profile", "./folder.toml"], &[125]),

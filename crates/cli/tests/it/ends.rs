@@ -206,7 +206,7 @@ fn a_volume_that_a_foreign_process_holds_ends_all_the_same_and_nothing_of_it_can
         let task = AtWork::start(&place, &["--profile", "p.toml"], &script);
         let intruder = Intruder::of(workload_of(task.child.id(), &word));
         let family = family(task.child.id());
-        task.signal(if is_killed { Signal::KILL } else { Signal::INT });
+        task.signal(if is_killed { Signal::KILL } else { Signal::TERM });
         let (status, said) = task.end();
         assert_eq!(status, if is_killed { None } else { Some(130) }, "{said}");
         wait_until("all of the task is dead", || family.iter().all(|id| !Path::new(&format!("/proc/{id}")).exists()));
@@ -242,7 +242,7 @@ fn a_control_group_that_a_foreign_process_sits_in_holds_up_no_start_and_goes_onc
         let Some(group) = groups.first() else { skip!("no control group can be made here") };
         let mut guest = Command::new("sleep").arg("600").spawn().unwrap();
         fs::write(group.join("cgroup.procs"), guest.id().to_string()).unwrap();
-        task.signal(if is_killed { Signal::KILL } else { Signal::INT });
+        task.signal(if is_killed { Signal::KILL } else { Signal::TERM });
         let (status, said) = task.end();
         // Told as what it is where there is somebody to tell.
         assert_eq!(status, if is_killed { None } else { Some(125) }, "{said}");
@@ -345,7 +345,7 @@ fn everything_is_dead_when_the_program_says_that_it_is_over() {
     let waits = format!("{many} sleep 600");
     type Case<'a> = (&'a str, &'a [&'a str], &'a str, Option<Signal>, i32);
     let cases: [Case<'_>; 5] = [
-        ("an interruption", &[], &waits, Some(Signal::INT), 130),
+        ("an interruption", &[], &waits, Some(Signal::TERM), 130),
         ("a cancellation", &[], &waits, Some(Signal::USR1), 130),
         ("the time limit", &["--limit", "wall=5s"], &waits, None, 124),
         ("the memory limit", &["--limit", "memory=64MiB"], &eats, None, 124),

@@ -30,7 +30,7 @@ fn sound_files_are_listed_with_what_they_hold() {
 fn a_file_with_a_fault_is_a_no_and_the_fault_has_its_line() {
     for (name, content, code, says) in [
         ("p.cedar", "nonsense".to_owned(), "POL-020", "line 1"),
-        ("p.cedar", RULE.replace("forbid", "permit"), "POL-025", "line 2"),
+        ("p.cedar", format!("@colour(\"red\")\n{RULE}"), "POL-026", "colour"),
         ("p.cedar", RULE.replace("@remedy(\"wait until morning\")", ""), "POL-023", "@remedy"),
         ("p.cedar", format!("{RULE}{RULE}"), "POL-024", "no-nights"),
         ("p.cedar", RULE.replace("Action::\"", "Action::\"no-such-"), "POL-022", "line 2"),

@@ -372,4 +372,8 @@ fn a_receipt_replaces_an_older_one_that_is_kept_and_no_other_file() {
     let into = ["run", "--output", "new", "--receipt", "new/receipt.json", "--", "sh", "-c", script];
     place.expect(0, &into);
     task("new/receipt.json");
+    // Also where nothing leaves.
+    let fails = place.output(&["run", "--output", "./none", "--receipt", "none/receipt.json", "--", "false"]);
+    assert_eq!(fails.status.code(), Some(1), "{}", text(&fails.stderr));
+    task("none/receipt.json");
 }

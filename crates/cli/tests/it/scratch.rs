@@ -413,13 +413,14 @@ fn blocks_that_are_changed_on_the_disk_are_errors_inside_and_an_integrity_failur
 
 #[test]
 fn the_servers_processor_time_counts_as_the_sandboxs_and_its_memory_does_not() {
+    hotcell_testkit::require_root!();
     require_fuse!();
     let place = place();
     let waiting = Waiting::start_with(&place, &["--limit", "cpu=0.5"], "true");
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", waiting.server)).unwrap();
     let id = waiting.child.id().to_string();
     let ended = waiting.child;
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let output = ended.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     let group_of = |controller: &str| {

@@ -36,6 +36,7 @@ pub(crate) fn grant(spec: &Spec, profile: Profile, best_effort: &[Wall]) -> Gran
         best_effort: best_effort.iter().copied().collect(),
         image: spec.image.as_ref().map(|_| Digest([7; 32])),
         model: None,
+        datasets: Vec::new(),
         inputs_owned: true,
         recipients: Vec::new(),
         role: None,

@@ -20,6 +20,7 @@ fn request(profile: &str) -> Request {
         best_effort: BTreeSet::new(),
         image: None,
         model: None,
+        datasets: Vec::new(),
         inputs_owned: true,
         recipients: Vec::new(),
         role: None,
@@ -29,6 +30,7 @@ fn request(profile: &str) -> Request {
 fn sealed() -> ModelFacts {
     ModelFacts {
         id: "biopsy".to_owned(),
+        version: Some(1),
         sealed: true,
         signature: Signature::Trusted,
         runner_in_terms: true,
@@ -344,6 +346,7 @@ fn any_model() -> impl Strategy<Value = Option<ModelFacts>> {
     prop::option::of((prop::bool::ANY, signature, often(), often(), often(), often()).prop_map(
         |(sealed, signature, runner_in_terms, within_time, custody_met, isolation_met)| ModelFacts {
             id: "m".into(),
+            version: None,
             sealed,
             signature,
             runner_in_terms,
@@ -392,4 +395,132 @@ proptest! {
             Decision::Deny(denial) => prop_assert!(!runs, "{}", denial),
         }
     }
+}
+
+fn of_folder(rules: &str, entities: &str) -> Engine {
+    let manifest = "name = \"ours\"\nversion = 1\nschema = 2\n";
+    let files = [("policy.toml", manifest), ("ours.cedar", rules), ("entities.json", entities)];
+    let files = files.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    CheckedPolicy::check(&files).unwrap_or_else(|errors| panic!("{errors:?}")).into_engine()
+}
+
+#[test]
+fn a_rule_that_permits_takes_from_whom_it_does_not_name_and_gives_nobody_more() {
+    let rules = "@id(\"doctors\") @reason(\"a\") @remedy(\"b\") permit (principal in Role::\"doctor\", action == Action::\"run\", resource);";
+    let entities = r#"[{"uid": {"type": "User", "id": "local:1000"}, "parents": [{"type": "Role", "id": "doctor"}]}, {"uid": {"type": "Role", "id": "doctor"}}]"#;
+    let engine = of_folder(rules, entities);
+    assert_eq!(
+        grant(&engine, request("strict")).rules(),
+        ["doctors", "owner-runs-own-task", "owner-watches-own-streams"]
+    );
+    let mut other = request("strict");
+    other.principal.id = "local:7".into();
+    other.owner = "local:7".into();
+    let denied = denial(&engine, other);
+    assert_eq!((denied.code(), denied.rules()[0].id.as_str()), ("POL-102", "doctors"));
+    // Whom the default policy does not let, a layer does not let either.
+    let mut foreign = request("strict");
+    foreign.principal.local = false;
+    assert_eq!(denial(&engine, foreign).rules()[0].id, "owner-runs-own-task");
+}
+
+#[test]
+fn a_role_to_see_data_in_has_to_be_held() {
+    let rules = "@id(\"x\") @reason(\"a\") @remedy(\"b\") forbid (principal, action == Action::\"run\", resource) when { context.role == \"\" };";
+    let entities = r#"[{"uid": {"type": "User", "id": "local:1000"}, "parents": [{"type": "Role", "id": "doctor"}]}]"#;
+    let engine = of_folder(rules, entities);
+    let of = |role: Option<&str>| Request { role: role.map(str::to_owned), ..request("strict") };
+    assert!(matches!(engine.decide(of(Some("doctor"))), Decision::Allow(_)));
+    assert_eq!(denial(&engine, of(Some("nurse"))).code(), "POL-126");
+    assert_eq!(denial(&engine, of(None)).code(), "POL-101");
+}
+
+/// A policy that permits running with these annotations.
+fn demanding(annotations: &str) -> Engine {
+    of_folder(
+        &format!(
+            "@id(\"x\") @reason(\"a\") @remedy(\"b\") {annotations} permit (principal, action == Action::\"run\", resource);"
+        ),
+        "[]",
+    )
+}
+
+#[test]
+fn what_is_demanded_is_done_or_denied_and_never_left_out() {
+    for (annotation, code, exit) in [
+        ("@obligation_step_up(\"10m\")", "POL-120", Exit::Refused),
+        ("@obligation_view(\"masked\")", "POL-121", Exit::Refused),
+        ("@obligation_approvals(\"1\")", "POL-122", Exit::Refused),
+        ("@obligation_isolation(\"microvm\")", "POL-123", Exit::HostLacks),
+        ("@obligation_hardening(\"side-channels\")", "POL-124", Exit::Refused),
+        ("@obligation_audit(\"very-high\")", "POL-127", Exit::Refused),
+    ] {
+        let denied = denial(&demanding(annotation), request("strict"));
+        assert_eq!((denied.code(), denied.exit()), (code, exit), "{denied}");
+        assert!(!denied.remedy().is_empty());
+    }
+    let short = grant(&demanding("@obligation_lifetime(\"5s\")"), request("strict"));
+    assert_eq!(short.expires(), Timestamp(6_000));
+    assert!(short.begin(Timestamp(6_000)).is_err());
+    assert_eq!(grant(&demanding("@obligation_isolation(\"process\")"), request("strict")).isolation(), "process");
+    let capped = grant(&demanding("@obligation_capacity(\"64\")"), request("strict"));
+    assert_eq!((capped.obligations().capacity_bits, capped.streams()), (Some(64), StreamRule::Inspect));
+    assert_eq!(capped.stream_reasons()[0].id, "obligation_capacity");
+}
+
+#[test]
+fn a_demand_on_the_profile_narrows_it_and_is_decided_with_it() {
+    let demands = "write-xor-execute, encrypted-scratch, no-loopback, declared-outputs, inspected-streams, full-limits";
+    let hard = grant(&demanding(&format!("@obligation_hardening(\"{demands}\")")), request("strict"));
+    let profile = hard.profile();
+    assert!(profile.write_xor_execute() && !profile.loopback());
+    assert_eq!((profile.scratch(), profile.outputs()), (ScratchRule::Encrypted, OutputRule::Declared));
+    assert!(profile.limits().iter().all(|(_, limit)| limit.enforcement() == Demand::Full));
+    assert_eq!(hard.stream_reasons()[0].id, "profile-inspects-streams");
+    assert!(profile.effective().iter().any(|row| row.origin == "an obligation of the policy"));
+    // The model is asked for once more, under the profile as it then is.
+    let mut with_model = request("infer");
+    with_model.model = Some(ModelFacts { signature: Signature::Unknown, ..sealed() });
+    let denied = denial(&demanding("@obligation_hardening(\"trusted-model\")"), with_model);
+    assert_eq!(denied.rules()[0].id, "trusted-signature-demanded");
+}
+
+#[test]
+fn of_a_dataset_only_the_permitted_columns_are_granted() {
+    let rules = "@id(\"some\") @reason(\"a\") @remedy(\"b\") permit (principal, action == Action::\"readField\", resource in Dataset::\"patients\") when { [\"age\", \"diagnosis\"].contains(resource.name) };";
+    let entities = r#"[{"uid": {"type": "Dataset", "id": "patients"}, "attrs": {"paths": ["/data/patients.csv"]}}]"#;
+    let engine = of_folder(rules, entities);
+    assert!(engine.decides_columns() && !Engine::default().decides_columns());
+    let with = |path: &str, columns: Option<&[&str]>| {
+        let columns = columns.map(|columns| columns.iter().map(ToString::to_string).collect());
+        let dataset = DatasetFacts { input: "x".into(), path: path.into(), columns };
+        Request { datasets: vec![dataset], ..request("strict") }
+    };
+    let readable = grant(&engine, with("/data/patients.csv", Some(&["name", "age", "diagnosis"])));
+    let columns = ["age".to_owned(), "diagnosis".to_owned()];
+    assert_eq!(*readable.reads("x"), Columns::Only(columns.into()));
+    assert_eq!(*grant(&engine, with("/data/patients.csv", Some(&["age"]))).reads("x"), Columns::All);
+    // Under another name, from another place, and what is no table, it is another dataset, or none that is permitted.
+    for (path, columns) in [
+        ("/data/patients.csv", Some(&["name"][..])),
+        ("/tmp/copy.csv", Some(&["age"][..])),
+        ("/data/patients.csv", None),
+    ] {
+        assert_eq!(denial(&engine, with(path, columns)).code(), "POL-102", "{path}");
+    }
+}
+
+#[test]
+fn a_task_that_another_policy_would_not_allow_as_it_runs_may_not_go_on() {
+    let used = || grant(&Engine::default(), request("strict")).begin(Timestamp(1_000)).unwrap();
+    assert!(Engine::default().still_allows(&used()).is_ok());
+    let rule = |rule: &str| layered(rule);
+    let stops = |engine: &Engine| engine.still_allows(&used()).is_err();
+    assert!(stops(&rule("forbid (principal, action == Action::\"run\", resource);")));
+    assert!(stops(&rule("forbid (principal, action == Action::\"streamLive\", resource);")), "its streams pass live");
+    assert!(stops(&demanding("@obligation_hardening(\"write-xor-execute\")")));
+    assert!(stops(&demanding("@obligation_isolation(\"tee\")")));
+    assert!(!stops(&rule(
+        "forbid (principal, action == Action::\"run\", resource) when { context.purpose == \"x\" };"
+    )));
 }

@@ -9,7 +9,7 @@ const HEAD: &str = "@id(\"a\") @reason(\"b\") @remedy(\"c\")\n";
 fn the_default_policy_fits_the_schema() {
     for (file, source) in DEFAULT_POLICY {
         let parsed = PolicySet::from_str(source).unwrap();
-        assert_eq!(schema_errors(file, source, &parsed), [], "{file}");
+        assert_eq!(unready_errors(file, source, &parsed), [], "{file}");
     }
 }
 
@@ -29,7 +29,6 @@ fn a_faulty_file_is_refused_with_code_and_line() {
     for (text, code, line) in [
         ("forbid (principal, action, resource)".to_owned(), "POL-020", 1),
         ("\n\nallow (principal, action, resource);".to_owned(), "POL-020", 3),
-        (with_head("permit (principal, action, resource);"), "POL-025", 2),
         ("forbid (principal, action, resource);".to_owned(), "POL-023", 1),
         ("\n@id(\"a\") @reason(\"b\")\nforbid (principal, action, resource);".to_owned(), "POL-023", 2),
         ("\n@id(\"a\") @reason(\"\") @remedy(\"c\")\nforbid (principal, action, resource);".to_owned(), "POL-023", 2),
@@ -42,7 +41,11 @@ fn a_faulty_file_is_refused_with_code_and_line() {
         ),
         (format!("{twice}{twice}"), "POL-024", 2),
         (twice.replace("\"a\"", "\"owner-runs-own-task\""), "POL-024", 2),
-        ("#".repeat(MAX_FILE_BYTES + 1), "POL-021", 0),
+        (with_head("@colour(\"red\") forbid (principal, action, resource);"), "POL-026", 2),
+        (with_head("@obligation_prayer(\"daily\") permit (principal, action, resource);"), "POL-026", 2),
+        (with_head("@obligation_capacity(\"many\") permit (principal, action, resource);"), "POL-026", 2),
+        (with_head("@obligation_capacity(\"8\") forbid (principal, action, resource);"), "POL-026", 2),
+        ("#".repeat(MAX_POLICY_BYTES + 1), "POL-021", 0),
     ] {
         let errors = check_policy("x.cedar", &text).unwrap_err();
         let error = &errors[0];
@@ -57,8 +60,8 @@ fn a_faulty_file_is_refused_with_code_and_line() {
 #[test]
 fn every_fault_of_a_file_is_reported_at_once() {
     let text = format!(
-        "{HEAD}permit (principal, action, resource);\nforbid (principal, action == Action::\"fly\", resource);"
+        "{HEAD}@x(\"y\") permit (principal, action, resource);\nforbid (principal, action == Action::\"fly\", resource);"
     );
     let codes: Vec<_> = check_policy("x", &text).unwrap_err().iter().map(Explain::code).collect();
-    assert!(["POL-022", "POL-023", "POL-025"].iter().all(|code| codes.contains(code)), "{codes:?}");
+    assert!(["POL-022", "POL-023", "POL-026"].iter().all(|code| codes.contains(code)), "{codes:?}");
 }

@@ -18,6 +18,7 @@ fn request(profile: Profile) -> Request {
         best_effort: Default::default(),
         image: None,
         model: None,
+        datasets: Vec::new(),
         inputs_owned: true,
         recipients: Vec::new(),
         role: None,

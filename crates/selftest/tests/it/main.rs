@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use hotcell_isolate::{Input, Io, Omitted, Program, Sandbox, Spec};
-use hotcell_policy::{Decision, Engine, Principal, Profile, Request, Runner};
+use hotcell_policy::{Decision, Engine, Principal, Profile, Request, Runner, Shown};
 use hotcell_selftest::{Facts, REPORT, Seen, Surroundings, attacks, inside, read_report};
 use hotcell_testkit::{data_dir, is_root};
 use hotcell_types::Wall::{
@@ -108,10 +108,11 @@ fn grant(task: TaskId, best_effort: &[Wall]) -> hotcell_policy::GrantUse {
         profile: Profile::builtin("strict").unwrap(),
         isolation: "process".into(),
         runner: Runner::Command,
-        shown: Default::default(),
+        shown: Shown { inputs: vec!["facts".into()], code: true, ..Shown::default() },
         best_effort: best_effort.iter().copied().collect(),
         model: None,
         image: None,
+        datasets: Vec::new(),
         inputs_owned: true,
         recipients: Vec::new(),
         role: None,
@@ -210,7 +211,7 @@ fn attacks_are_held_with_all_walls_and_get_through_without_theirs() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     if !silent.is_empty() {
-        hotcell_testkit::skip!("this host itself refuses {}", silent.join(", "));
+        hotcell_testkit::skip!("this host itself refuses {} here", silent.join(", "));
     }
 }
 

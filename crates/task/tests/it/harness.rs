@@ -44,6 +44,23 @@ impl Place {
         self.run_seen(spec, &mut Silent)
     }
 
+    /// Runs by the policy that is in force in the state.
+    pub(crate) fn run_in_force(&self, spec: TaskSpec, observer: &mut dyn Observer) -> Result<TaskReport, TaskError> {
+        let policy = hotcell_task::policy_in_force(&self.state())?;
+        let mut context = Context {
+            state: &self.state(),
+            version: "test",
+            clock: &Now,
+            principal: "local:test".to_owned(),
+            engine: &policy.engine,
+            shell: None,
+            cancel: None,
+            onwards: [None, None],
+            observer,
+        };
+        run_task(spec, &mut context)
+    }
+
     pub(crate) fn run_seen(&self, spec: TaskSpec, observer: &mut dyn Observer) -> Result<TaskReport, TaskError> {
         let mut context = Context {
             state: &self.state(),

@@ -4,4 +4,5 @@
 mod clock;
 mod harness;
 mod outputs;
+mod policies;
 mod runs;
