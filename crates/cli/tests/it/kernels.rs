@@ -160,7 +160,7 @@ impl Console {
     fn doctor(&self, name: &str, status: i32) -> BTreeMap<String, (String, String)> {
         let controls: Value = serde_json::from_str(self.told(name, status)).unwrap();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let controls = controls.as_array().unwrap().iter();
+        let controls = controls.as_array().unwrap().iter().filter(|control| control["on_demand"] != true);
         controls.map(|c| (text(&c["wall"]), (text(&c["enforcement"]["state"]), text(&c["cause"])))).collect()
     }
 }
