@@ -285,7 +285,9 @@ impl Plan {
         if model_step.is_some() {
             // The host fills the model meanwhile.
             plan.push(Step::Await {});
-            plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            if up(Wall::ReadOnly) {
+                plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            }
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });

@@ -293,7 +293,8 @@ const SERVED: &[(&str, &str)] = &[
              'while :; do dd if=/dev/zero of=/scratch/f bs=1M count=16 2>/dev/null; done' & hotcell=$!
          used() { grep usage_usec $1/cpu.stat | cut -d' ' -f2; }
          until [ -n \"$(cat /sys/fs/cgroup/hotcell-*/scratch/cgroup.procs 2>/dev/null)\" ] && \
-               [ \"$(used /sys/fs/cgroup/hotcell-*/scratch)\" -gt 200000 ]; do kill -0 $hotcell || exit 1; sleep 1; done
+               [ \"$(used /sys/fs/cgroup/hotcell-*/scratch)\" -gt 200000 ]; do
+             grep -q '^State:.*Z' /proc/$hotcell/status && exit 1; sleep 1; done
          cd /sys/fs/cgroup/hotcell-*/
          echo limit $(cat cpu.max), sandbox $(cat sandbox/memory.max), server $(cat scratch/memory.max)
          echo members $(cat cgroup.procs | wc -l) $(cat scratch/cgroup.procs | wc -l)
@@ -308,7 +309,7 @@ const SERVED: &[(&str, &str)] = &[
         "killed",
         "hotcell.real --state /tmp/root run --profile /encrypted.toml -- sleep 600 & hotcell=$!
          until [ -n \"$(cat /sys/fs/cgroup/hotcell-*/sandbox/cgroup.procs 2>/dev/null)\" ]; do
-             kill -0 $hotcell || exit 1; sleep 1; done
+             grep -q '^State:.*Z' /proc/$hotcell/status && exit 1; sleep 1; done
          kill -9 $hotcell; wait $hotcell; ls -d /sys/fs/cgroup/hotcell-*/*/",
     ),
     ("swept", "hotcell run --profile baseline-5.10 -- true; ls -d /sys/fs/cgroup/hotcell-* 2>/dev/null; true"),

@@ -70,11 +70,13 @@ fn is_first_of_a_shell(id: u32) -> bool {
 
 /// A package whose contents take a while to be opened.
 fn seal_a_model(place: &Place) {
-    place.expect(0, &["keygen", "--output", "customer"]);
-    place.expect(0, &["keygen", "--output", "vendor", "--signing"]);
+    // As the task file of the example names them.
+    place.expect(0, &["keygen", "--output", "hospital.key"]);
+    place.expect(0, &["keygen", "--output", "reader.key"]);
+    place.expect(0, &["keygen", "--output", "vendor.key", "--signing"]);
     fs::write(place.path("model.onnx"), CANARY.repeat((24 << 20) / CANARY.len())).unwrap();
-    let words = ["seal", "--recipient", "customer.pub", "--output", "sealed", "--model", "example/large", "model.onnx"];
-    place.expect(0, &[&words[..], &["--model-version", "1", "--sign", "vendor"]].concat());
+    let words = ["seal", "--recipient", "hospital.key.pub", "--output", "model.sealed", "--model", "example/large", "model.onnx"];
+    place.expect(0, &[&words[..], &["--model-version", "1", "--sign", "vendor.key"]].concat());
     fs::remove_file(place.path("model.onnx")).unwrap();
     place.file("task.toml", include_str!("../../../../examples/biopsy/task.toml"));
     let table = hotcell_testkit::workspace().join("examples/biopsy/patients.csv");
@@ -110,7 +112,7 @@ fn kill_at_random(rounds: u64, seed: u64) {
     let task = |word: &str| place.start(&["run", "--limit", "wall=60s", "--", "/bin/sh", "-c", script, word]);
     let open = || {
         // What it opens is no model: the task fails after that, whoever disturbs it or not.
-        place.start(&["run", "--task", "task.toml", "--model", "sealed", "--key", "customer"])
+        place.start(&["run", "--task", "task.toml"])
     };
     let begin = Instant::now();
     let mut pool = begin_pool(&place);
@@ -183,8 +185,9 @@ fn kill_at_random(rounds: u64, seed: u64) {
     place.expect(0, &["pool", "--stop"]);
     pool.wait().unwrap();
     assert!(!place.state().join("pool/socket").exists());
-    let known = ["state", "out", "customer", "customer.pub", "vendor", "vendor.pub", "sealed", "task.toml"];
-    nothing_is_left(&place, &mounts_before, &users, &[&known[..], &["patients.csv"]].concat());
+    let keys = ["hospital.key", "hospital.key.pub", "reader.key", "reader.key.pub", "vendor.key", "vendor.key.pub"];
+    let rest = ["state", "out", "model.sealed", "task.toml", "patients.csv", "receipt.json"];
+    nothing_is_left(&place, &mounts_before, &users, &[&keys[..], &rest].concat());
     for folder in [place.path(""), "/dev/shm".into(), "/run/hotcell".into()] {
         assert!(!holds_canary(&folder), "an opened model is left in {}", folder.display());
     }
