@@ -106,10 +106,10 @@ fn all_parts(wishes: &Wishes, folder: &Path, who: &str) -> Result {
 /// `true` by itself and with others at the same moment, beside bubblewrap and the bare kernel work.
 fn crowds(place: &Place, runs: usize) -> Result<Value> {
     let floor = place.compiled("floor", FLOOR)?;
-    let commands: [(&str, Box<dyn Fn() -> Command + Sync>); 3] = [
-        ("hotcell", Box::new(|| place.hotcell(&[], &["/bin/true"]))),
-        ("bubblewrap", Box::new(|| peers::in_bubblewrap(&place.bubblewrap, None, &["/bin/true"]))),
-        ("floor", Box::new(|| Command::new(&floor))),
+    let commands: [&(dyn Fn() -> Command + Sync); 3] = [
+        &|| place.hotcell(&[], &["/bin/true"]),
+        &|| peers::in_bubblewrap(&place.bubblewrap, None, &["/bin/true"]),
+        &|| Command::new(&floor),
     ];
     let mut figures = serde_json::Map::new();
     for crowd in CROWDS {
@@ -117,8 +117,8 @@ fn crowds(place: &Place, runs: usize) -> Result<Value> {
         for round in 0..runs.div_ceil(crowd).max(4) {
             for turn in 0..commands.len() {
                 let at = (turn + round) % commands.len();
-                if let (Some((_, command)), Some(times)) = (commands.get(at), times.get_mut(at)) {
-                    times.extend(at_once(crowd, command)?);
+                if let (Some(command), Some(times)) = (commands.get(at), times.get_mut(at)) {
+                    times.extend(at_once(crowd, *command)?);
                 }
             }
         }
