@@ -221,7 +221,13 @@ impl Plan {
             mount.attach(&mut plan, up(Wall::ReadOnly), up(Wall::NoExec))?;
             // Keys and log stay out of sight also where a folder is shown that holds them.
             if let Some(path) = mount.path_inside(&state) {
-                plan.push(Step::Tmpfs { path: &c_text(&path)?, size: c"4k", inodes: c"16", large_pages: 0, attributes: DATA });
+                plan.push(Step::Tmpfs {
+                    path: &c_text(&path)?,
+                    size: c"4k",
+                    inodes: c"16",
+                    large_pages: 0,
+                    attributes: DATA,
+                });
             }
         }
         if copies.is_some() {

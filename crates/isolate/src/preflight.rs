@@ -11,7 +11,9 @@ use hotcell_types::{Enforcement, Observation, Wall};
 
 use crate::error::IsolateError;
 use crate::host::Host;
-use crate::plan::{Along, CANARY, HOST_NAME, c_os, c_text, every_hardening, hardenings, is_hardened, is_without_clocks};
+use crate::plan::{
+    Along, CANARY, HOST_NAME, c_os, c_text, every_hardening, hardenings, is_hardened, is_without_clocks,
+};
 use crate::sandbox::{ModelMount, Spec};
 
 /// One thing to try.
@@ -201,7 +203,10 @@ impl Preflight {
                 walls.entry(trial.wall).or_insert(Ok(()));
             } else {
                 let seen = answer.map_or_else(|| "no answer".to_owned(), |value| show_answer(&trial.expected, value));
-                walls.insert(trial.wall, Err(format!("{}: expected {}, seen {seen}", trial.show(), trial.expected.show())));
+                walls.insert(
+                    trial.wall,
+                    Err(format!("{}: expected {}, seen {seen}", trial.show(), trial.expected.show())),
+                );
             }
         }
         walls

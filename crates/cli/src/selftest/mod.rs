@@ -125,9 +125,7 @@ fn skipped_by_profile(profile: &Profile, given_up: &[Wall]) -> Vec<Skipped> {
 /// Why a wall on demand does not stand.
 fn not_asked_for(demand: Demand, profile: &Profile, given_up: &[Wall]) -> Option<String> {
     let (is_asked_for, key, wall) = match demand {
-        Demand::WriteXorExecute => {
-            (profile.write_xor_execute(), "memory.write_xor_execute", "write-xor-execute")
-        }
+        Demand::WriteXorExecute => (profile.write_xor_execute(), "memory.write_xor_execute", "write-xor-execute"),
         Demand::Hardened(wall) => (profile.side_channels() == SideChannelRule::Hardened, "side_channels", wall),
     };
     match is_asked_for {

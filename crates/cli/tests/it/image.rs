@@ -162,7 +162,8 @@ fn an_image_that_wishes_for_devices_volumes_and_privileges_gets_what_one_without
         \"CapAdd\":[\"ALL\"],\"Binds\":[\"/:/host\"],\"SecurityOpt\":[\"seccomp=unconfined\"]},\
         \"linux\":{\"devices\":[{\"path\":\"/dev/kmsg\",\"type\":\"c\",\"major\":1,\"minor\":11}],\"seccomp\":null}}";
     // What there is of devices, mounts, folders, rights, filters and networks.
-    let script = "cd /; /bin/busybox find /dev | /bin/busybox sort; ls /; /bin/busybox cut -d' ' -f5,6 /proc/self/mountinfo
+    let script =
+        "cd /; /bin/busybox find /dev | /bin/busybox sort; ls /; /bin/busybox cut -d' ' -f5,6 /proc/self/mountinfo
         /bin/busybox grep -E '^(Cap|NoNewPrivs|Seccomp|Uid)' /proc/self/status; /bin/busybox grep -c . /proc/net/dev
         for node in /dev/kmsg /dev/fuse /dev/sda /host /data; do cat $node 2>&1; done";
     let seen = |said: &str| {

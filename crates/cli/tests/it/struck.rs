@@ -75,7 +75,16 @@ fn seal_a_model(place: &Place) {
     place.expect(0, &["keygen", "--output", "reader.key"]);
     place.expect(0, &["keygen", "--output", "vendor.key", "--signing"]);
     fs::write(place.path("model.onnx"), CANARY.repeat((24 << 20) / CANARY.len())).unwrap();
-    let words = ["seal", "--recipient", "hospital.key.pub", "--output", "model.sealed", "--model", "example/large", "model.onnx"];
+    let words = [
+        "seal",
+        "--recipient",
+        "hospital.key.pub",
+        "--output",
+        "model.sealed",
+        "--model",
+        "example/large",
+        "model.onnx",
+    ];
     place.expect(0, &[&words[..], &["--model-version", "1", "--sign", "vendor.key"]].concat());
     fs::remove_file(place.path("model.onnx")).unwrap();
     place.file("task.toml", include_str!("../../../../examples/biopsy/task.toml"));

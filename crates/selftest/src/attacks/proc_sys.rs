@@ -34,8 +34,7 @@ const OWN: Expected = &[(EACCES, LANDLOCK), (ENOENT, MOUNTS), (EROFS, "write-xor
 
 macro_rules! own {
     ($name:literal, $path:literal) => {
-        Attack::new($name, ProcSys, OWN, &["openat"], |_| write($path))
-            .needs(Need::Path($path))
+        Attack::new($name, ProcSys, OWN, &["openat"], |_| write($path)).needs(Need::Path($path))
     };
 }
 
