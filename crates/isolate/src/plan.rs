@@ -620,7 +620,7 @@ const TERMINAL: &CStr = c"/dev/pts/0";
 const LARGE: u64 = 1 << 30;
 
 /// Whether a file system in memory of this size may have large pages. The kernel gives small ones back one by one: for
-/// 4 GiB that took longer than a second.
+/// 4 GiB that takes half a second, and more on a busy machine.
 fn large_pages(bytes: u64) -> u64 {
     u64::from(bytes >= LARGE)
 }
