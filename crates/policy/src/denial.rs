@@ -3,7 +3,7 @@
 use hotcell_types::{Exit, Explain};
 
 use crate::grant::CitedRule;
-use crate::obligation::{AuditLevel, Hardening, IsolationLevel};
+use crate::obligation::{Hardening, IsolationLevel};
 
 /// A no, with its reasons.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +44,6 @@ pub enum Unmet {
     Isolation(IsolationLevel),
     /// A demand on the sandbox that no profile can meet.
     Hardening(Hardening),
-    /// A record of this depth.
-    Audit(AuditLevel),
 }
 
 impl DenialKind {
@@ -70,10 +68,6 @@ impl DenialKind {
                 }
                 Unmet::Isolation(level) => format!("the rule demands the isolation level `{level}`"),
                 Unmet::Hardening(hardening) => format!("the rule demands `{hardening}`, which no profile here has"),
-                Unmet::Audit(_) => {
-                    "the rule demands that each call and connection is recorded, and nothing records them here"
-                        .to_owned()
-                }
             },
         }
     }
@@ -100,7 +94,6 @@ impl Explain for Denial {
             DenialKind::Unmet(Unmet::Approvals(_)) => "POL-122",
             DenialKind::Unmet(Unmet::Isolation(_)) => "POL-123",
             DenialKind::Unmet(Unmet::Hardening(_)) => "POL-124",
-            DenialKind::Unmet(Unmet::Audit(_)) => "POL-127",
             DenialKind::RoleNotHeld(_) => "POL-126",
         }
     }
@@ -144,7 +137,6 @@ impl Unmet {
             Self::Approvals(_) => "@obligation_approvals",
             Self::Isolation(_) => "@obligation_isolation",
             Self::Hardening(_) => "@obligation_hardening",
-            Self::Audit(_) => "@obligation_audit",
         }
     }
 }

@@ -61,7 +61,8 @@ pub use grant::{CitedRule, Columns, GRANT_LIFETIME_MS, Grant, GrantExpired, Gran
 pub use interval::Interval;
 pub use layer::{MAX_POLICY_BYTES, RuleInfo, check_policy};
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
-pub use obligation::{AuditLevel, Hardening, IsolationLevel, OBLIGATIONS, Obligations};
+pub use hotcell_types::AuditLevel;
+pub use obligation::{Hardening, IsolationLevel, OBLIGATIONS, Obligations};
 pub use origin::Origin;
 pub use overlay::{
     CallSettings, InspectionSettings, LimitSetting, MAX_FILE_BYTES, MemorySettings, ModelSettings, MountSettings,
