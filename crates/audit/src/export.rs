@@ -172,24 +172,6 @@ impl Cursor {
     }
 }
 
-/// The subscriber that has got least, and up to which event; nothing where there are none.
-pub(crate) fn least(log: &Path) -> io::Result<Option<(String, u64)>> {
-    let entries = match fs::read_dir(log.join(FOLDER)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let mut least: Option<(String, u64)> = None;
-    for entry in entries {
-        let entry = entry?;
-        // One that cannot be read keeps everything.
-        let index = fs::read_to_string(entry.path()).ok().and_then(|text| parse(&text)).unwrap_or_default().index;
-        if least.as_ref().is_none_or(|(_, so_far)| index < *so_far) {
-            least = Some((entry.file_name().to_string_lossy().into_owned(), index));
-        }
-    }
-    Ok(least)
-}
-
 fn parse(text: &str) -> Option<Place> {
     match text.trim_end_matches(['\0', '\n', ' ']) {
         "" => Some(Place::default()),

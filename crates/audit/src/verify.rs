@@ -289,7 +289,8 @@ impl Walk<'_> {
             return Err(self.first_bad(index, offset, "is no event"));
         };
         if let Some(latest) = self.latest.filter(|latest| clock::back(*latest, time).is_some()) {
-            if self.untold.is_none() && !serde_json::from_slice(entry).is_ok_and(|event| clock::is_told(latest, &event)) {
+            if self.untold.is_none() && !serde_json::from_slice(entry).is_ok_and(|event| clock::is_told(latest, &event))
+            {
                 self.untold = Some((index, offset));
             }
             self.clock_went_back += 1;

@@ -471,7 +471,8 @@ impl Journey<'_, '_> {
             self.log.append(&[lease], Durability::Lazy).map_err(TaskError::part)?;
         }
         if self.records(EventKind::DataShown) {
-            let shown = self.event(EventKind::DataShown).with("model", record.id.as_str()).with("sealed", record.sealed);
+            let shown =
+                self.event(EventKind::DataShown).with("model", record.id.as_str()).with("sealed", record.sealed);
             self.log.append(&[shown], Durability::Lazy).map_err(TaskError::part)?;
         }
         let observer = &mut *self.context.observer;

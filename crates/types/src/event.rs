@@ -76,8 +76,6 @@ pub enum EventKind {
     ClockJumped,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
-    /// Whole bundles of the oldest entries were moved to an archive: up to which entry.
-    LogArchived,
     /// An input, or the model, is about to be shown to the workload: how much of it, and the commitment to it.
     DataShown,
     /// What a workload wrote to a standard stream: how much, and whether it left.
@@ -132,8 +130,7 @@ impl EventKind {
             | Self::PolicyInstalled
             | Self::PolicyRefused
             | Self::ClockJumped
-            | Self::SelftestEnded
-            | Self::LogArchived => AuditLevel::Normal,
+            | Self::SelftestEnded => AuditLevel::Normal,
         }
     }
 }

@@ -60,7 +60,11 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
         let mut wait = |error: &ExportError, times: u32| {
             if times == 1 && may_return {
                 // That it cannot be told changes nothing.
-                let _ = writeln!(print::err(), "{}; it is tried again until it does", print::plain_line(&error.to_string()));
+                let _ = writeln!(
+                    print::err(),
+                    "{}; it is tried again until it does",
+                    print::plain_line(&error.to_string())
+                );
             }
             if may_return {
                 std::thread::sleep(pause(times));

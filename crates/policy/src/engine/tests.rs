@@ -472,9 +472,7 @@ fn what_is_demanded_is_done_or_denied_and_never_left_out() {
 #[test]
 fn a_task_that_is_recorded_less_than_a_new_policy_demands_may_not_go_on() {
     let level = |level: &str| demanding(&format!("@obligation_audit(\"{level}\")"));
-    for (ran, now, goes_on) in
-        [("high", "high", true), ("very-high", "high", true), ("high", "very-high", false)]
-    {
+    for (ran, now, goes_on) in [("high", "high", true), ("very-high", "high", true), ("high", "very-high", false)] {
         let used = grant(&level(ran), request("strict")).begin(Timestamp(1_000)).unwrap();
         assert_eq!(level(now).still_allows(&used).is_ok(), goes_on, "{ran}, then {now}");
     }

@@ -130,8 +130,14 @@ fn the_level_that_a_rule_demands_decides_what_is_recorded_and_never_content_nor_
         assert_eq!(report.outcome, Outcome::Released);
         let count = |kind| place.events().iter().filter(|event| **event == kind).count();
         counts.push(
-            [EventKind::DataShown, EventKind::StreamJudged, EventKind::RightGiven, EventKind::WallObserved, EventKind::ResourceUsed]
-                .map(count),
+            [
+                EventKind::DataShown,
+                EventKind::StreamJudged,
+                EventKind::RightGiven,
+                EventKind::WallObserved,
+                EventKind::ResourceUsed,
+            ]
+            .map(count),
         );
         let journal = fs::read_to_string(place.state().join("log/journal")).unwrap();
         for word in [SECRET, "zhao", "Zhao", "/bin/sh", "local:test"] {
@@ -142,7 +148,8 @@ fn the_level_that_a_rule_demands_decides_what_is_recorded_and_never_content_nor_
         // With the key, names are told.
         let keys = hotcell_audit::personal::PersonalKeys::of(&hotcell_task::personal_keys(&place.state()));
         let mut events = hotcell_audit::Events::open(&place.state().join("log"), Default::default()).unwrap();
-        let mut asked = events.find(|entry| entry.as_ref().unwrap().event.kind == EventKind::TaskSubmitted).unwrap().unwrap();
+        let mut asked =
+            events.find(|entry| entry.as_ref().unwrap().event.kind == EventKind::TaskSubmitted).unwrap().unwrap();
         keys.reveal(&mut asked.event).unwrap();
         assert_eq!(asked.event.data["inputs"], serde_json::json!(["zhao-biopsy"]));
         assert_eq!(asked.event.data["workload"], "/bin/sh");
