@@ -33,6 +33,7 @@ pub const PERSONAL: &[(&str, &str)] = &[
     ("input", "input"),
     ("output", "output"),
     ("over", "over"),
+    ("tried", "tried"),
     ("facts", FACTS),
     ("errors", "errors"),
 ];

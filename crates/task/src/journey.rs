@@ -77,7 +77,7 @@ pub struct TaskReport {
     pub notes: Vec<(String, Vec<String>)>,
     /// Why not everything went well, where it did not.
     pub problem: Option<Problem>,
-    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) asked for them; else none.
+    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) or the audit level asked for them; else none.
     pub refused_calls: Vec<RefusedCall>,
 }
 
@@ -262,6 +262,11 @@ impl Journey<'_, '_> {
         self.step(Step::Receipt);
         let now = self.context.clock.now();
         let mut events = judged.events;
+        if self.records(EventKind::CallRefused) {
+            events.extend(refused_calls.iter().map(|refused| {
+                self.event(EventKind::CallRefused).with("call", refused.name.as_str()).with("times", refused.times)
+            }));
+        }
         if self.records(EventKind::ResourceUsed) {
             events.extend(limits.iter().map(|limit| {
                 let event = self.event(EventKind::ResourceUsed).with("limit", limit.name.as_str());
@@ -408,8 +413,9 @@ impl Journey<'_, '_> {
         }
         if self.records(EventKind::WallObserved) {
             events.extend(seen.iter().map(|look| {
-                let event = self.event(EventKind::WallObserved).with("wall", look.wall.label());
-                let event = event.with("tried", look.tried.as_str()).with("expected", look.expected.as_str());
+                // What was tried may name an input.
+                let event = self.event_of(EventKind::WallObserved, "tried", &look.tried);
+                let event = event.with("wall", look.wall.label()).with("expected", look.expected.as_str());
                 event.with("seen", look.seen.as_str()).with("holds", look.holds)
             }));
         }
@@ -517,7 +523,7 @@ impl Journey<'_, '_> {
             model: model.map(Model::mount),
             stdin: self.submitted.spec.stdin.take(),
             terminal: self.submitted.spec.terminal,
-            told: self.submitted.spec.told,
+            told: self.submitted.spec.told || self.records(EventKind::CallRefused),
             state: self.context.state.to_owned(),
             seed: hotcell_crypto::random(),
             omitted: Default::default(),

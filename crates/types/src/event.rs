@@ -84,6 +84,8 @@ pub enum EventKind {
     RightGiven,
     /// One look at a wall, from inside the sandbox.
     WallObserved,
+    /// A system call that the filter refused: which, and how often.
+    CallRefused,
     /// How much of a limit was used, and whether it was reached.
     ResourceUsed,
 }
@@ -97,7 +99,7 @@ pub enum AuditLevel {
     Normal,
     /// What was read and what was written, too.
     High,
-    /// Each right, each look at a wall and each limit, too.
+    /// Each right, each look at a wall, each refused call and each limit, too.
     VeryHigh,
 }
 
@@ -106,7 +108,7 @@ impl EventKind {
     pub fn level(self) -> AuditLevel {
         match self {
             Self::DataShown | Self::StreamJudged => AuditLevel::High,
-            Self::RightGiven | Self::WallObserved | Self::ResourceUsed => AuditLevel::VeryHigh,
+            Self::RightGiven | Self::WallObserved | Self::CallRefused | Self::ResourceUsed => AuditLevel::VeryHigh,
             // By name, so that whoever adds a kind has to say.
             Self::LogStarted
             | Self::TaskSubmitted

@@ -123,7 +123,8 @@ fn the_level_that_a_rule_demands_decides_what_is_recorded_and_never_content_nor_
         let rules = format!("{HEAD}{level} permit (principal, action == Action::\"run\", resource);");
         install(&place, &folder(&place, 1, &rules), &[]).unwrap();
         let table = place.file("zhao-biopsy.csv", SECRET);
-        let mut spec = shell(&place, "cat /input/zhao-biopsy; cat /input/zhao-biopsy > /output/zhao-result");
+        let mut spec =
+            shell(&place, "unshare -r true; cat /input/zhao-biopsy; cat /input/zhao-biopsy > /output/zhao-result");
         spec.inputs.push(input("zhao-biopsy", &table));
         spec.purpose = "about Mr Zhao".to_owned();
         let report = place.run_in_force(spec, &mut hotcell_task::Silent).unwrap();
@@ -135,6 +136,7 @@ fn the_level_that_a_rule_demands_decides_what_is_recorded_and_never_content_nor_
                 EventKind::StreamJudged,
                 EventKind::RightGiven,
                 EventKind::WallObserved,
+                EventKind::CallRefused,
                 EventKind::ResourceUsed,
             ]
             .map(count),
@@ -155,8 +157,8 @@ fn the_level_that_a_rule_demands_decides_what_is_recorded_and_never_content_nor_
         assert_eq!(asked.event.data["workload"], "/bin/sh");
         assert_eq!(asked.event.data["facts"]["purpose"], "about Mr Zhao");
     }
-    assert_eq!(counts[0], [0; 5]);
-    assert_eq!((counts[1][0], &counts[1][2..]), (1, &[0; 3][..]), "{counts:?}");
+    assert_eq!(counts[0], [0; 6]);
+    assert_eq!((counts[1][0], &counts[1][2..]), (1, &[0; 4][..]), "{counts:?}");
     assert!(counts[1][1] == 2 && counts[2].iter().all(|count| *count > 0), "{counts:?}");
 }
 
