@@ -78,7 +78,7 @@ impl Snapshot {
     fn catch_up(&mut self, log: &Path) -> Result<u64, LogError> {
         let mut events = Events::open_at(log, Filter::default(), self.place)?;
         let mut count = 0;
-        while let Some(entry) = events.next() {
+        for entry in events.by_ref() {
             self.states.apply(&entry?.event);
             count += 1;
         }
