@@ -15,7 +15,7 @@ mod wall;
 
 pub use capacity::Bits;
 pub use digest::Digest;
-pub use event::{Event, EventKind};
+pub use event::{AuditLevel, Event, EventKind};
 pub use explain::Explain;
 pub use id::{GrantId, ParseIdError, TaskId};
 pub use outcome::{Exit, Outcome};
