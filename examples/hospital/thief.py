@@ -83,4 +83,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except OSError as error:
-        sys.exit(error.errno if error.errno and 0 < error.errno < 100 else 99)
+        sys.exit(error.errno if error.errno and 0 < error.errno < 125 else 99)

@@ -10,10 +10,11 @@ use hotcell_audit::Durability;
 use hotcell_crypto::{SecretKey, keyfile};
 use hotcell_disclosure::sampler::SystemBits;
 use hotcell_disclosure::{
-    DisclosureError, Format, MAX_HIERARCHY_BYTES, MAX_RULES_BYTES, Method, Redaction, Report, Scan, View, Views, redact, reverse,
+    DisclosureError, Format, MAX_HIERARCHY_BYTES, MAX_RULES_BYTES, Method, Redaction, Report, Scan, View, Views,
+    redact, reverse,
 };
-use hotcell_inspect::scan::Scanner;
 use hotcell_inspect::CellScan;
+use hotcell_inspect::scan::Scanner;
 use hotcell_policy::Ask;
 use hotcell_task::{open_log, policy_in_force};
 use hotcell_types::{Clock, Event, EventKind, Exit};
@@ -72,7 +73,10 @@ fn format(text: &str) -> Result<Format, String> {
 
 pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     if app.json && arguments.output.is_none() {
-        return Err(Failure::usage("--json tells of the view, which would stand beside it", "name a file for the view: --output FILE"));
+        return Err(Failure::usage(
+            "--json tells of the view, which would stand beside it",
+            "name a file for the view: --output FILE",
+        ));
     }
     let views = read_rules(&arguments.rules)?;
     let name = arguments.input.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -144,7 +148,8 @@ fn open_again(arguments: &Arguments, app: &App, view: &View, format: Format, key
             attributes: BTreeMap::new(),
             context: context.map(|(name, value)| (name.into(), value.as_str().into())).into(),
         };
-        let answer = engine.answer(ask).map_err(|error| Failure::usage(error.to_string(), "name the dataset as policy does"))?;
+        let answer =
+            engine.answer(ask).map_err(|error| Failure::usage(error.to_string(), "name the dataset as policy does"))?;
         answer?;
     }
     let now = app.clock.now();
@@ -160,7 +165,9 @@ fn open_again(arguments: &Arguments, app: &App, view: &View, format: Format, key
     to.publish()?;
     match (app.json, &arguments.output) {
         (true, output) => print::json(&json!({ "output": output, "fields_opened": fields }))?,
-        (false, Some(output)) => writeln!(print::out(), "{}: {fields} fields opened", print::theirs(&output.display()))?,
+        (false, Some(output)) => {
+            writeln!(print::out(), "{}: {fields} fields opened", print::theirs(&output.display()))?
+        }
         (false, None) => writeln!(print::err(), "{fields} fields opened")?,
     }
     Ok(Exit::Yes)

@@ -62,9 +62,14 @@ pub fn solve(quasi: &[Quasi<'_>], people: &[u32], sensitive: &[Vec<u32>], demand
     let heights: Vec<_> = quasi.iter().map(|quasi| quasi.hierarchy.height().max(quasi.from)).collect();
     let mut nodes: Vec<Vec<usize>> = vec![Vec::new()];
     for (quasi, height) in quasi.iter().zip(&heights) {
-        nodes = nodes.iter().flat_map(|node| (quasi.from..=*height).map(|level| [node.as_slice(), &[level]].concat())).collect();
+        nodes = nodes
+            .iter()
+            .flat_map(|node| (quasi.from..=*height).map(|level| [node.as_slice(), &[level]].concat()))
+            .collect();
         if nodes.len() > MAX_COMBINATIONS {
-            return Err(format!("the quasi-identifiers have more than {MAX_COMBINATIONS} combinations of levels; name fewer"));
+            return Err(format!(
+                "the quasi-identifiers have more than {MAX_COMBINATIONS} combinations of levels; name fewer"
+            ));
         }
     }
     let lost = |node: &Vec<usize>| {
@@ -173,7 +178,14 @@ impl Table {
             };
             lifted.push((0..=*height).map(|level| if level < quasi.from { Vec::new() } else { at(level) }).collect());
         }
-        let mut table = Self { group_of: Vec::new(), groups: Vec::new(), people: Vec::new(), sensitive: Vec::new(), lifted, rows: Vec::new() };
+        let mut table = Self {
+            group_of: Vec::new(),
+            groups: Vec::new(),
+            people: Vec::new(),
+            sensitive: Vec::new(),
+            lifted,
+            rows: Vec::new(),
+        };
         let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
         for (row, person) in people.iter().enumerate() {
             let key: Vec<u32> = codes.iter().filter_map(|column| column.get(row)).copied().collect();
@@ -186,7 +198,9 @@ impl Table {
                 table.rows.push(0);
             }
             table.group_of.push(group);
-            if let (Some(people), Some(seen), Some(rows)) = (table.people.get_mut(group), table.sensitive.get_mut(group), table.rows.get_mut(group)) {
+            if let (Some(people), Some(seen), Some(rows)) =
+                (table.people.get_mut(group), table.sensitive.get_mut(group), table.rows.get_mut(group))
+            {
                 people.insert(*person);
                 *rows += 1;
                 sensitive.iter().zip(seen).for_each(|(column, seen)| seen.extend(column.get(row)));

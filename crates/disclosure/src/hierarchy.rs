@@ -144,7 +144,9 @@ fn date(value: &str, level: usize) -> Option<String> {
             let day: u32 = whole(&day)?;
             (1..=31).contains(&day).then_some((whole::<u32>(year)?, whole::<u32>(month)?))?
         }
-        (compact, None, None) if compact.len() == 8 && compact.is_ascii() => (whole(&compact[..4])?, whole(&compact[4..6])?),
+        (compact, None, None) if compact.len() == 8 && compact.is_ascii() => {
+            (whole(&compact[..4])?, whole(&compact[4..6])?)
+        }
         _ => return None,
     };
     (1..=12).contains(&month).then(|| match level {
@@ -196,12 +198,18 @@ mod tests {
     #[test]
     fn what_is_one_at_a_level_is_one_at_every_level_above() {
         let ages: Vec<_> = (0..160).map(|age| age.to_string()).collect();
-        let dates: Vec<_> = (0..400).map(|n| format!("{}-{:02}-{:02}", 1980 + n / 12, n % 12 + 1, n % 28 + 1)).collect();
-        let codes: Vec<_> = (0..2600).map(|n| format!("{}{:02}.{}", char::from(b'A' + (n / 100) as u8), n % 100, n % 7)).collect();
+        let dates: Vec<_> =
+            (0..400).map(|n| format!("{}-{:02}-{:02}", 1980 + n / 12, n % 12 + 1, n % 28 + 1)).collect();
+        let codes: Vec<_> =
+            (0..2600).map(|n| format!("{}{:02}.{}", char::from(b'A' + (n / 100) as u8), n % 100, n % 7)).collect();
         let numbers: Vec<_> = (-60..300).map(|n| n.to_string()).collect();
         let range = Hierarchy::ranges(&[5, 20, 100]).unwrap();
         for (hierarchy, values) in [
-            (&Hierarchy::Age, &ages), (&Hierarchy::Date, &dates), (&Hierarchy::Icd, &codes), (&Hierarchy::Prefix, &codes), (&range, &numbers),
+            (&Hierarchy::Age, &ages),
+            (&Hierarchy::Date, &dates),
+            (&Hierarchy::Icd, &codes),
+            (&Hierarchy::Prefix, &codes),
+            (&range, &numbers),
         ] {
             for level in 0..hierarchy.height() {
                 let mut above = BTreeMap::new();

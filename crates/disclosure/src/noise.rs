@@ -67,12 +67,16 @@ impl Noise {
     /// # Errors
     /// What is wrong, in words.
     pub(crate) fn new(kind: &str, spread: &str, least: &str, most: &str, step: &str) -> Result<Self, String> {
-        let number = |name: &str, text: &str| Decimal::parse(text).ok_or_else(|| format!("`{name}` is no number such as `-1.25`"));
+        let number = |name: &str, text: &str| {
+            Decimal::parse(text).ok_or_else(|| format!("`{name}` is no number such as `-1.25`"))
+        };
         let width = number("step", step)?;
         if width.digits <= 0 {
             return Err("`step` is not above zero".to_owned());
         }
-        let bound = |name: &str, text: &str| number(name, text)?.steps(width.digits, width.decimals).ok_or_else(|| format!("`{name}` is too large"));
+        let bound = |name: &str, text: &str| {
+            number(name, text)?.steps(width.digits, width.decimals).ok_or_else(|| format!("`{name}` is too large"))
+        };
         let (least, most) = (bound("min", least)?, bound("max", most)?);
         if least >= most || most - least > MAX_STEPS {
             return Err(format!("from `min` to `max` there are not between 1 and {MAX_STEPS} steps"));
@@ -113,7 +117,8 @@ impl Noise {
                 format!("epsilon {epsilon} for each cell")
             }
             Kind::Gaussian(variance) => {
-                let rho = quotient(range * range * u128::from(variance.denominator()), 2 * u128::from(variance.numerator()));
+                let rho =
+                    quotient(range * range * u128::from(variance.denominator()), 2 * u128::from(variance.numerator()));
                 format!("rho {rho} for each cell (zero-concentrated)")
             }
         }
@@ -183,8 +188,16 @@ mod tests {
             Decimal::parse(text).and_then(|value| value.steps(step.digits, step.decimals))
         };
         for (text, step, seen) in [
-            ("0.30", "0.25", Some(1)), ("0.375", "0.25", Some(2)), ("-0.375", "0.25", Some(-2)), ("7", "5", Some(1)), ("0", "1", Some(0)),
-            ("1e3", "1", None), ("", "1", None), ("1.", "1", None), ("0x1", "1", None), ("9999999999999999", "1", None),
+            ("0.30", "0.25", Some(1)),
+            ("0.375", "0.25", Some(2)),
+            ("-0.375", "0.25", Some(-2)),
+            ("7", "5", Some(1)),
+            ("0", "1", Some(0)),
+            ("1e3", "1", None),
+            ("", "1", None),
+            ("1.", "1", None),
+            ("0x1", "1", None),
+            ("9999999999999999", "1", None),
         ] {
             assert_eq!(steps(text, step), seen, "{text} in {step}");
         }
@@ -193,8 +206,12 @@ mod tests {
     #[test]
     fn settings_that_mean_nothing_are_refused() {
         for (kind, spread, least, most, step) in [
-            ("normal", "1", "0", "9", "1"), ("laplace", "0", "0", "9", "1"), ("laplace", "1", "9", "0", "1"),
-            ("laplace", "1", "0", "9", "0"), ("laplace", "1", "0", "99999999999", "1"), ("laplace", "1", "a", "9", "1"),
+            ("normal", "1", "0", "9", "1"),
+            ("laplace", "0", "0", "9", "1"),
+            ("laplace", "1", "9", "0", "1"),
+            ("laplace", "1", "0", "9", "0"),
+            ("laplace", "1", "0", "99999999999", "1"),
+            ("laplace", "1", "a", "9", "1"),
         ] {
             assert!(Noise::new(kind, spread, least, most, step).is_err(), "{kind} {spread} {least} {most} {step}");
         }

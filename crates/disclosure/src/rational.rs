@@ -55,7 +55,8 @@ impl FromStr for Rational {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("it is no positive number such as `3/2`, `0.25` or `7` with parts of at most {}", Self::MOST);
+        let wrong =
+            || format!("it is no positive number such as `3/2`, `0.25` or `7` with parts of at most {}", Self::MOST);
         let (numerator, denominator) = match (text.split_once('/'), text.split_once('.')) {
             (Some((above, below)), None) => (digits(above), digits(below)),
             (None, Some((whole, part))) if part.len() <= 9 => {
@@ -87,10 +88,14 @@ mod tests {
 
     #[test]
     fn fractions_are_read_exactly() {
-        for (text, shown) in [("3/2", "3/2"), ("6/4", "3/2"), ("0.25", "1/4"), ("7", "7"), ("1.0", "1"), ("0.1", "1/10")] {
+        for (text, shown) in
+            [("3/2", "3/2"), ("6/4", "3/2"), ("0.25", "1/4"), ("7", "7"), ("1.0", "1"), ("0.1", "1/10")]
+        {
             assert_eq!(text.parse::<Rational>().unwrap().to_string(), shown, "{text}");
         }
-        for text in ["", "0", "-1", "1/0", "1e3", "1/2/3", "0.0", "x", "1.2/3", "99999999999", "0.0000000001", "+1", " 1"] {
+        for text in
+            ["", "0", "-1", "1/0", "1e3", "1/2/3", "0.0", "x", "1.2/3", "99999999999", "0.0000000001", "+1", " 1"]
+        {
             assert!(text.parse::<Rational>().is_err(), "{text}");
         }
     }

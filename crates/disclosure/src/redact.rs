@@ -142,7 +142,8 @@ impl Work<'_> {
         while let Some(cells) = reader.next_row()? {
             bytes += cells.iter().map(|cell| cell.text.len() as u64 + std::mem::size_of::<Cell>() as u64).sum::<u64>();
             if bytes > MAX_TABLE_BYTES {
-                let problem = format!("the table takes more than {MAX_TABLE_BYTES} bytes, and classes are counted in memory");
+                let problem =
+                    format!("the table takes more than {MAX_TABLE_BYTES} bytes, and classes are counted in memory");
                 return Err(DisclosureError::content(None, problem));
             }
             rows.push(cells);
@@ -164,12 +165,18 @@ impl Work<'_> {
         let hidden: BTreeSet<usize> = self.columns_by(|method| matches!(method, Method::Encrypt));
         shown.sort_by(|(_, one), (_, other)| {
             let key = |cells: &[Cell]| -> Vec<(usize, String)> {
-                cells.iter().filter(|cell| !hidden.contains(&cell.column)).map(|cell| (cell.column, cell.text.clone())).collect()
+                cells
+                    .iter()
+                    .filter(|cell| !hidden.contains(&cell.column))
+                    .map(|cell| (cell.column, cell.text.clone()))
+                    .collect()
             };
             key(one).cmp(&key(other))
         });
         let classes = self.count(&shown, names, &people, &sensitive);
-        if !shown.is_empty() && (classes.smallest < u64::from(demand.k) || demand.l > 1 && classes.least_diverse < u64::from(demand.l)) {
+        if !shown.is_empty()
+            && (classes.smallest < u64::from(demand.k) || demand.l > 1 && classes.least_diverse < u64::from(demand.l))
+        {
             // The search and the count are two ways to one number; where they differ, nothing leaves.
             let problem = format!("the finished view has a class of {} people", classes.smallest);
             return Err(DisclosureError::NotAnonymous { problem });
@@ -225,14 +232,18 @@ impl Work<'_> {
     fn people(&self, rows: &[Vec<Cell>], names: &[String], demand: &Anonymity) -> Result<Vec<u32>, DisclosureError> {
         let Some(person) = &demand.person else { return Ok((0..).take(rows.len()).collect()) };
         let Some(place) = names.iter().position(|name| name == person) else {
-            return Err(DisclosureError::content(None, format!("no row has the person's column `{}`", person.escape_debug())));
+            return Err(DisclosureError::content(
+                None,
+                format!("no row has the person's column `{}`", person.escape_debug()),
+            ));
         };
         Ok(codes(rows.iter().map(|cells| text_of(cells, Some(place)).to_owned())))
     }
 
     /// The sensitive values of each row as they leave, as numbers, column by column.
     fn sensitive(&self, rows: &[Vec<Cell>], names: &[String]) -> Vec<Vec<u32>> {
-        let columns = self.redaction.view.columns.iter().filter(|(name, column)| column.sensitive && self.is_granted(name));
+        let columns =
+            self.redaction.view.columns.iter().filter(|(name, column)| column.sensitive && self.is_granted(name));
         columns
             .map(|(name, column)| {
                 let place = names.iter().position(|other| other == name);
@@ -253,7 +264,13 @@ impl Work<'_> {
     }
 
     /// The classes of the finished rows.
-    fn count(&self, shown: &[(usize, Vec<Cell>)], names: &[String], people: &[u32], sensitive: &[Vec<u32>]) -> anonymity::Classes {
+    fn count(
+        &self,
+        shown: &[(usize, Vec<Cell>)],
+        names: &[String],
+        people: &[u32],
+        sensitive: &[Vec<u32>],
+    ) -> anonymity::Classes {
         let view = self.redaction.view;
         let quasi: Vec<usize> =
             view.quasi().filter_map(|(name, _)| names.iter().position(|other| other == name)).collect();

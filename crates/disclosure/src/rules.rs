@@ -212,7 +212,11 @@ impl Views {
     /// # Errors
     /// [`DisclosureError::Rules`] with the line.
     pub fn parse(file: &str, text: &str, hierarchy: &dyn Fn(&str) -> Option<String>) -> Result<Self, DisclosureError> {
-        let at = |place: usize, problem: String| DisclosureError::Rules { file: file.to_owned(), line: line_of(text, place), problem };
+        let at = |place: usize, problem: String| DisclosureError::Rules {
+            file: file.to_owned(),
+            line: line_of(text, place),
+            problem,
+        };
         if text.len() > MAX_RULES_BYTES {
             return Err(at(0, format!("it is longer than {MAX_RULES_BYTES} bytes")));
         }
@@ -228,10 +232,11 @@ impl Views {
             let mut columns = BTreeMap::new();
             for (name, column) in view.columns {
                 let place = column.span().start;
-                let column = checked_column(&dataset, &name, column.into_inner(), hierarchy).map_err(|fault| match fault {
-                    Fault::Here(problem) => at(place, format!("the column `{}`: {problem}", name.escape_debug())),
-                    Fault::There(error) => error,
-                })?;
+                let column =
+                    checked_column(&dataset, &name, column.into_inner(), hierarchy).map_err(|fault| match fault {
+                        Fault::Here(problem) => at(place, format!("the column `{}`: {problem}", name.escape_debug())),
+                        Fault::There(error) => error,
+                    })?;
                 columns.insert(name, column);
             }
             let demand_place = view.anonymity.as_ref().map_or(place, |anonymity| anonymity.span().start);
@@ -265,7 +270,8 @@ impl Views {
     /// The dataset of which both speak, for one role or under one name.
     pub fn add(&mut self, other: Self) -> Result<(), String> {
         for view in other.views {
-            let same = |known: &View| known.dataset == view.dataset && (known.role == view.role || known.name == view.name);
+            let same =
+                |known: &View| known.dataset == view.dataset && (known.role == view.role || known.name == view.name);
             if self.views.iter().any(same) {
                 return Err(view.dataset);
             }
@@ -316,7 +322,9 @@ impl View {
     fn check_anonymity(&self) -> Result<(), String> {
         let Some(demand) = &self.anonymity else {
             return match self.columns.values().any(|column| column.quasi || column.sensitive) {
-                true => Err("columns are `quasi` or `sensitive`, and nothing is demanded: add [view.anonymity]".to_owned()),
+                true => {
+                    Err("columns are `quasi` or `sensitive`, and nothing is demanded: add [view.anonymity]".to_owned())
+                }
                 false => Ok(()),
             };
         };
@@ -371,10 +379,18 @@ fn checked_column(
     file: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Column, Fault> {
     let given = [
-        ("first", raw.first.is_some()), ("last", raw.last.is_some()), ("domain", raw.domain.is_some()),
-        ("format", raw.format.is_some()), ("by", raw.by.is_some()), ("level", raw.level.is_some()),
-        ("widths", raw.widths.is_some()), ("noise", raw.noise.is_some()), ("spread", raw.spread.is_some()),
-        ("min", raw.min.is_some()), ("max", raw.max.is_some()), ("step", raw.step.is_some()),
+        ("first", raw.first.is_some()),
+        ("last", raw.last.is_some()),
+        ("domain", raw.domain.is_some()),
+        ("format", raw.format.is_some()),
+        ("by", raw.by.is_some()),
+        ("level", raw.level.is_some()),
+        ("widths", raw.widths.is_some()),
+        ("noise", raw.noise.is_some()),
+        ("spread", raw.spread.is_some()),
+        ("min", raw.min.is_some()),
+        ("max", raw.max.is_some()),
+        ("step", raw.step.is_some()),
     ];
     let takes: &[&str] = match raw.r#do.as_str() {
         "keep" | "suppress" | "encrypt" => &[],
@@ -407,10 +423,18 @@ fn checked_column(
             Method::Token { domain: domain(), keeps_format }
         }
         "noise" => {
-            let needed = |key: &str, value: &Option<String>| value.clone().ok_or_else(|| format!("`noise` needs `{key}`, as a text"));
+            let needed = |key: &str, value: &Option<String>| {
+                value.clone().ok_or_else(|| format!("`noise` needs `{key}`, as a text"))
+            };
             let kind = needed("noise", &raw.noise)?;
             let (spread, step) = (needed("spread", &raw.spread)?, raw.step.clone().unwrap_or_else(|| "1".to_owned()));
-            Method::Noise(NoiseMethod(Noise::new(&kind, &spread, &needed("min", &raw.min)?, &needed("max", &raw.max)?, &step)?))
+            Method::Noise(NoiseMethod(Noise::new(
+                &kind,
+                &spread,
+                &needed("min", &raw.min)?,
+                &needed("max", &raw.max)?,
+                &step,
+            )?))
         }
         _ => {
             let by = raw.by.clone().ok_or_else(|| "`generalise` needs `by`".to_owned())?;
@@ -421,16 +445,23 @@ fn checked_column(
                 (path, None) if path.ends_with(".toml") => {
                     let sound = !path.contains(['/', '\\']) && !path.starts_with('.');
                     let text = Some(path).filter(|_| sound).and_then(file);
-                    let text = text.ok_or_else(|| format!("there is no hierarchy `{}` beside the rules", path.escape_debug()))?;
+                    let text = text
+                        .ok_or_else(|| format!("there is no hierarchy `{}` beside the rules", path.escape_debug()))?;
                     Hierarchy::File(HierarchyFile::parse(path, &text).map_err(Fault::There)?)
                 }
                 (name, None) => Hierarchy::builtin(name).ok_or_else(|| {
-                    format!("`by` is age, date, prefix, icd, range or a file `NAME.toml`, not `{}`", name.escape_debug())
+                    format!(
+                        "`by` is age, date, prefix, icd, range or a file `NAME.toml`, not `{}`",
+                        name.escape_debug()
+                    )
                 })?,
             };
             let level = raw.level.unwrap_or(1);
             if level > hierarchy.height() {
-                return Err(Fault::Here(format!("`level` is above {}, which already tells nothing", hierarchy.height())));
+                return Err(Fault::Here(format!(
+                    "`level` is above {}, which already tells nothing",
+                    hierarchy.height()
+                )));
             }
             Method::Generalise { hierarchy, by, level }
         }

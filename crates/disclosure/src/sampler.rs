@@ -186,10 +186,12 @@ mod tests {
             let draws: Vec<_> = (0..40_000).map(|_| discrete_laplace(scale, &mut bits).unwrap()).collect();
             let of = numerator as f64 / denominator as f64;
             let reach = (of * 5.0).ceil() as i128;
-            let (chi, limit) = chi_square(&draws, reach.min((of * 6.0) as i128).max(1), |k| (-(k.abs() as f64) / of).exp());
+            let (chi, limit) =
+                chi_square(&draws, reach.min((of * 6.0) as i128).max(1), |k| (-(k.abs() as f64) / of).exp());
             assert!(chi < limit, "scale {numerator}/{denominator}: {chi} is not below {limit}");
             // The test can fail: against a scale that is a tenth off, it does.
-            let (chi, limit) = chi_square(&draws, reach.min((of * 6.0) as i128).max(1), |k| (-(k.abs() as f64) / of / 1.1).exp());
+            let (chi, limit) =
+                chi_square(&draws, reach.min((of * 6.0) as i128).max(1), |k| (-(k.abs() as f64) / of / 1.1).exp());
             assert!(chi > limit, "scale {numerator}/{denominator}: a wrong one passes too");
         }
     }

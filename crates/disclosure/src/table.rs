@@ -109,7 +109,10 @@ impl<R: Read> Read for Bounded<R> {
         let since = self.since_row.get() + count as u64;
         self.since_row.set(since);
         if since > MAX_ROW_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a row is longer than {MAX_ROW_BYTES} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a row is longer than {MAX_ROW_BYTES} bytes"),
+            ));
         }
         Ok(count)
     }
@@ -136,7 +139,10 @@ impl<R: Read> Reader<R> {
             names = csv.headers().map_err(|error| broken(None, error))?.iter().map(str::to_owned).collect();
             since.set(0);
             if names.is_empty() || names.len() > MAX_COLUMNS {
-                return Err(DisclosureError::content(None, format!("the header has not between 1 and {MAX_COLUMNS} columns")));
+                return Err(DisclosureError::content(
+                    None,
+                    format!("the header has not between 1 and {MAX_COLUMNS} columns"),
+                ));
             }
             for (column, name) in names.iter().enumerate() {
                 if known.insert(name.clone(), column).is_some() {
@@ -171,14 +177,18 @@ impl<R: Read> Reader<R> {
             }
             Rows::Jsonl(lines) => {
                 let Some(line) = next_line(lines, row)? else { return Ok(None) };
-                let object: Object<'_> = serde_json::from_slice(&line)
-                    .map_err(|error| DisclosureError::content(Some(row), format!("it is no JSON object: {}", told(&error))))?;
+                let object: Object<'_> = serde_json::from_slice(&line).map_err(|error| {
+                    DisclosureError::content(Some(row), format!("it is no JSON object: {}", told(&error)))
+                })?;
                 let mut cells = Vec::new();
                 for (name, value) in object.0 {
                     let column = self.known.get(&name).copied().unwrap_or(self.names.len());
                     if column == self.names.len() {
                         if column == MAX_COLUMNS {
-                            return Err(DisclosureError::content(Some(row), format!("there are more than {MAX_COLUMNS} columns")));
+                            return Err(DisclosureError::content(
+                                Some(row),
+                                format!("there are more than {MAX_COLUMNS} columns"),
+                            ));
                         }
                         self.known.insert(name.clone(), column);
                         self.names.push(name.clone());
@@ -254,7 +264,13 @@ fn next_line(lines: &mut impl BufRead, row: u64) -> Result<Option<Vec<u8>>, Disc
 
 /// What JSON says is wrong, without what stands there.
 fn told(error: &serde_json::Error) -> String {
-    let what = if error.is_eof() { "it ends too early" } else if error.is_syntax() { "it is not JSON" } else { "it is something else" };
+    let what = if error.is_eof() {
+        "it ends too early"
+    } else if error.is_syntax() {
+        "it is not JSON"
+    } else {
+        "it is something else"
+    };
     format!("{what}, at byte {}", error.column())
 }
 
@@ -277,7 +293,11 @@ pub(crate) enum Writer<W: Write> {
 
 impl<W: Write> Writer<W> {
     /// Begins to write; of CSV the header.
-    pub(crate) fn new<'a>(format: Format, to: W, names: impl Iterator<Item = &'a str>) -> Result<Self, DisclosureError> {
+    pub(crate) fn new<'a>(
+        format: Format,
+        to: W,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, DisclosureError> {
         Ok(match format {
             Format::Csv => {
                 let mut csv = csv::Writer::from_writer(to);

@@ -17,7 +17,9 @@ fn no_file_of_rules_makes_its_reader_panic_and_each_fault_has_a_line() {
         let text = String::from_utf8_lossy(bytes);
         match Views::parse("fuzz.toml", &text, &|_| Some(hierarchy.to_owned())) {
             Ok(views) => good += views.all().len(),
-            Err(DisclosureError::Rules { line, .. }) => assert!(line >= 1 && line <= text.lines().count() + 1, "line {line}"),
+            Err(DisclosureError::Rules { line, .. }) => {
+                assert!(line >= 1 && line <= text.lines().count() + 1, "line {line}")
+            }
             Err(other) => panic!("{other}"),
         }
     });
@@ -31,7 +33,9 @@ fn no_file_of_a_hierarchy_makes_its_reader_panic_and_each_fault_has_a_line() {
         let text = String::from_utf8_lossy(bytes);
         match HierarchyFile::parse("fuzz.toml", &text) {
             Ok(_) => good += 1,
-            Err(DisclosureError::Rules { line, .. }) => assert!(line >= 1 && line <= text.lines().count() + 1, "line {line}"),
+            Err(DisclosureError::Rules { line, .. }) => {
+                assert!(line >= 1 && line <= text.lines().count() + 1, "line {line}")
+            }
             Err(other) => panic!("{other}"),
         }
     });
@@ -57,7 +61,12 @@ fn tables(name: &'static str, format: Format) {
         for view in &views {
             let mut to = Vec::new();
             let redaction = Redaction {
-                view, format, key: Some(&key), granted: None, bits: &mut SystemBits::default(), look: &mut |_, _, _| {},
+                view,
+                format,
+                key: Some(&key),
+                granted: None,
+                bits: &mut SystemBits::default(),
+                look: &mut |_, _, _| {},
             };
             let Ok(report) = redact(redaction, bytes, &mut to) else { continue };
             seen += 1;

@@ -343,7 +343,8 @@ impl Journey<'_, '_> {
         let seeing = Seeing::new(engine, demanded, spec.role.as_deref(), spec.view_key.as_ref())?;
         let views = fields::views(grant, engine, &seeing, inputs, self.submitted.task)?;
         let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs, &views)).transpose()?;
-        let applied: Vec<_> = views.iter().filter_map(|view| Some(self.view_event(view.input(), view.report()?))).collect();
+        let applied: Vec<_> =
+            views.iter().filter_map(|view| Some(self.view_event(view.input(), view.report()?))).collect();
         self.log.append(&applied, Durability::Lazy).map_err(TaskError::part)?;
         self.views = views;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;

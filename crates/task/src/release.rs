@@ -90,7 +90,8 @@ pub(crate) fn inspect(
         let view = seeing.of_output(&file.path)?;
         let Some(declared) = declared else {
             if view.is_some() {
-                let problem = format!("the output `{}` is seen through a view, and is not declared", file.path.escape_debug());
+                let problem =
+                    format!("the output `{}` is seen through a view, and is not declared", file.path.escape_debug());
                 return Ok(unseen(&DisclosureError::Content { row: None, problem }));
             }
             if let Some(refused) = refused(sensitive_in_opaque(&file, scanner)?) {
@@ -123,7 +124,10 @@ pub(crate) fn inspect(
                     match seeing.make(view, format, None, text.as_slice(), &mut seen) {
                         Ok(report) => {
                             rows = report.rows_written;
-                            notes.push(format!("seen through the view `{}`, {} rows left out", report.view, report.rows_suppressed));
+                            notes.push(format!(
+                                "seen through the view `{}`, {} rows left out",
+                                report.view, report.rows_suppressed
+                            ));
                         }
                         Err(error) => return Ok(unseen(&error)),
                     }

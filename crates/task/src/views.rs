@@ -27,7 +27,10 @@ pub(crate) fn views_of(files: &PolicyFiles) -> Result<Views, TaskError> {
     for (name, text) in files.iter().filter(|(name, _)| name.ends_with(VIEWS)) {
         let more = Views::parse(name, text, &|name| files.get(name).cloned()).map_err(TaskError::part)?;
         views.add(more).map_err(|dataset| {
-            let problem = format!("another file has a view of `{}` for the same role or of the same name", dataset.escape_debug());
+            let problem = format!(
+                "another file has a view of `{}` for the same role or of the same name",
+                dataset.escape_debug()
+            );
             TaskError::part(DisclosureError::Rules { file: name.clone(), line: 1, problem })
         })?;
     }

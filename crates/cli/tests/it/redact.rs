@@ -75,7 +75,17 @@ fn a_role_sees_what_its_rules_say_and_the_key_leads_back() {
         assert!(!seen.contains(gone), "{gone} is in {seen}");
     }
     place.file("patients.view.csv", &seen);
-    let words = ["--dataset", "patients", "--reverse", "--purpose", "care", "--json", "--output", "back.csv", "patients.view.csv"];
+    let words = [
+        "--dataset",
+        "patients",
+        "--reverse",
+        "--purpose",
+        "care",
+        "--json",
+        "--output",
+        "back.csv",
+        "patients.view.csv",
+    ];
     let told = place.json(0, &[&view("researcher")[..], &words].concat());
     assert_eq!(told["fields_opened"], 5);
     let back = std::fs::read_to_string(place.path("back.csv")).unwrap();
@@ -94,10 +104,7 @@ fn nothing_is_opened_without_the_key_or_against_the_policy() {
     with_other[6] = "other.key";
     let out = place.output(&with_other);
     assert_eq!(out.status.code(), Some(123), "{}", text(&out.stderr));
-    place.file(
-        "policy.toml",
-        "name = \"p\"\nversion = 1\nschema = 2\n",
-    );
+    place.file("policy.toml", "name = \"p\"\nversion = 1\nschema = 2\n");
     std::fs::create_dir(place.path("policy")).unwrap();
     std::fs::rename(place.path("policy.toml"), place.path("policy/policy.toml")).unwrap();
     place.file(
@@ -167,12 +174,24 @@ fn bad_input_is_told_with_its_place_and_leaves_nothing() {
 #[test]
 fn standard_input_of_json_lines_is_seen_too_and_nothing_of_a_bad_one_leaves() {
     let place = clinic();
-    let words = ["redact", "--rules", "rules.toml", "--role", "statistician", "--dataset", "patients", "--format", "jsonl", "-"];
+    let words = [
+        "redact",
+        "--rules",
+        "rules.toml",
+        "--role",
+        "statistician",
+        "--dataset",
+        "patients",
+        "--format",
+        "jsonl",
+        "-",
+    ];
     for (given, status, seen) in [
         ("{\"age\":43,\"name\":\"Ann\"}\n{\"age\":44}\n", 0, "{\"age\":\"40-44\"}\n{\"age\":\"40-44\"}\n"),
         ("{\"age\":43}\n{\"age\":\n", 125, ""),
     ] {
-        let mut child = place.command(&words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            place.command(&words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(given.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{}", text(&output.stderr));

@@ -42,7 +42,11 @@ impl HierarchyFile {
     /// # Errors
     /// [`DisclosureError::Rules`] with the line.
     pub fn parse(file: &str, text: &str) -> Result<Self, DisclosureError> {
-        let at = |place: usize, problem: String| DisclosureError::Rules { file: file.to_owned(), line: line_of(text, place), problem };
+        let at = |place: usize, problem: String| DisclosureError::Rules {
+            file: file.to_owned(),
+            line: line_of(text, place),
+            problem,
+        };
         if text.len() > MAX_HIERARCHY_BYTES {
             return Err(at(0, format!("it is longer than {MAX_HIERARCHY_BYTES} bytes")));
         }

@@ -1,18 +1,28 @@
 use super::*;
+use crate::reverse;
 use crate::rules::Views;
 use crate::sampler::SystemBits;
-use crate::reverse;
 
 fn view(rules: &str) -> View {
     let head = "format = 1\n[[view]]\nname = \"v\"\nrole = \"r\"\ndataset = \"d\"\n";
     Views::parse("v.toml", &format!("{head}{rules}"), &|_| None).unwrap().all()[0].clone()
 }
 
-fn try_seen(rules: &str, format: Format, text: &str, key: Option<&SecretKey>) -> Result<(String, Report), DisclosureError> {
+fn try_seen(
+    rules: &str,
+    format: Format,
+    text: &str,
+    key: Option<&SecretKey>,
+) -> Result<(String, Report), DisclosureError> {
     let view = view(rules);
     let mut to = Vec::new();
     let redaction = Redaction {
-        view: &view, format, key, granted: None, bits: &mut SystemBits::default(), look: &mut |_, _, _| {},
+        view: &view,
+        format,
+        key,
+        granted: None,
+        bits: &mut SystemBits::default(),
+        look: &mut |_, _, _| {},
     };
     let report = redact(redaction, text.as_bytes(), &mut to)?;
     Ok((String::from_utf8(to).unwrap(), report))
@@ -28,8 +38,12 @@ const CSV: &str = "name,age,zip,note\nLi Wei,43,100084,\"a, b\"\n王芳,,200001,
 fn each_column_leaves_as_its_rule_says_and_what_no_rule_names_does_not() {
     let rules = "[view.columns]\nname = { do = \"mask\", first = 1 }\nage = { do = \"generalise\", by = \"age\", level = 2 }\nzip = { do = \"generalise\", by = \"prefix\", level = 3 }\n";
     assert_eq!(seen(rules, Format::Csv, CSV), "name,age,zip\nLx Xxx,40-49,100***\n王某,,200***\n");
-    assert_eq!(seen("others = \"keep\"\n[view.columns]\nname = { do = \"suppress\" }\n", Format::Csv, CSV), "age,zip,note\n43,100084,\"a, b\"\n,200001,x\n");
-    let jsonl = "{\"name\":\"Ann\",\"age\":43,\"id\":12345678901234567890,\"x\":{\"name\":\"Ann\"}}\n\n{\"age\":null}\n";
+    assert_eq!(
+        seen("others = \"keep\"\n[view.columns]\nname = { do = \"suppress\" }\n", Format::Csv, CSV),
+        "age,zip,note\n43,100084,\"a, b\"\n,200001,x\n"
+    );
+    let jsonl =
+        "{\"name\":\"Ann\",\"age\":43,\"id\":12345678901234567890,\"x\":{\"name\":\"Ann\"}}\n\n{\"age\":null}\n";
     let rules = "[view.columns]\nage = { do = \"generalise\", by = \"age\" }\nid = { do = \"keep\" }\n";
     assert_eq!(seen(rules, Format::Jsonl, jsonl), "{\"age\":\"40-44\",\"id\":12345678901234567890}\n{\"age\":null}\n");
 }
@@ -65,20 +79,29 @@ fn hashes_tokens_and_encrypted_fields_need_the_key_and_lead_back_by_it_alone() {
     assert!(matches!(try_seen(rules, Format::Csv, CSV, None), Err(DisclosureError::NoKey { .. })));
     let key = SecretKey::generate();
     let (text, report) = try_seen(rules, Format::Csv, CSV, Some(&key)).unwrap();
-    assert!(!text.contains("Li") && !text.contains("王") && !text.contains("100084") && !text.contains("a, b"), "{text}");
+    assert!(
+        !text.contains("Li") && !text.contains("王") && !text.contains("100084") && !text.contains("a, b"),
+        "{text}"
+    );
     assert_eq!(report.rows_written, 2);
     let back = |text: &str, key: &SecretKey| {
         let mut to = Vec::new();
-        reverse(&view(rules), Format::Csv, key, text.as_bytes(), &mut to).map(|opened| (opened, String::from_utf8(to).unwrap()))
+        reverse(&view(rules), Format::Csv, key, text.as_bytes(), &mut to)
+            .map(|opened| (opened, String::from_utf8(to).unwrap()))
     };
     let (opened, plain) = back(&text, &key).unwrap();
     assert_eq!(opened, 6);
-    assert!(plain.contains("Li Wei") && plain.contains("100084") && plain.contains("\"a, b\"") && plain.contains("h:"), "{plain}");
+    assert!(
+        plain.contains("Li Wei") && plain.contains("100084") && plain.contains("\"a, b\"") && plain.contains("h:"),
+        "{plain}"
+    );
     assert!(matches!(back(&text, &SecretKey::generate()), Err(DisclosureError::NotOpened { row: 1, .. })));
     // An encrypted field that was moved to another row does not open there.
     let mut lines: Vec<&str> = text.lines().collect();
     lines.swap(1, 2);
-    assert!(matches!(back(&lines.join("\n"), &key), Err(DisclosureError::NotOpened { column, .. }) if column == "note"));
+    assert!(
+        matches!(back(&lines.join("\n"), &key), Err(DisclosureError::NotOpened { column, .. }) if column == "note")
+    );
 }
 
 #[test]
@@ -87,7 +110,12 @@ fn a_column_that_is_not_granted_is_not_in_the_view_whatever_the_rules_say() {
     let granted = BTreeSet::from(["age".to_owned()]);
     let mut to = Vec::new();
     let redaction = Redaction {
-        view: &view, format: Format::Csv, key: None, granted: Some(&granted), bits: &mut SystemBits::default(), look: &mut |_, _, _| {},
+        view: &view,
+        format: Format::Csv,
+        key: None,
+        granted: Some(&granted),
+        bits: &mut SystemBits::default(),
+        look: &mut |_, _, _| {},
     };
     redact(redaction, CSV.as_bytes(), &mut to).unwrap();
     assert_eq!(to, b"age\n43\n\"\"\n");

@@ -27,7 +27,8 @@ fn rules_are_read_for_each_dataset_and_role() {
 #[test]
 fn a_fault_is_told_with_its_line() {
     let column = |text: &str| format!("{HEAD}[view.columns]\nx = {text}\n");
-    let classes = |demand: &str, columns: &str| format!("{HEAD}[view.anonymity]\n{demand}\n[view.columns]\n{columns}\n");
+    let classes =
+        |demand: &str, columns: &str| format!("{HEAD}[view.anonymity]\n{demand}\n[view.columns]\n{columns}\n");
     for (text, line, said) in [
         ("format = 3\n".to_owned(), 1, "format"),
         (format!("{HEAD}colour = 1\n"), 6, "unknown"),
