@@ -13,6 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proofs", &["hotcell-policy", "hotcell-crypto"]),
     // A proof too; it holds blobs against digests, which crypto makes.
     ("images", &["hotcell-oci"]),
+    // So is this one; its fields are hashed and encrypted by crypto.
+    ("views", &["hotcell-disclosure"]),
     (
         "engines",
         &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"],
@@ -49,6 +51,8 @@ const FOREIGN_USED_BY: &[(&str, &[&str])] = &[
     ("age", &["hotcell-crypto"]),
     ("aws-lc-rs", &["hotcell-crypto"]),
     ("hpke", &["hotcell-crypto"]),
+    ("aes", &["hotcell-crypto"]),
+    ("fpe", &["hotcell-crypto"]),
     ("rten", &["hotcell-models"]),
     ("ureq", &["hotcell-oci"]),
     ("libc", &["hotcell-sys"]),

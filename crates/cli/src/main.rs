@@ -29,6 +29,7 @@ mod receipt_file;
 mod receipt_page;
 mod receipt_text;
 mod receipt_words;
+mod redact;
 mod report;
 mod rights;
 mod run;
@@ -97,6 +98,7 @@ enum Command {
     Open(open::Arguments),
     Policy(policy::Arguments),
     Scan(scan::Arguments),
+    Redact(redact::Arguments),
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
     Explain(explain::Arguments),
@@ -168,6 +170,7 @@ fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failur
         Command::Open(arguments) => open::run(&arguments, &app),
         Command::Policy(arguments) => policy::run(&arguments, &app),
         Command::Scan(arguments) => scan::run(&arguments, &app),
+        Command::Redact(arguments) => redact::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),
@@ -195,6 +198,7 @@ impl Command {
             | Self::Logs(_)
             | Self::Cancel(_)
             | Self::Pool(_)
+            | Self::Redact(redact::Arguments { reverse: true, .. })
             | Self::Selftest(_) => true,
             Self::Demo(_)
             | Self::Doctor(_)
@@ -203,6 +207,7 @@ impl Command {
             | Self::Open(_)
             | Self::Policy(_)
             | Self::Scan(_)
+            | Self::Redact(redact::Arguments { reverse: false, .. })
             | Self::Receipt(_)
             | Self::Explain(_)
             | Self::Completions(_) => false,

@@ -76,9 +76,13 @@ pub(crate) struct Arguments {
     /// Seal the results to this public key (age format), or to the one in this file.
     #[arg(long = "recipient", value_name = "KEY")]
     recipients: Vec<String>,
-    /// Role in which the results are read; standard streams are then inspected.
+    /// Role in which inputs are seen and results are read: by the views that the policy has for it. Standard streams are then
+    /// inspected.
     #[arg(long)]
     role: Option<String>,
+    /// Key for hashes, tokens and encrypted fields of the view in which the role sees inputs and results.
+    #[arg(long, value_name = "FILE")]
+    view_key: Option<PathBuf>,
     /// Purpose of the task, for policy, log and receipt.
     #[arg(long)]
     purpose: Option<String>,
@@ -263,6 +267,7 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
         spec.recipients.push(keyfile::read_recipient(key)?);
     }
     spec.role = arguments.role.or(spec.role);
+    spec.view_key = arguments.view_key.as_deref().map(keyfile::read_encryption).transpose()?;
     spec.purpose = arguments.purpose.unwrap_or(spec.purpose);
     spec.best_effort = BTreeSet::from_iter(arguments.best_effort);
     spec.receipt = arguments.receipt.or(spec.receipt);

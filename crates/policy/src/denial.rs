@@ -59,7 +59,10 @@ impl DenialKind {
                     )
                 }
                 Unmet::View(view) => {
-                    format!("the rule demands the view `{}`, and no view can be applied here", view.escape_debug())
+                    format!(
+                        "the rule demands the view `{}`, and the policy has no view of that name",
+                        view.escape_debug()
+                    )
                 }
                 Unmet::Approvals(count) => {
                     format!("the rule demands the approval of {count} others, and approvals cannot be given here")
@@ -104,6 +107,12 @@ impl Explain for Denial {
             }
             DenialKind::RoleNotHeld(_) => "name a role that you hold, or leave out --role".to_owned(),
             DenialKind::Unmet(Unmet::Isolation(_)) => "run it on a host that has this isolation level".to_owned(),
+            DenialKind::Unmet(Unmet::View(view)) => {
+                format!(
+                    "ask whoever writes the policy to add the view `{}` to a file `NAME.views.toml` of it",
+                    view.escape_debug()
+                )
+            }
             DenialKind::Unmet(unmet) => format!(
                 "ask whoever writes the policy to permit it without `{}`, or wait for a Hotcell that can do it",
                 unmet.annotation()

@@ -19,6 +19,7 @@ use crate::compiled::RULES;
 use crate::denial::{Denial, DenialKind};
 use crate::error::PolicyError;
 use crate::facts::Facts;
+use crate::folder::{HIERARCHY, PolicyFiles, VIEWS};
 use crate::grant::{CitedRule, Columns, Grant, GrantTerms, GrantUse, ReleaseGrant};
 use crate::layer::{MAX_RULES_CITED, parse, schema, schema_errors};
 use crate::obligation::Obligations;
@@ -34,6 +35,7 @@ pub struct Engine {
     pub(crate) layers: Vec<Layer>,
     pub(crate) store: Store,
     tag: Tag,
+    views: ViewFiles,
 }
 
 /// Which policy an engine decides by, for those who watch over changes.
@@ -44,6 +46,25 @@ pub enum Tag {
     Fixed,
     /// The one in force: its digest, or none where nothing lies over the default policy.
     InForce(Option<Digest>),
+}
+
+/// The files of a policy's role views, which others read, and the names that they define.
+#[derive(Debug, Default)]
+struct ViewFiles {
+    files: PolicyFiles,
+    names: BTreeSet<String>,
+}
+
+/// What is read of a file of views here: the names.
+#[derive(serde::Deserialize, Default)]
+struct ViewNames {
+    #[serde(default)]
+    view: Vec<ViewName>,
+}
+
+#[derive(serde::Deserialize)]
+struct ViewName {
+    name: String,
 }
 
 /// Rules that narrow what lies below.
@@ -104,13 +125,36 @@ impl Engine {
     /// One layer of checked rules over the default policy.
     pub(crate) fn of(rules: Vec<Ready>, store: Store) -> Result<Self, NameError> {
         let layers = if rules.is_empty() { Vec::new() } else { vec![Layer { rules: RuleSet::new(rules)? }] };
-        Ok(Self { layers, store, tag: Tag::Fixed })
+        Ok(Self { layers, store, tag: Tag::Fixed, views: ViewFiles::default() })
     }
 
     /// This engine, known as the one that decides by the policy in force.
     #[must_use]
     pub fn in_force(self, digest: Option<Digest>) -> Self {
         Self { tag: Tag::InForce(digest), ..self }
+    }
+
+    /// With the role views of these files. A file that cannot be read defines none, so that what is demanded of it is denied.
+    #[must_use]
+    pub(crate) fn with_views(mut self, files: &PolicyFiles) -> Self {
+        let of_views = |name: &str| name.ends_with(VIEWS) || name.ends_with(HIERARCHY);
+        let files: PolicyFiles =
+            files.iter().filter(|(name, _)| of_views(name)).map(|(name, text)| (name.clone(), text.clone())).collect();
+        let texts = files.iter().filter(|(name, _)| name.ends_with(VIEWS)).map(|(_, text)| text);
+        let names = texts.flat_map(|text| toml::from_str::<ViewNames>(text).unwrap_or_default().view);
+        let names = names.map(|view| view.name).collect();
+        self.views = ViewFiles { files, names };
+        self
+    }
+
+    /// The files of the policy's role views and of the hierarchies that they name.
+    pub fn view_files(&self) -> &PolicyFiles {
+        &self.views.files
+    }
+
+    /// What policy knows an input as: the dataset that lies there, or its name.
+    pub fn dataset_id<'a>(&'a self, dataset: &'a DatasetFacts) -> &'a str {
+        self.store.dataset_at(&dataset.path).unwrap_or(&dataset.input)
     }
 
     /// Which policy it decides by.
@@ -136,7 +180,7 @@ impl Engine {
                 Err(denial) => return Decision::Deny(denial),
             };
             let obligations = yes.allowed.obligations;
-            if let Err(unmet) = obligations.check(&facts.isolation) {
+            if let Err(unmet) = obligations.check(&facts.isolation, &self.views.names) {
                 let exit = unmet.exit();
                 return Decision::Deny(Denial {
                     question: "run the task".to_owned(),
@@ -172,7 +216,7 @@ impl Engine {
         let yes = self.try_decide(&grant.request().facts())?;
         let now = &yes.allowed.obligations;
         let exit = Exit::Refused;
-        now.check(grant.isolation()).map_err(|unmet| {
+        now.check(grant.isolation(), &self.views.names).map_err(|unmet| {
             let exit = unmet.exit();
             Denial { question: "let the task go on".to_owned(), kind: DenialKind::Unmet(unmet), exit }
         })?;
@@ -181,6 +225,7 @@ impl Engine {
             // What was not recorded cannot be recorded later.
             || now.audit > grant.obligations().audit
             || (yes.streams == StreamRule::Inspect && grant.streams() == StreamRule::Live)
+            || !now.views.is_subset(&grant.obligations().views)
             || yes.reads.iter().any(|(input, columns)| !grant.reads(input).is_within(columns));
         if stricter {
             let kind = DenialKind::NotPermitted(yes.stream_reasons);
@@ -197,7 +242,7 @@ impl Engine {
         let words = format!("let `{}` leave", item.name.escape_debug());
         let Allowed { rules, obligations } = self.ask(grant.request().facts().release(&item), words.clone())?;
         let obligations = obligations.join(grant.obligations());
-        if let Err(unmet) = obligations.check(grant.isolation()) {
+        if let Err(unmet) = obligations.check(grant.isolation(), &self.views.names) {
             return Err(Denial { question: words, exit: unmet.exit(), kind: DenialKind::Unmet(unmet) });
         }
         Ok(ReleaseGrant::new(grant.id(), item, rules, obligations))
@@ -222,11 +267,6 @@ impl Engine {
         allowed.rules.sort();
         allowed.rules.dedup();
         Ok(Yes { allowed, streams, stream_reasons, reads })
-    }
-
-    /// The id by which the policy knows an input.
-    pub(crate) fn dataset_id<'a>(&'a self, dataset: &'a DatasetFacts) -> &'a str {
-        self.store.dataset_at(&dataset.path).unwrap_or(&dataset.input)
     }
 
     fn streams(&self, facts: &Facts, allowed: &mut Allowed) -> Result<(StreamRule, Vec<CitedRule>), Denial> {
@@ -312,7 +352,7 @@ impl Engine {
         Ok(self.ask(ask, words).and_then(|allowed| {
             let isolation = allowed.obligations.isolation.to_string();
             // A question by itself has no sandbox; what nothing here can do is told all the same.
-            match allowed.obligations.check(&isolation) {
+            match allowed.obligations.check(&isolation, &self.views.names) {
                 Ok(()) => Ok(allowed),
                 Err(unmet) => Err(Denial {
                     question: action.words.to_owned(),

@@ -121,16 +121,16 @@ impl Obligations {
         self.clone().join(other)
     }
 
-    /// Whether everything that is demanded can be done here, at this isolation level. What narrows a profile, a grant's
+    /// Whether everything that is demanded can be done here, at this isolation level and with these role views. What narrows a profile, a grant's
     /// time and what may leave is done where these are made.
     ///
     /// # Errors
     /// What nothing here can do. It is never left out.
-    pub(crate) fn check(&self, isolation: &str) -> Result<(), Unmet> {
+    pub(crate) fn check(&self, isolation: &str, views: &BTreeSet<String>) -> Result<(), Unmet> {
         if let Some(age) = self.step_up_ms {
             return Err(Unmet::StepUp(age));
         }
-        if let Some(view) = self.views.first() {
+        if let Some(view) = self.views.iter().find(|view| !views.contains(*view)) {
             return Err(Unmet::View(view.clone()));
         }
         if self.approvals > 0 {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hotcell_audit::personal::EpochKey;
 use hotcell_audit::{Durability, Log};
+use hotcell_disclosure::Report;
 use hotcell_inspect::{InputKeys, StreamVerdict};
 use hotcell_isolate::{Ask, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
@@ -32,6 +33,7 @@ use crate::spec::{TaskSpec, Work};
 use crate::store::TaskFolder;
 use crate::streams::Captured;
 use crate::submit::{Submitted, submit};
+use crate::views::Seeing;
 
 /// What a task needs of its surroundings.
 pub struct Context<'a> {
@@ -196,7 +198,7 @@ pub(crate) struct Journey<'c, 'a> {
     /// Watches over the policy from the start of the workload on.
     watch: Option<PolicyWatch>,
     /// The engine that decides by the policy in force now, where that changed since the start.
-    engine: Option<Engine>,
+    pub(crate) engine: Option<Engine>,
     /// Inputs of which the sandbox sees a part only.
     views: Vec<View>,
 }
@@ -371,10 +373,18 @@ impl Journey<'_, '_> {
         let image = self.fetch_image()?;
         let inputs = &self.submitted.inputs;
         let records: Vec<_> = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
-        let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs)).transpose()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
-        self.views = fields::views(grant, &self.submitted.inputs, self.submitted.task)?;
+        let engine = self.engine.as_ref().unwrap_or(self.context.engine);
+        let spec = &self.submitted.spec;
+        let demanded = &grant.obligations().views;
+        let seeing = Seeing::new(engine, demanded, spec.role.as_deref(), spec.view_key.as_ref())?;
+        let views = fields::views(grant, engine, &seeing, inputs, self.submitted.task)?;
+        let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs, &views)).transpose()?;
+        let applied: Vec<_> =
+            views.iter().filter_map(|view| Some(self.view_event(view.input(), view.report()?))).collect();
+        self.log.append(&applied, Durability::Lazy).map_err(TaskError::part)?;
+        self.views = views;
         self.record_shown(&records)?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let Built { prepared, record, end } = self.build(grant, spec, model)?;
@@ -383,6 +393,19 @@ impl Journey<'_, '_> {
         let model = record
             .map(|(record, digest)| ModelRecord { digest: digest.or(model_digest).unwrap_or(record.digest), ..record });
         Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model, image, end })
+    }
+
+    /// What the log says of a view: names and numbers.
+    fn view_event(&self, input: &str, report: &Report) -> Event {
+        let event = self
+            .event_of(EventKind::ViewApplied, "input", input)
+            .with("view", report.view.as_str())
+            .with("rows", report.rows_written)
+            .with("left_out", report.rows_suppressed);
+        match &report.anonymity {
+            Some(reached) => event.with("k", reached.k_reached).with("l", reached.l_reached),
+            None => event,
+        }
     }
 
     /// Records what the workload will be shown of the inputs, where the level asks for it. Made durable with the intent.

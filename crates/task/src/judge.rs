@@ -18,6 +18,7 @@ use crate::observe::Step;
 use crate::release::{self, Inspection};
 use crate::spec::Work;
 use crate::streams::Captured;
+use crate::views::Seeing;
 
 /// What the workload left behind.
 pub(crate) struct Left {
@@ -94,8 +95,14 @@ impl Journey<'_, '_> {
         output: &Path,
         judged: &mut Judged,
     ) -> Result<(), TaskError> {
+        // The policy in force now says what the view is.
+        self.engine()?;
         let schema = self.submitted.outputs.as_ref();
-        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys, scanner)? {
+        let spec = &self.submitted.spec;
+        let engine = self.engine.as_ref().unwrap_or(self.context.engine);
+        let demanded = &grant.obligations().views;
+        let seeing = Seeing::new(engine, demanded, spec.role.as_deref(), spec.view_key.as_ref())?;
+        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys, scanner, &seeing)? {
             Inspection::Fit(inspected) => inspected,
             Inspection::Refused { refusals, code, remedy } => {
                 let what = refusals.first().map(|refusal| refusal.what.clone()).unwrap_or_default();

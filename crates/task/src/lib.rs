@@ -28,6 +28,7 @@ mod spec;
 mod store;
 mod streams;
 mod submit;
+mod views;
 
 pub use error::TaskError;
 pub use file::parse_task_file;

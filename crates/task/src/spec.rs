@@ -41,6 +41,8 @@ pub struct TaskSpec {
     pub purpose: String,
     /// In which role the results are read.
     pub role: Option<String>,
+    /// The key for hashes, tokens and encrypted fields of the role's view.
+    pub view_key: Option<SecretKey>,
     /// Walls that the user gives up where the host lacks them. Never from a task file.
     pub best_effort: BTreeSet<Wall>,
     /// The declared outputs.
@@ -128,6 +130,7 @@ impl TaskSpec {
             recipients: Vec::new(),
             purpose: String::new(),
             role: None,
+            view_key: None,
             best_effort: BTreeSet::new(),
             outputs: None,
             receipt: None,

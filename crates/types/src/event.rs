@@ -74,6 +74,10 @@ pub enum EventKind {
     PolicyRefused,
     /// The host's clock was set while a task was on its way (or the machine slept): by how many milliseconds.
     ClockJumped,
+    /// An input is seen through a role view: which, how many rows, how many left out.
+    ViewApplied,
+    /// Tokens and encrypted fields of a view are about to be opened: of which dataset, which columns.
+    FieldsOpened,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
     /// An input, or the model, is about to be shown to the workload: how much of it, and the commitment to it.
@@ -129,6 +133,8 @@ impl EventKind {
             | Self::DenialsDropped
             | Self::PersonalErased
             | Self::TaskWithdrawn
+            | Self::ViewApplied
+            | Self::FieldsOpened
             | Self::PolicyInstalled
             | Self::PolicyRefused
             | Self::ClockJumped

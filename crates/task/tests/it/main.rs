@@ -6,3 +6,4 @@ mod harness;
 mod outputs;
 mod policies;
 mod runs;
+mod views;
