@@ -5,6 +5,7 @@
 mod contest;
 mod ends;
 mod hotcell;
+mod inspect;
 mod overhead;
 mod peers;
 mod pool;
@@ -30,7 +31,7 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `pool`, `scratch`, `ends` or `seal`?".into());
+        return Err("which one: `start`, `overhead`, `pool`, `scratch`, `ends`, `seal` or `inspect`?".into());
     };
     let wishes = wishes(options)?;
     match name.as_str() {
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &[String]) -> Result {
         "scratch" => scratch::run(&wishes),
         "ends" => ends::run(&wishes),
         "seal" => seal::run(&wishes),
+        "inspect" => inspect::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),
     }
 }
