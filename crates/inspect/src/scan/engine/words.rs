@@ -1,6 +1,8 @@
 //! Words in text, thousands at once: of each word the three bytes that are rarest in text lead to it, and one table of
 //! bits says of any three bytes whether they lead anywhere. Clean text costs one look at that table for each byte.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// Words, ready to be looked for. Letters of ASCII count in either case.
 #[derive(Debug)]
 pub(super) struct Words {
@@ -12,7 +14,7 @@ pub(super) struct Words {
     leads: Vec<Lead>,
     /// Whether a word of one or two bytes begins with this one, and which.
     short_begins: Box<[bool; 256]>,
-    short: Vec<usize>,
+    short: BTreeMap<u8, Vec<usize>>,
 }
 
 /// That three bytes may be those of a word from this offset on.
@@ -33,20 +35,19 @@ impl Words {
             begins: vec![0; HASHES + 1],
             leads: Vec::new(),
             short_begins: Box::new([false; 256]),
-            short: Vec::new(),
+            short: BTreeMap::new(),
         };
         let mut leads = Vec::new();
         for (place, word) in found.words.iter().enumerate() {
             let threes = word.windows(3).enumerate();
-            match threes.min_by_key(|(_, three)| three.iter().copied().map(commonness).sum::<u32>()) {
+            match threes.min_by_key(|(_, three)| commonness_of_three(three)) {
                 Some((offset, three)) => leads.push((hash(number(three)), Lead { word: place, offset })),
                 None => {
-                    for first in
-                        word.iter().flat_map(|byte| [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()]).take(2)
-                    {
+                    let first = word.first().copied().unwrap_or_default();
+                    for first in BTreeSet::from([first.to_ascii_lowercase(), first.to_ascii_uppercase()]) {
                         found.short_begins[usize::from(first)] = true;
+                        found.short.entry(first).or_default().push(place);
                     }
-                    found.short.push(place);
                 }
             }
         }
@@ -96,9 +97,8 @@ impl Words {
                 try_word(lead.word, start);
             }
         }
-        if bytes.get(at).is_some_and(|byte| self.short_begins[usize::from(*byte)]) {
-            self.short.iter().for_each(|word| try_word(*word, at));
-        }
+        let short = bytes.get(at).filter(|byte| self.short_begins[usize::from(**byte)]);
+        short.and_then(|byte| self.short.get(byte)).into_iter().flatten().for_each(|word| try_word(*word, at));
     }
 }
 
@@ -110,6 +110,19 @@ fn number(three: &[u8]) -> u32 {
 /// The same for letters of either case.
 fn hash(three: u32) -> usize {
     ((three | 0x20_2020).wrapping_mul(0x9e37_79b1) >> 16) as usize
+}
+
+/// How common three bytes are in text, roughly.
+fn commonness_of_three(three: &[u8]) -> u32 {
+    const COMMON: &[&[u8; 3]] = &[
+        b"the", b"and", b"ing", b"ion", b"ent", b"ati", b"for", b"her", b"ter", b"hat", b"ere", b"ate", b"his", b"con",
+        b"res", b"ver", b"all", b"ons", b"nce", b"men", b"ith", b"ted", b"ers", b"pro", b"wit", b"are", b"ess", b"not",
+        b"ive", b"was", b"ect", b"rea", b"com", b"eve", b"per", b"int", b"est", b"sta", b"cti", b"ica", b"ist", b"ear",
+        b"ain", b"one", b"our", b"iti", b"rat", b"ell", b"ant", b"ort", b"ous", b"ste", b"ein", b"ich", b"der", b"die",
+        b"und", b"sch", b"che", b"den", b"ung", b"gen", b"tal", b"lat", b"der", b"oke", b"sec", b"art", b"ecr", b"tat",
+    ];
+    let common = COMMON.iter().any(|common| common.eq_ignore_ascii_case(three));
+    three.iter().copied().map(commonness).sum::<u32>() + if common { 60 } else { 0 }
 }
 
 /// How common a byte is in text, roughly.
