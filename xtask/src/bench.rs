@@ -8,7 +8,9 @@ mod hotcell;
 mod inspect;
 mod overhead;
 mod peers;
+mod policy;
 mod pool;
+mod quick;
 mod scratch;
 mod seal;
 mod start;
@@ -31,15 +33,19 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `pool`, `scratch`, `ends`, `seal` or `inspect`?".into());
+        return Err(
+            "which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `seal`, `policy` or `inspect`?".into(),
+        );
     };
     let wishes = wishes(options)?;
     match name.as_str() {
         "start" => start::run(&wishes),
         "overhead" => overhead::run(&wishes),
         "pool" => pool::run(&wishes),
+        "quick" => quick::run(&wishes),
         "scratch" => scratch::run(&wishes),
         "ends" => ends::run(&wishes),
+        "policy" => policy::run(&wishes),
         "seal" => seal::run(&wishes),
         "inspect" => inspect::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),

@@ -9,7 +9,7 @@ use hotcell_launcher::plan::{INNER_ID, Step, VERSION};
 use hotcell_policy::{Access, Accesses, BASE_DEVICES, GrantUse, Object, Profile, Rights, SideChannelRule, SystemView};
 use hotcell_sys::harden::Hardening;
 use hotcell_sys::{limit, mount, process};
-use hotcell_types::Wall;
+use hotcell_types::{ByteSize, Wall};
 
 use crate::cores::Cores;
 use crate::devices::Device;
@@ -67,6 +67,8 @@ pub(crate) struct Claim {
     pub(crate) model_step: Option<u64>,
     /// Number of the step that hands over both ends of the terminal.
     pub(crate) terminal_step: Option<u64>,
+    /// Number of the step that hands over where refused calls are told.
+    pub(crate) told_step: Option<u64>,
 }
 
 /// Where a claim's plan finds what comes along with it.
@@ -102,7 +104,7 @@ impl Plan {
     pub(crate) fn step_name(&self, number: u64) -> Option<String> {
         let steps = hotcell_launcher::plan::read(&self.bytes)?;
         let step = steps.flatten().nth(usize::try_from(number).ok()?)?;
-        if let Step::Seccomp { .. } = step {
+        if let Step::Seccomp { .. } | Step::SeccompTold { .. } = step {
             return Some("Seccomp".to_owned());
         }
         let mut name = format!("{step:?}");
@@ -219,7 +221,13 @@ impl Plan {
             mount.attach(&mut plan, up(Wall::ReadOnly), up(Wall::NoExec))?;
             // Keys and log stay out of sight also where a folder is shown that holds them.
             if let Some(path) = mount.path_inside(&state) {
-                plan.push(Step::Tmpfs { path: &c_text(&path)?, size: c"4k", inodes: c"16", attributes: DATA });
+                plan.push(Step::Tmpfs {
+                    path: &c_text(&path)?,
+                    size: c"4k",
+                    inodes: c"16",
+                    large_pages: 0,
+                    attributes: DATA,
+                });
             }
         }
         if copies.is_some() {
@@ -238,8 +246,7 @@ impl Plan {
         let mut fuse_step = None;
         match along.scratch {
             ScratchKind::Memory => {
-                let (size, inodes) = tmpfs_limits(profile.limits().scratch())?;
-                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: on_scratch });
+                plan.tmpfs(c"scratch", profile.limits().scratch(), on_scratch)?;
             }
             ScratchKind::Encrypted => {
                 fuse_step = Some(number + plan.count);
@@ -253,14 +260,19 @@ impl Plan {
             scratch_step = Some(number + plan.count);
             plan.push(Step::Hand { path: c"scratch", create: 0 });
         }
-        let (output, inodes) = tmpfs_limits(profile.limits().output())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable("/output") });
+        plan.tmpfs(c"output", profile.limits().output(), writable("/output"))?;
         let output_step = number + plan.count;
         plan.push(Step::Hand { path: c"output", create: 0 });
         let mut model_step = None;
         if let Some(ModelMount::Opened { name, bytes }) = &spec.model {
-            let size = c_text(&(bytes.next_multiple_of(4096) + 65536).to_string())?;
-            plan.push(Step::Tmpfs { path: c"model", size: &size, inodes: c"16", attributes: WRITABLE });
+            let bytes = bytes.next_multiple_of(4096) + 65536;
+            plan.push(Step::Tmpfs {
+                path: c"model",
+                size: &c_text(&bytes.to_string())?,
+                inodes: c"16",
+                large_pages: large_pages(bytes),
+                attributes: WRITABLE,
+            });
             model_step = Some(number + plan.count);
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
@@ -281,7 +293,9 @@ impl Plan {
         if model_step.is_some() {
             // The host fills the model meanwhile.
             plan.push(Step::Await {});
-            plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            if up(Wall::ReadOnly) {
+                plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            }
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });
@@ -319,6 +333,7 @@ impl Plan {
         for probe in preflight.before_the_filter() {
             plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
+        let mut told_step = None;
         if up(Wall::Seccomp) {
             let mut allowed = profile.system_calls();
             if up(Wall::CpuLimit) && limited_by_affinity(profile, host) || along.cores.is_some() {
@@ -335,13 +350,19 @@ impl Plan {
                 write_xor_execute,
                 unmerged: is_hardened(profile),
                 tsc: without_clocks,
+                told: spec.told,
             };
             let closed = Filter::compile(&rules)?;
-            if loopback {
-                let open = Filter::compile(&FilterRules { inet: true, ..rules })?;
-                plan.push(Step::Seccomp { program: open.bytes(), in_company: closed.bytes() });
+            let open = loopback.then(|| Filter::compile(&FilterRules { inet: true, ..rules })).transpose()?;
+            let (program, in_company) = match &open {
+                Some(open) => (open.bytes(), closed.bytes()),
+                None => (closed.bytes(), &[][..]),
+            };
+            if spec.told {
+                told_step = Some(number + plan.count);
+                plan.push(Step::SeccompTold { program, in_company });
             } else {
-                plan.push(Step::Seccomp { program: closed.bytes(), in_company: &[] });
+                plan.push(Step::Seccomp { program, in_company });
             }
         }
         for probe in preflight.after_the_filter() {
@@ -349,7 +370,7 @@ impl Plan {
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step })
+        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step, told_step })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
@@ -401,6 +422,18 @@ impl Plan {
         } else {
             self.push(Step::File { path: &path, mode: 0o444, content: b"" });
         }
+        Ok(())
+    }
+
+    /// A file system in memory that ends at this size.
+    fn tmpfs(&mut self, path: &CStr, size: ByteSize, attributes: u64) -> Result<(), IsolateError> {
+        self.push(Step::Tmpfs {
+            path,
+            size: &c_text(&size.bytes().to_string())?,
+            inodes: &c_text(&inodes(size).to_string())?,
+            large_pages: large_pages(size.bytes()),
+            attributes,
+        });
         Ok(())
     }
 
@@ -578,9 +611,18 @@ impl Plan {
 
 /// The terminal that controls a workload that asked for one.
 const TERMINAL: &CStr = c"/dev/pts/0";
-/// Size and number of inodes of a tmpfs, as mount options.
-fn tmpfs_limits(size: hotcell_types::ByteSize) -> Result<(CString, CString), IsolateError> {
-    Ok((c_text(&size.bytes().to_string())?, c_text(&inodes(size).to_string())?))
+
+/// From this size on a file system in memory may have pages of 2 MiB.
+///
+/// The kernel takes one only for a part of a file that lies wholly within it, so that small files cost what they did, and
+/// falls back to small pages where the limit or the memory does not hold another. A file with holes may cost more by it,
+/// and small file systems are freed in an instant anyway: so they stay without.
+const LARGE: u64 = 1 << 30;
+
+/// Whether a file system in memory of this size may have large pages. The kernel gives small ones back one by one: for
+/// 4 GiB that takes half a second, and more on a busy machine.
+fn large_pages(bytes: u64) -> u64 {
+    u64::from(bytes >= LARGE)
 }
 
 /// Whether the limit on processors is kept by affinity, for want of a control group.
@@ -618,15 +660,23 @@ pub(crate) fn is_without_clocks(profile: &Profile, spec: &Spec) -> bool {
 
 /// What is asked of the kernel for one process, each with the wall that it belongs to.
 pub(crate) fn hardenings(profile: &Profile, write_xor_execute: bool) -> impl Iterator<Item = (Wall, Hardening)> {
-    let side_channels = [
+    every_hardening().filter(move |(wall, _)| match wall {
+        Wall::WriteXorExecute => write_xor_execute,
+        _ => is_hardened(profile),
+    })
+}
+
+/// All that can be asked of the kernel for one process.
+pub(crate) fn every_hardening() -> impl Iterator<Item = (Wall, Hardening)> {
+    [
+        (Wall::WriteXorExecute, Hardening::WriteXorExecute),
         (Wall::Speculation, Hardening::StoreBypass),
         (Wall::Speculation, Hardening::IndirectBranch),
         (Wall::Speculation, Hardening::CacheFlush),
         (Wall::CoreScheduling, Hardening::Core),
         (Wall::PageSharing, Hardening::Pages),
-    ];
-    let memory = write_xor_execute.then_some((Wall::WriteXorExecute, Hardening::WriteXorExecute));
-    memory.into_iter().chain(side_channels.into_iter().filter(move |_| is_hardened(profile)))
+    ]
+    .into_iter()
 }
 
 /// Calls that tell the time.
