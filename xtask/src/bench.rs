@@ -5,6 +5,7 @@
 mod contest;
 mod ends;
 mod hotcell;
+mod inspect;
 mod overhead;
 mod peers;
 mod policy;
@@ -32,7 +33,9 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `seal` or `policy`?".into());
+        return Err(
+            "which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `seal`, `policy` or `inspect`?".into(),
+        );
     };
     let wishes = wishes(options)?;
     match name.as_str() {
@@ -44,6 +47,7 @@ pub(crate) fn run(args: &[String]) -> Result {
         "ends" => ends::run(&wishes),
         "policy" => policy::run(&wishes),
         "seal" => seal::run(&wishes),
+        "inspect" => inspect::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),
     }
 }

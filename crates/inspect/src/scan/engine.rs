@@ -2,6 +2,7 @@
 
 mod index;
 mod layer;
+mod words;
 
 use super::detector::{self, Detector};
 use super::report::{Report, Tally};
