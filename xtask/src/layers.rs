@@ -15,7 +15,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("images", &["hotcell-oci"]),
     (
         "engines",
-        &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"],
+        &[
+            "hotcell-isolate",
+            "hotcell-vault",
+            "hotcell-models",
+            "hotcell-inspect",
+            "hotcell-audit",
+            "hotcell-egress",
+            "hotcell-selftest",
+        ],
     ),
     ("spine", &["hotcell-task"]),
     ("edge", &["hotcell"]),

@@ -74,6 +74,16 @@ pub enum EventKind {
     PolicyRefused,
     /// The host's clock was set while a task was on its way (or the machine slept): by how many milliseconds.
     ClockJumped,
+    /// The gateway serves a sandbox: which hosts it may reach.
+    EgressOpened,
+    /// A connection to a host came to its end: which, in which form, how much went each way.
+    EgressConnected,
+    /// A request went to a host: method, path, status, sizes.
+    EgressRequested,
+    /// Something on its way out was refused: what, and which option would permit it.
+    EgressRefused,
+    /// The gateway ended before its sandbox did: nothing leaves any more.
+    EgressLost,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
 }
