@@ -53,13 +53,18 @@ pub struct Ledger {
     record: EgressRecord,
     passes: Vec<bool>,
     refusals: Vec<Refusal>,
+    /// Whether words of the workload's own choice may be told: names that it asked for, paths.
+    quotes: bool,
 }
+
+/// What is told of a name where the workload's own words may not be.
+const UNQUOTED: &str = "a name that is none of the hosts that the task may reach";
 
 /// Most different refusals that are kept; the others are counted.
 const MAX_REFUSALS: usize = 32;
 
 impl Ledger {
-    pub(crate) fn new(rules: &[Rule]) -> Self {
+    pub(crate) fn new(rules: &[Rule], quotes: bool) -> Self {
         let hosts = rules.iter().map(|rule| HostRecord {
             host: rule.destination.to_string(),
             form: if rule.passes { "passed" } else { "opened" }.to_owned(),
@@ -73,6 +78,7 @@ impl Ledger {
             record: EgressRecord { hosts: hosts.collect(), refused: 0, to_the_end: true },
             passes: rules.iter().map(|rule| rule.passes).collect(),
             refusals: Vec::new(),
+            quotes,
         }
     }
 
@@ -84,7 +90,12 @@ impl Ledger {
                 if let Some(host) = rule.and_then(|rule| self.record.hosts.get_mut(rule)) {
                     host.refused += 1;
                 }
-                let refusal = Refusal { what, permit };
+                // What could be permitted is a name that the workload chose.
+                let chosen = permit.is_some() || rule.is_none();
+                let refusal = match chosen && !self.quotes {
+                    true => Refusal { what: UNQUOTED.to_owned(), permit: None },
+                    false => Refusal { what, permit },
+                };
                 if self.refusals.contains(&refusal) || self.refusals.len() >= MAX_REFUSALS {
                     return None;
                 }
@@ -102,6 +113,7 @@ impl Ledger {
             Note::Requested { rule, method, path, status, bytes_out, bytes_in } => {
                 let host = self.record.hosts.get_mut(rule)?;
                 host.requests += 1;
+                let path = if self.quotes { path } else { String::new() };
                 Some(Heard::Requested { to: host.host.clone(), method, path, status, bytes_out, bytes_in })
             }
         }

@@ -51,16 +51,17 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the gateway for this plan: `executable` is this program.
+    /// Starts the gateway for this plan: `executable` is this program. Words of the workload's own choice, such as the names
+    /// that it asks for, are told only with `quotes`.
     ///
     /// # Errors
     /// [`EgressError`]; nothing is left then.
-    pub fn start(executable: &Path, plan: Plan) -> Result<Self, EgressError> {
+    pub fn start(executable: &Path, plan: Plan, quotes: bool) -> Result<Self, EgressError> {
         let wrap = |what| move |source| EgressError::Host { what, source };
         let roots = ROOTS.iter().find_map(|path| File::open(path).ok()).ok_or(EgressError::NoRoots)?;
         let (control, theirs) = wire::pair().map_err(wrap("making a socket"))?;
         let gateway = start(executable, GATEWAY_NAME, theirs).map_err(wrap("starting it"))?;
-        let ledger = Ledger::new(plan.rules());
+        let ledger = Ledger::new(plan.rules(), quotes);
         let mut service = Self {
             plan,
             gateway,
@@ -154,7 +155,7 @@ impl Service {
                 }
             }
         }
-        let empty = Ledger::new(&[]);
+        let empty = Ledger::new(&[], false);
         std::mem::replace(&mut self.ledger, empty)
     }
 

@@ -351,7 +351,7 @@ impl Journey<'_, '_> {
         let plain_model = model.as_ref().and_then(Model::plain_path);
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
         self.views = fields::views(grant, &self.submitted.inputs, self.submitted.task)?;
-        self.service = network::start(grant.rights())?;
+        self.service = network::start(grant)?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let Built { prepared, record, end } = self.build(grant, spec, model)?;
         // The sandbox holds what it sees of them; their names are not needed any more.

@@ -6,20 +6,20 @@ use std::path::Path;
 use hotcell_audit::{Durability, Log};
 use hotcell_egress::{Heard, Ledger, Plan, Rule, Service};
 use hotcell_isolate::{Network, NetworkSocket};
-use hotcell_policy::Rights;
+use hotcell_policy::{GrantUse, StreamRule};
 use hotcell_types::{Clock, Event, EventKind, TaskId};
 
 use crate::TaskError;
 
-/// Starts the gateway for the hosts that a grant gives, if any.
-pub(crate) fn start(rights: &Rights) -> Result<Option<Service>, TaskError> {
+/// Starts the gateway for the hosts that a grant gives, if any. What the workload chose is told where its streams pass live.
+pub(crate) fn start(grant: &GrantUse) -> Result<Option<Service>, TaskError> {
     let rules: Vec<_> =
-        rights.hosts().map(|(destination, passes)| Rule { destination: destination.clone(), passes }).collect();
+        grant.rights().hosts().map(|(destination, passes)| Rule { destination: destination.clone(), passes }).collect();
     if rules.is_empty() {
         return Ok(None);
     }
     let executable = Path::new("/proc/self/exe");
-    Service::start(executable, Plan::new(rules)).map(Some).map_err(TaskError::part)
+    Service::start(executable, Plan::new(rules), grant.streams() == StreamRule::Live).map(Some).map_err(TaskError::part)
 }
 
 /// What the sandbox needs of it.

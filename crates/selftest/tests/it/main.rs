@@ -60,6 +60,7 @@ impl Scene {
             code: Some(self.path("code")),
             inputs: vec![Input { name: "facts".into(), path: facts }],
             model: None,
+            network: None,
             stdin: None,
             terminal: false,
             state: self.state.path().to_owned(),
