@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::ids::OuterId;
 use crate::mounts::Mounts;
 use crate::plan::{Along, Claim, End, Plan};
+use crate::refusals::Listener;
 use crate::run::Running;
 use crate::scratch::{ScratchKind, Server};
 use crate::shell::{Claimed, Shell, Sight};
@@ -46,6 +47,8 @@ pub struct Spec {
     pub stdin: Option<OwnedFd>,
     /// Whether the standard streams are a terminal of the sandbox's own, in place of pipes.
     pub terminal: bool,
+    /// Whether calls that the filter refuses are told, and refused all the same: for a run from which is to be learned.
+    pub told: bool,
     /// Hotcell's own folder; the preflight looks that it cannot be seen.
     pub state: PathBuf,
     /// Random bytes, for choosing ids.
@@ -191,6 +194,7 @@ pub struct Building {
     pipes: Option<Streams>,
     /// Both ends of the terminal, as they come.
     terminal: Vec<OwnedFd>,
+    refusals: Option<Listener>,
     claim: Claim,
     is_of_a_pool: bool,
 }
@@ -201,6 +205,7 @@ pub struct Prepared {
     parts: Parts,
     writable: Writable,
     streams: Streams,
+    refusals: Option<Listener>,
     observations: Vec<Observation>,
     sockets: Vec<OwnedFd>,
 }
@@ -372,6 +377,7 @@ impl Sandbox {
             model_sink: None,
             pipes,
             terminal: Vec::new(),
+            refusals: None,
             claim,
             is_of_a_pool,
         };
@@ -468,7 +474,7 @@ impl Building {
         if sockets.len() as u64 != self.claim.socket_steps.end - self.claim.socket_steps.start {
             return Err(IsolateError::Launcher { what: "left out a socket" });
         }
-        Ok((Prepared { parts: self.parts, writable, streams, observations, sockets }, made))
+        Ok((Prepared { parts: self.parts, writable, streams, refusals: self.refusals, observations, sockets }, made))
     }
 
     /// The next message of the sandbox that builds itself; descriptors that come along are kept.
@@ -479,6 +485,11 @@ impl Building {
             Message::Handed { step } if Some(step) == self.claim.scratch_step => self.scratch = received.fd.take(),
             Message::Handed { step } if Some(step) == self.claim.terminal_step => {
                 self.terminal.extend(received.fd.take())
+            }
+            Message::Handed { step } if Some(step) == self.claim.told_step => {
+                let listener = received.fd.take().map(Listener::start).transpose();
+                self.refusals =
+                    listener.map_err(|source| IsolateError::Host { what: "listening for refused calls", source })?;
             }
             Message::Handed { step } if Some(step) == self.claim.fuse_step => {
                 if let (Some(server), Some(device)) = (&mut self.parts.scratch.server, received.fd.take()) {
@@ -525,8 +536,11 @@ impl Prepared {
     /// # Errors
     /// When the sandbox is gone in the meantime.
     pub fn start(self) -> Result<Running, IsolateError> {
+        if let Some(refusals) = &self.refusals {
+            refusals.begin();
+        }
         self.parts.live.control.go()?;
-        Ok(Running::new(self.parts, self.writable, self.streams))
+        Ok(Running::new(self.parts, self.writable, self.streams, self.refusals))
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use hotcell_audit::{Durability, Log};
 use hotcell_egress::{Refusal, Service};
 use hotcell_inspect::{InputKeys, StreamVerdict};
-use hotcell_isolate::{Ask, Beside, Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec, Withdrawal};
+use hotcell_isolate::{
+    Ask, Beside, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal,
+};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
     Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
@@ -80,6 +82,8 @@ pub struct TaskReport {
     pub egress_refused: Vec<Refusal>,
     /// Why not everything went well, where it did not.
     pub problem: Option<Problem>,
+    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) asked for them; else none.
+    pub refused_calls: Vec<RefusedCall>,
 }
 
 /// The text of a stream that may leave.
@@ -252,6 +256,7 @@ impl Journey<'_, '_> {
         self.step(Step::Destroy);
         let limits = left.ended.limits();
         let scratch = left.ended.scratch_kind();
+        let refused_calls = left.ended.refused_calls().to_vec();
         let destroyed = left.ended.destroy().inspect_err(|_| self.marker.leave()).map_err(TaskError::part)?;
 
         self.step(Step::Receipt);
@@ -302,6 +307,7 @@ impl Journey<'_, '_> {
             notes: judged.notes,
             egress_refused: egress.map(|ledger| ledger.refusals().to_vec()).unwrap_or_default(),
             problem: judged.problem,
+            refused_calls,
         })
     }
 
@@ -460,6 +466,7 @@ impl Journey<'_, '_> {
             network: self.service.as_ref().map(network::network),
             stdin: self.submitted.spec.stdin.take(),
             terminal: self.submitted.spec.terminal,
+            told: self.submitted.spec.told,
             state: self.context.state.to_owned(),
             seed: hotcell_crypto::random(),
             omitted: Default::default(),

@@ -63,6 +63,7 @@ impl Scene {
             network: None,
             stdin: None,
             terminal: false,
+            told: false,
             state: self.state.path().to_owned(),
             seed: seed(),
             image: None,
