@@ -90,9 +90,15 @@ pub const CALLS: &[&str] = &[
     "getdents64",
 ];
 
-/// What of the host a broker reads: how names are resolved.
+/// What of the host a broker reads: how names are resolved, and the libraries that do it. Never a whole folder of `/etc`.
 pub const READS: &[&str] = &[
-    "/etc",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ld.so.cache",
     "/usr/lib",
     "/lib",
     "/lib64",
@@ -100,7 +106,6 @@ pub const READS: &[&str] = &[
     "/run/systemd/resolve",
     "/run/NetworkManager",
     "/run/resolvconf",
-    "/var/run/nscd",
 ];
 
 /// Most connections that are being opened at once; more wait for their turn by being refused.

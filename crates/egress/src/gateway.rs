@@ -7,16 +7,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SocketFlags, accept_with};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ClientConfig;
 
 use crate::authority::{self, Authority};
+use crate::count::Counts;
 use crate::dns;
 use crate::hello::{self, Hello, NoHello};
 use crate::http;
@@ -99,6 +100,8 @@ struct Gateway {
     control: OwnedFd,
     inspection: Box<dyn Inspection>,
     active: AtomicUsize,
+    /// Connections that are under way: at which rule, and what they have carried so far.
+    under_way: Mutex<Vec<(usize, Arc<Counts>)>>,
 }
 
 /// Serves until the broker is gone or the host wants an end. `control` is the socket by which everything comes; `lock_in`
@@ -135,6 +138,8 @@ pub fn serve(
     while gateway.active.load(Ordering::Acquire) > 0 && Instant::now() < until {
         thread::sleep(Duration::from_millis(2));
     }
+    // What went out is told also of connections that do not end, whoever keeps them open.
+    gateway.tell_of_all();
     Ok(())
 }
 
@@ -153,7 +158,18 @@ fn make(plan: Plan, roots: File, control: OwnedFd, inspection: Box<dyn Inspectio
         roots.take(MAX_ROOTS).read_to_end(&mut text)?;
         outside = Some(authority::outside(&text)?);
     }
-    Ok((Gateway { plan, authority, outside, control, inspection, active: AtomicUsize::new(0) }, certificate))
+    Ok((
+        Gateway {
+            plan,
+            authority,
+            outside,
+            control,
+            inspection,
+            active: AtomicUsize::new(0),
+            under_way: Mutex::default(),
+        },
+        certificate,
+    ))
 }
 
 /// Answers questions, and starts a thread for each connection.
@@ -258,22 +274,42 @@ impl Gateway {
         if patient.is_err() {
             return;
         }
-        let counts = match rule {
+        let counts = Arc::new(Counts::default());
+        self.under_way().push((place, Arc::clone(&counts)));
+        match rule {
             // The port of plain HTTP: opened, it is read as such.
-            Rule { passes: false, destination } if destination.port == PLAIN_PORT => self.open_plain(place, connection),
+            Rule { passes: false, destination } if destination.port == PLAIN_PORT => {
+                http::Exchange::new(self, place, false, &counts).serve(connection);
+            }
             _ => match hello::read(&mut &connection) {
                 Ok(hello) if hello.name == rule.destination.host => match rule.passes {
-                    true => self.pass(place, &connection, &hello),
-                    false => self.open(place, connection, hello),
+                    true => self.pass(place, &connection, &hello, &counts),
+                    false => self.open(place, connection, hello, &counts),
                 },
-                other => {
-                    self.refuse_hello(place, &connection, other.map(|hello| hello.name));
-                    None
-                }
+                other => self.refuse_hello(place, &connection, other.map(|hello| hello.name)),
             },
-        };
-        if let Some((bytes_out, bytes_in)) = counts {
-            self.note(Note::Connected { rule: place, bytes_out, bytes_in });
+        }
+        // Who is told of is not told of again.
+        let mut under_way = self.under_way();
+        let at = under_way.iter().position(|(_, other)| Arc::ptr_eq(other, &counts));
+        let Some((place, counts)) = at.map(|at| under_way.swap_remove(at)) else { return };
+        drop(under_way);
+        self.tell_of(place, &counts);
+    }
+
+    fn under_way(&self) -> std::sync::MutexGuard<'_, Vec<(usize, Arc<Counts>)>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_of_all(&self) {
+        let rest = std::mem::take(&mut *self.under_way());
+        rest.iter().for_each(|(place, counts)| self.tell_of(*place, counts));
+    }
+
+    fn tell_of(&self, rule: usize, counts: &Counts) {
+        let (bytes_out, bytes_in) = counts.now();
+        if bytes_out > 0 || bytes_in > 0 {
+            self.note(Note::Connected { rule, bytes_out, bytes_in });
         }
     }
 
@@ -293,39 +329,40 @@ impl Gateway {
         self.note(Note::Refused { rule: Some(place), what, permit });
     }
 
-    fn pass(&self, place: usize, connection: &TcpStream, hello: &Hello) -> Option<(u64, u64)> {
+    fn pass(&self, place: usize, connection: &TcpStream, hello: &Hello, counts: &Counts) {
         use std::io::Write as _;
-        let mut outside = self.dial(place).ok()?;
-        outside.write_all(&hello.bytes).ok()?;
-        let (out, back) = relay::carry(connection, &outside, IDLE_TIME);
-        Some((out + hello.bytes.len() as u64, back))
+        // Why there is none the broker tells.
+        let Ok(mut outside) = self.dial(place) else { return };
+        counts.goes_out(hello.bytes.len());
+        if outside.write_all(&hello.bytes).is_ok() {
+            relay::carry(connection, &outside, IDLE_TIME, counts);
+        }
     }
 
-    fn open(&self, place: usize, connection: TcpStream, hello: Hello) -> Option<(u64, u64)> {
-        let host = &self.plan.rules().get(place)?.destination.host;
-        let inside: Arc<ServerConfig> = self.authority.as_ref()?.server_of(host)?;
+    fn open(&self, place: usize, mut connection: TcpStream, hello: Hello, counts: &Counts) {
+        let Some(Rule { destination, .. }) = self.plan.rules().get(place) else { return };
+        let refused = |what: String| {
+            let what = brief(&format!("{destination}: {what}"));
+            self.note(Note::Refused { rule: Some(place), what, permit: None });
+        };
+        let inside = self.authority.as_ref().and_then(|authority| authority.server_of(&destination.host));
+        let Some(inside) = inside else { return refused("no certificate could be made for it".to_owned()) };
         let mut tls = match hello.accepted.into_connection(inside) {
             Ok(tls) => tls,
             Err((error, mut alert)) => {
-                let _ = alert.write_all(&mut &connection);
-                let what = brief(&format!("{host}: the client's TLS was refused: {error}"));
-                self.note(Note::Refused { rule: Some(place), what, permit: None });
-                return None;
+                // Whoever does not take the alert sees the end of the connection.
+                let _ = alert.write_all(&mut connection);
+                return refused(format!("the client's TLS was refused: {error}"));
             }
         };
-        let mut connection = connection;
         // A client that does not trust the sandbox's authority says so here, or just goes.
-        if let Err(error) = tls.complete_io(&mut connection) {
-            let what = brief(&format!("{host}: the client ended TLS: {error}"));
-            self.note(Note::Refused { rule: Some(place), what, permit: None });
-            return None;
+        match tls.complete_io(&mut connection) {
+            Err(error) => refused(format!("the client ended TLS: {error}")),
+            Ok(_) => {
+                let inside = rustls::StreamOwned::new(tls, connection);
+                http::Exchange::new(self, place, true, counts).serve(inside);
+            }
         }
-        let inside = rustls::StreamOwned::new(tls, connection);
-        http::Exchange::new(self, place, true).serve(inside)
-    }
-
-    fn open_plain(&self, place: usize, connection: TcpStream) -> Option<(u64, u64)> {
-        http::Exchange::new(self, place, false).serve(connection)
     }
 
     /// A connection to the host of a rule, by the broker.

@@ -12,6 +12,7 @@ mod tests;
 
 use std::io::{Read, Write};
 
+use crate::count::Counts;
 use crate::inspection::{BodyInspection, Inspection, RequestHead, Verdict};
 use crate::plan::Rule;
 use crate::wire::{Note, brief};
@@ -39,8 +40,7 @@ pub(crate) struct Exchange<'g, G> {
     place: usize,
     with_tls: bool,
     outside: Option<Peer<Box<dyn Stream>>>,
-    bytes_out: u64,
-    bytes_in: u64,
+    counts: &'g Counts,
 }
 
 /// How a request ended.
@@ -58,13 +58,13 @@ struct Refused {
 }
 
 impl<'g, G: Outside> Exchange<'g, G> {
-    pub(crate) fn new(gateway: &'g G, place: usize, with_tls: bool) -> Self {
-        Self { gateway, place, with_tls, outside: None, bytes_out: 0, bytes_in: 0 }
+    pub(crate) fn new(gateway: &'g G, place: usize, with_tls: bool, counts: &'g Counts) -> Self {
+        Self { gateway, place, with_tls, outside: None, counts }
     }
 
-    /// Serves until either end has enough; gives the bytes of bodies and heads that went out and came in.
-    pub(crate) fn serve(mut self, inside: impl Stream) -> Option<(u64, u64)> {
-        let rule = self.gateway.rule(self.place)?.clone();
+    /// Serves until either end has enough.
+    pub(crate) fn serve(mut self, inside: impl Stream) {
+        let Some(rule) = self.gateway.rule(self.place).cloned() else { return };
         let mut inside = Peer::new(inside);
         loop {
             let request = match inside.head() {
@@ -86,7 +86,6 @@ impl<'g, G: Outside> Exchange<'g, G> {
                 }
             }
         }
-        Some((self.bytes_out, self.bytes_in))
     }
 
     fn refuse(&self, inside: &mut Peer<impl Stream>, rule: &Rule, refused: &Refused) {
@@ -134,13 +133,15 @@ impl<'g, G: Outside> Exchange<'g, G> {
         let answer = answer.map_err(|fault| Refused { status: 502, why: format!("its answer: {fault}") })?;
         let ends = request.closes || answer.closes || !sent.whole;
         let head = answer.encode(ends);
-        self.bytes_in += head.len() as u64;
+        self.counts.comes_in(head.len());
         if inside.write(&head).is_err() {
             return Ok(Next::Ends);
         }
-        let copied = copy(&mut outside, inside, answer.framing, &mut |_| Ok(()));
+        let copied = copy(&mut outside, inside, answer.framing, &mut |bytes| {
+            self.counts.comes_in(bytes.len());
+            Ok(())
+        });
         let bytes_in = copied.bytes;
-        self.bytes_in += bytes_in;
         let path = brief(request.target.split('?').next().unwrap_or_default());
         self.gateway.note(Note::Requested {
             rule: self.place,
@@ -164,23 +165,25 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     /// Sends the request, as far as the host takes it.
     fn send(
-        &mut self,
+        &self,
         inside: &mut Peer<impl Stream>,
         outside: &mut Peer<Box<dyn Stream>>,
         request: &Request,
         inspection: &mut dyn BodyInspection,
     ) -> Result<Sent, Refused> {
         let head = request.encode();
+        self.counts.goes_out(head.len());
         if outside.write(&head).is_err() {
             // What it has to say is read all the same.
             return Ok(Sent { bytes: 0, whole: false });
         }
-        self.bytes_out += head.len() as u64;
         let copied = copy(inside, outside, request.framing, &mut |bytes| match inspection.look(bytes) {
-            Verdict::Pass => Ok(()),
+            Verdict::Pass => {
+                self.counts.goes_out(bytes.len());
+                Ok(())
+            }
             Verdict::Refuse(why) => Err(why),
         });
-        self.bytes_out += copied.bytes;
         match copied.result {
             Ok(()) => match inspection.end() {
                 Verdict::Pass => Ok(Sent { bytes: copied.bytes, whole: true }),

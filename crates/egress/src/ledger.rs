@@ -55,7 +55,11 @@ pub struct Ledger {
     refusals: Vec<Refusal>,
     /// Whether words of the workload's own choice may be told: names that it asked for, paths.
     quotes: bool,
+    told: u64,
 }
+
+/// Most connections and requests of one task that are told one by one: beyond, a workload could fill the log.
+const MAX_TOLD: u64 = 10_000;
 
 /// What is told of a name where the workload's own words may not be.
 const UNQUOTED: &str = "a name that is none of the hosts that the task may reach";
@@ -79,11 +83,18 @@ impl Ledger {
             passes: rules.iter().map(|rule| rule.passes).collect(),
             refusals: Vec::new(),
             quotes,
+            told: 0,
         }
     }
 
-    /// Takes a note down; what is to be told of it, where it is new.
+    /// Takes a note down; what is to be told of it, where it is new. A flood is counted, and not told one by one.
     pub(crate) fn take(&mut self, note: Note) -> Option<Heard> {
+        let heard = self.count(note)?;
+        self.told += 1;
+        (self.told <= MAX_TOLD).then_some(heard)
+    }
+
+    fn count(&mut self, note: Note) -> Option<Heard> {
         match note {
             Note::Refused { rule, what, permit } => {
                 self.record.refused += 1;

@@ -20,6 +20,7 @@
 mod address;
 mod authority;
 pub mod broker;
+mod count;
 mod dns;
 mod error;
 pub mod gateway;

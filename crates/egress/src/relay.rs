@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::count::Counts;
+
 /// Bytes that are under way in one direction: all the memory that a connection takes.
 const BUFFER: usize = 32 << 10;
 
@@ -19,12 +21,11 @@ struct Way {
     ended: bool,
     /// The target has been told.
     told: bool,
-    count: u64,
 }
 
 impl Way {
     fn new() -> Self {
-        Self { buffer: vec![0; BUFFER], start: 0, end: 0, ended: false, told: false, count: 0 }
+        Self { buffer: vec![0; BUFFER], start: 0, end: 0, ended: false, told: false }
     }
 
     fn wants_to_read(&self) -> bool {
@@ -35,11 +36,14 @@ impl Way {
         self.start < self.end
     }
 
-    /// Reads what there is.
-    fn fill(&mut self, mut from: &TcpStream) -> io::Result<()> {
+    /// Reads what there is, and counts it.
+    fn fill(&mut self, mut from: &TcpStream, count_it: impl FnOnce(usize)) -> io::Result<()> {
         match from.read(&mut self.buffer) {
             Ok(0) => self.ended = true,
-            Ok(count) => (self.start, self.end) = (0, count),
+            Ok(count) => {
+                (self.start, self.end) = (0, count);
+                count_it(count);
+            }
             Err(error) if is_nothing(&error) => {}
             Err(error) => return Err(error),
         }
@@ -50,10 +54,7 @@ impl Way {
     fn drain(&mut self, mut to: &TcpStream) -> io::Result<()> {
         if let Some(bytes) = self.buffer.get(self.start..self.end).filter(|bytes| !bytes.is_empty()) {
             match to.write(bytes) {
-                Ok(count) => {
-                    self.start += count;
-                    self.count += count as u64;
-                }
+                Ok(count) => self.start += count,
                 Err(error) if is_nothing(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -70,22 +71,14 @@ fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Carries bytes both ways until both ends have ended, one fails, or nothing moved for as long as `idle`. Gives how many
-/// went out and came in.
-pub(crate) fn carry(inside: &TcpStream, outside: &TcpStream, idle: Duration) -> (u64, u64) {
-    let (mut out, mut back) = (Way::new(), Way::new());
+/// Carries bytes both ways until both ends have ended, one fails, or nothing moved for as long as `idle`.
+pub(crate) fn carry(inside: &TcpStream, outside: &TcpStream, idle: Duration, counts: &Counts) {
     // However it ends, it has ended.
-    let _ = try_to_carry(inside, outside, idle, &mut out, &mut back);
-    (out.count, back.count)
+    let _ = try_to_carry(inside, outside, idle, counts);
 }
 
-fn try_to_carry(
-    inside: &TcpStream,
-    outside: &TcpStream,
-    idle: Duration,
-    out: &mut Way,
-    back: &mut Way,
-) -> io::Result<()> {
+fn try_to_carry(inside: &TcpStream, outside: &TcpStream, idle: Duration, counts: &Counts) -> io::Result<()> {
+    let (mut out, mut back) = (Way::new(), Way::new());
     for socket in [inside, outside] {
         // By `fcntl`: the library would ask for the right to `ioctl`.
         rustix::fs::fcntl_setfl(socket, rustix::fs::fcntl_getfl(socket)? | rustix::fs::OFlags::NONBLOCK)?;
@@ -112,12 +105,14 @@ fn try_to_carry(
             ready if ready? == 0 => return Err(ErrorKind::TimedOut.into()),
             _ => {}
         }
-        for (way, from, to) in [(&mut *out, inside, outside), (&mut *back, outside, inside)] {
-            if way.wants_to_read() {
-                way.fill(from)?;
-            }
-            way.drain(to)?;
+        if out.wants_to_read() {
+            out.fill(inside, |bytes| counts.goes_out(bytes))?;
         }
+        out.drain(outside)?;
+        if back.wants_to_read() {
+            back.fill(outside, |bytes| counts.comes_in(bytes))?;
+        }
+        back.drain(inside)?;
     }
     Ok(())
 }

@@ -264,7 +264,7 @@ impl<'h> Fields<'h> {
         }
         let goes_on = |name: &str| {
             let is = |other: &&str| name.eq_ignore_ascii_case(other);
-            !OF_THE_CONNECTION.iter().any(|other| is(other)) && !is_named(name)
+            !OF_THE_CONNECTION.iter().any(is) && !is_named(name)
         };
         let kept = self.0.iter().filter(|(name, _)| goes_on(name));
         Ok(kept.map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect())

@@ -73,7 +73,7 @@ impl Host {
     fn serve(&self, said: &[u8]) -> String {
         let writes = Arc::default();
         let client = End { reads: Cursor::new(said.to_vec()), writes: Arc::clone(&writes) };
-        Exchange::new(self, 0, true).serve(client);
+        Exchange::new(self, 0, true, &Counts::default()).serve(client);
         String::from_utf8_lossy(&writes.lock().unwrap()).into_owned()
     }
 

@@ -253,6 +253,21 @@ fn a_host_that_does_not_prove_to_be_the_one_gets_no_request() {
 }
 
 #[test]
+fn what_left_counts_though_the_host_keeps_the_connection_open_and_the_workload_is_gone() {
+    require_world!();
+    let world = World::new();
+    world.place.file("leave.py", include_str!("leave.py"));
+    for form in ["", ",pass"] {
+        let script = format!("hotcell_run --json --egress api.example{form} --code . -- /usr/bin/python3 leave.py");
+        let output = world.run("root", &script);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let host = &report["egress"]["hosts"][0];
+        assert!(host["bytes_out"].as_u64().unwrap() >= 100_000, "{form}: {report}");
+        assert!(report["capacity_bits"].as_f64().unwrap() >= 800_000.0, "{form}: {report}");
+    }
+}
+
+#[test]
 fn when_the_gateway_is_killed_nothing_leaves_any_more_and_nothing_opens() {
     require_world!();
     let world = World::new();

@@ -1,5 +1,5 @@
 # The host: says what it was asked, and notes every connection that reached it. server.py FOLDER PORT
-import http.server, json, os, ssl, sys
+import http.server, json, os, ssl, sys, threading
 
 folder, port = sys.argv[1], int(sys.argv[2])
 seen = os.open(folder + "/seen", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -34,6 +34,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for byte in text:
                 self.wfile.write(b"1\r\n%c\r\n" % byte)
             self.wfile.write(b"0\r\n\r\n")
+        elif self.path == "/hold":
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            threading.Event().wait()
         elif self.path == "/large":
             self.send_header("Content-Length", str(64 << 20))
             self.end_headers()
