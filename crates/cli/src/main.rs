@@ -81,6 +81,7 @@ enum OnlyRun {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them for each process, and it is moved once")]
 enum Command {
     Demo(demo::Arguments),
     Run(run::Arguments),
