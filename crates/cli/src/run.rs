@@ -118,7 +118,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn wall(text: &str) -> Result<Wall, String> {
+pub(crate) fn wall(text: &str) -> Result<Wall, String> {
     text.parse().map_err(|_| {
         let names: Vec<_> = Wall::ALL.iter().map(|wall| wall.label()).collect();
         format!("no such control; there are: {}", names.join(", "))

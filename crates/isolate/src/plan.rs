@@ -10,7 +10,7 @@ use hotcell_launcher::plan::{INNER_ID, Step, VERSION};
 use hotcell_policy::{Access, Accesses, BASE_DEVICES, GrantUse, Object, Profile, Rights, SideChannelRule, SystemView};
 use hotcell_sys::harden::Hardening;
 use hotcell_sys::{limit, mount, process};
-use hotcell_types::Wall;
+use hotcell_types::{ByteSize, Wall};
 
 use crate::cores::Cores;
 use crate::devices::Device;
@@ -225,7 +225,13 @@ impl Plan {
             mount.attach(&mut plan, up(Wall::ReadOnly), up(Wall::NoExec))?;
             // Keys and log stay out of sight also where a folder is shown that holds them.
             if let Some(path) = mount.path_inside(&state) {
-                plan.push(Step::Tmpfs { path: &c_text(&path)?, size: c"4k", inodes: c"16", attributes: DATA });
+                plan.push(Step::Tmpfs {
+                    path: &c_text(&path)?,
+                    size: c"4k",
+                    inodes: c"16",
+                    large_pages: 0,
+                    attributes: DATA,
+                });
             }
         }
         if copies.is_some() {
@@ -244,8 +250,7 @@ impl Plan {
         let mut fuse_step = None;
         match along.scratch {
             ScratchKind::Memory => {
-                let (size, inodes) = tmpfs_limits(profile.limits().scratch())?;
-                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: on_scratch });
+                plan.tmpfs(c"scratch", profile.limits().scratch(), on_scratch)?;
             }
             ScratchKind::Encrypted => {
                 fuse_step = Some(number + plan.count);
@@ -259,14 +264,19 @@ impl Plan {
             scratch_step = Some(number + plan.count);
             plan.push(Step::Hand { path: c"scratch", create: 0 });
         }
-        let (output, inodes) = tmpfs_limits(profile.limits().output())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable("/output") });
+        plan.tmpfs(c"output", profile.limits().output(), writable("/output"))?;
         let output_step = number + plan.count;
         plan.push(Step::Hand { path: c"output", create: 0 });
         let mut model_step = None;
         if let Some(ModelMount::Opened { name, bytes }) = &spec.model {
-            let size = c_text(&(bytes.next_multiple_of(4096) + 65536).to_string())?;
-            plan.push(Step::Tmpfs { path: c"model", size: &size, inodes: c"16", attributes: WRITABLE });
+            let bytes = bytes.next_multiple_of(4096) + 65536;
+            plan.push(Step::Tmpfs {
+                path: c"model",
+                size: &c_text(&bytes.to_string())?,
+                inodes: c"16",
+                large_pages: large_pages(bytes),
+                attributes: WRITABLE,
+            });
             model_step = Some(number + plan.count);
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
@@ -288,7 +298,9 @@ impl Plan {
         if model_step.is_some() {
             // The host fills the model meanwhile.
             plan.push(Step::Await {});
-            plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            if up(Wall::ReadOnly) {
+                plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            }
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });
@@ -425,6 +437,18 @@ impl Plan {
         } else {
             self.push(Step::File { path: &path, mode: 0o444, content: b"" });
         }
+        Ok(())
+    }
+
+    /// A file system in memory that ends at this size.
+    fn tmpfs(&mut self, path: &CStr, size: ByteSize, attributes: u64) -> Result<(), IsolateError> {
+        self.push(Step::Tmpfs {
+            path,
+            size: &c_text(&size.bytes().to_string())?,
+            inodes: &c_text(&inodes(size).to_string())?,
+            large_pages: large_pages(size.bytes()),
+            attributes,
+        });
         Ok(())
     }
 
@@ -655,9 +679,18 @@ const TRUST_VARIABLES: [&str; 8] = [
 ];
 /// The terminal that controls a workload that asked for one.
 const TERMINAL: &CStr = c"/dev/pts/0";
-/// Size and number of inodes of a tmpfs, as mount options.
-fn tmpfs_limits(size: hotcell_types::ByteSize) -> Result<(CString, CString), IsolateError> {
-    Ok((c_text(&size.bytes().to_string())?, c_text(&inodes(size).to_string())?))
+
+/// From this size on a file system in memory may have pages of 2 MiB.
+///
+/// The kernel takes one only for a part of a file that lies wholly within it, so that small files cost what they did, and
+/// falls back to small pages where the limit or the memory does not hold another. A file with holes may cost more by it,
+/// and small file systems are freed in an instant anyway: so they stay without.
+const LARGE: u64 = 1 << 30;
+
+/// Whether a file system in memory of this size may have large pages. The kernel gives small ones back one by one: for
+/// 4 GiB that takes half a second, and more on a busy machine.
+fn large_pages(bytes: u64) -> u64 {
+    u64::from(bytes >= LARGE)
 }
 
 /// Whether the limit on processors is kept by affinity, for want of a control group.
@@ -695,15 +728,23 @@ pub(crate) fn is_without_clocks(profile: &Profile, spec: &Spec) -> bool {
 
 /// What is asked of the kernel for one process, each with the wall that it belongs to.
 pub(crate) fn hardenings(profile: &Profile, write_xor_execute: bool) -> impl Iterator<Item = (Wall, Hardening)> {
-    let side_channels = [
+    every_hardening().filter(move |(wall, _)| match wall {
+        Wall::WriteXorExecute => write_xor_execute,
+        _ => is_hardened(profile),
+    })
+}
+
+/// All that can be asked of the kernel for one process.
+pub(crate) fn every_hardening() -> impl Iterator<Item = (Wall, Hardening)> {
+    [
+        (Wall::WriteXorExecute, Hardening::WriteXorExecute),
         (Wall::Speculation, Hardening::StoreBypass),
         (Wall::Speculation, Hardening::IndirectBranch),
         (Wall::Speculation, Hardening::CacheFlush),
         (Wall::CoreScheduling, Hardening::Core),
         (Wall::PageSharing, Hardening::Pages),
-    ];
-    let memory = write_xor_execute.then_some((Wall::WriteXorExecute, Hardening::WriteXorExecute));
-    memory.into_iter().chain(side_channels.into_iter().filter(move |_| is_hardened(profile)))
+    ]
+    .into_iter()
 }
 
 /// Calls that tell the time.

@@ -26,7 +26,7 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
     match step {
         Step::Root { size, inodes } => {
             mount::make_all_private()?;
-            let root = tmpfs(size, inodes, c"0755", mount::ATTR_NOSUID | mount::ATTR_NODEV)?;
+            let root = tmpfs(size, inodes, c"0755", false, mount::ATTR_NOSUID | mount::ATTR_NODEV)?;
             // Over the old root, whose paths still lead below it until the pivot.
             mount::attach(root, c"/")?;
             file::change_dir_to(root)
@@ -39,8 +39,8 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
             file::close(fd);
             Ok(())
         }
-        Step::Tmpfs { path, size, inodes, attributes } => {
-            mount::attach(tmpfs(size, inodes, c"1777", attributes)?, path)
+        Step::Tmpfs { path, size, inodes, large_pages, attributes } => {
+            mount::attach(tmpfs(size, inodes, c"1777", large_pages != 0, attributes)?, path)
         }
         Step::Fuse { path, attributes } => {
             let device = context.fuse?;
@@ -194,11 +194,15 @@ fn make_dir_if_missing(path: &CStr) -> Result<()> {
     }
 }
 
-fn tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attributes: u64) -> Result<Fd> {
+fn tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, large_pages: bool, attributes: u64) -> Result<Fd> {
     let fs = mount::fs_open(c"tmpfs")?;
     mount::fs_set(fs, c"size", size)?;
     mount::fs_set(fs, c"nr_inodes", inodes)?;
     mount::fs_set(fs, c"mode", mode)?;
+    if large_pages {
+        // A kernel that has none refuses the option and takes small ones: the limits are the same.
+        let _ = mount::fs_set(fs, c"huge", c"within_size");
+    }
     mount::fs_create(fs)?;
     let tree = mount::fs_mount(fs, attributes)?;
     file::close(fs);

@@ -159,6 +159,8 @@ steps! {
         size: &'a CStr,
         /// tmpfs `nr_inodes`.
         inodes: &'a CStr,
+        /// Whether the kernel may take pages of 2 MiB for large files, which it gives back at once.
+        large_pages: u64,
         /// Mount attributes.
         attributes: u64
     } = 14,

@@ -3,7 +3,7 @@
 use hotcell_types::{Exit, Explain};
 
 use crate::grant::CitedRule;
-use crate::obligation::{AuditLevel, Hardening, IsolationLevel};
+use crate::obligation::{AuditLevel, IsolationLevel};
 
 /// A no, with its reasons.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +42,6 @@ pub enum Unmet {
     Approvals(u32),
     /// A stronger isolation level.
     Isolation(IsolationLevel),
-    /// A demand on the sandbox that no profile can meet.
-    Hardening(Hardening),
     /// A record of this depth.
     Audit(AuditLevel),
 }
@@ -69,7 +67,6 @@ impl DenialKind {
                     format!("the rule demands the approval of {count} others, and approvals cannot be given here")
                 }
                 Unmet::Isolation(level) => format!("the rule demands the isolation level `{level}`"),
-                Unmet::Hardening(hardening) => format!("the rule demands `{hardening}`, which no profile here has"),
                 Unmet::Audit(_) => {
                     "the rule demands that each call and connection is recorded, and nothing records them here"
                         .to_owned()
@@ -99,7 +96,6 @@ impl Explain for Denial {
             DenialKind::Unmet(Unmet::View(_)) => "POL-121",
             DenialKind::Unmet(Unmet::Approvals(_)) => "POL-122",
             DenialKind::Unmet(Unmet::Isolation(_)) => "POL-123",
-            DenialKind::Unmet(Unmet::Hardening(_)) => "POL-124",
             DenialKind::Unmet(Unmet::Audit(_)) => "POL-127",
             DenialKind::RoleNotHeld(_) => "POL-126",
         }
@@ -143,7 +139,6 @@ impl Unmet {
             Self::View(_) => "@obligation_view",
             Self::Approvals(_) => "@obligation_approvals",
             Self::Isolation(_) => "@obligation_isolation",
-            Self::Hardening(_) => "@obligation_hardening",
             Self::Audit(_) => "@obligation_audit",
         }
     }

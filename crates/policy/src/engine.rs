@@ -7,9 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{
-    Context, Effect, Entity, EntityUID, EntityUIDEntry, Policy, Request as CedarRequest, RestrictedExpr,
-};
+use cedar_policy_core::ast::{Context, Entity, EntityUID, EntityUIDEntry, Request as CedarRequest, RestrictedExpr};
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
@@ -24,8 +22,9 @@ use crate::facts::Facts;
 use crate::grant::{CitedRule, Columns, Grant, GrantTerms, GrantUse, ReleaseGrant};
 use crate::layer::{MAX_RULES_CITED, parse, schema, schema_errors};
 use crate::obligation::Obligations;
-use crate::request::{ReleaseItem, Request};
-use crate::ruleset::{Question, Ready, RuleSet};
+use crate::request::{DatasetFacts, ReleaseItem, Request};
+use crate::rules::Rule;
+use crate::ruleset::{Question, Ready, RuleSet, applies};
 use crate::store::Store;
 use crate::{Action, StreamRule};
 
@@ -210,7 +209,7 @@ impl Engine {
         }
         let mut reads = BTreeMap::new();
         for dataset in &facts.datasets {
-            let id = self.store.dataset_at(&dataset.path).unwrap_or(&dataset.input);
+            let id = self.dataset_id(dataset);
             allowed.add(self.ask(facts.read_dataset(id), format!("read the dataset `{}`", id.escape_debug()))?);
             if self.decides_columns() {
                 let columns = self.columns(facts, id, dataset.columns.as_deref(), &mut allowed)?;
@@ -229,6 +228,11 @@ impl Engine {
         allowed.rules.sort();
         allowed.rules.dedup();
         Ok(Yes { allowed, streams, stream_reasons, reads })
+    }
+
+    /// The id by which the policy knows an input.
+    pub(crate) fn dataset_id<'a>(&'a self, dataset: &'a DatasetFacts) -> &'a str {
+        self.store.dataset_at(&dataset.path).unwrap_or(&dataset.input)
     }
 
     fn streams(&self, facts: &Facts, allowed: &mut Allowed) -> Result<(StreamRule, Vec<CitedRule>), Denial> {
@@ -366,9 +370,9 @@ impl Engine {
             verdict.permits.iter().filter_map(rule).for_each(|rule| said.obligations.add(&rule.obligations));
             if verdict.permits.is_empty() && said.lacking.is_none() {
                 let rules = layer.rules.rules().iter();
-                let ways =
-                    rules.filter(|rule| rule.permits && rule.may_concern(&ask.action)).map(|rule| rule.id.clone());
-                said.lacking = Some(ways.collect::<Vec<_>>()).filter(|ways| !ways.is_empty());
+                let ways = rules.filter(|rule| rule.permits && rule.may_concern(&ask.action));
+                let ways: Vec<_> = ways.take(MAX_RULES_CITED).map(|rule| rule.id.clone()).collect();
+                said.lacking = Some(ways).filter(|ways| !ways.is_empty());
             }
             said.permits.extend(of(&verdict.permits));
         }
@@ -396,8 +400,8 @@ impl Engine {
         // Only layers can call extension functions; our own rules have none.
         let evaluator = Evaluator::new(request, &entities, Extensions::none());
         let mut said = Said::default();
-        for rule in RULES.iter().filter(|rule| rule.action == action) {
-            said.take(&rule.to_cedar()?, &evaluator);
+        for rule in Rule::about(action) {
+            said.take(rule?, &evaluator);
         }
         if said.permits.is_empty() {
             let ways = RULES.iter().filter(|rule| rule.permits && rule.action == action);
@@ -484,8 +488,8 @@ impl Engine {
             remedy: remedy.to_owned(),
         };
         let layered = || {
-            let mut rules = self.layers.iter().flat_map(|layer| layer.rules.rules());
-            rules.find(|rule| rule.id == id).map(|rule| cite(&rule.reason, &rule.remedy))
+            let found = self.layers.iter().find_map(|layer| layer.rules.rule(id));
+            found.map(|rule| cite(&rule.reason, &rule.remedy))
         };
         RULES.iter().find(|rule| rule.id == id).map(|rule| cite(rule.reason, rule.remedy)).or_else(layered)
     }
@@ -518,12 +522,12 @@ impl Said {
         self.errors.is_empty() && self.forbids.is_empty() && self.lacking.is_none()
     }
 
-    fn take(&mut self, rule: &Policy, evaluator: &Evaluator<'_>) {
-        match (evaluator.evaluate(rule), rule.effect()) {
-            (Ok(false), _) => {}
-            (Ok(true), Effect::Permit) => self.permits.push(rule.id().to_string()),
-            (Ok(true), Effect::Forbid) => self.forbids.push(rule.id().to_string()),
-            (Err(error), _) => self.errors.push(format!("`{}`: {error}", rule.id())),
+    fn take(&mut self, rule: &Ready, evaluator: &Evaluator<'_>) {
+        match applies(rule, evaluator) {
+            Ok(false) => {}
+            Ok(true) if rule.permits => self.permits.push(rule.id.clone()),
+            Ok(true) => self.forbids.push(rule.id.clone()),
+            Err(error) => self.errors.push(format!("`{}`: {error}", rule.id)),
         }
     }
 }

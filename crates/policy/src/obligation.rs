@@ -152,9 +152,6 @@ impl Obligations {
         if IsolationLevel::of(isolation).is_none_or(|level| level < self.isolation) {
             return Err(Unmet::Isolation(self.isolation));
         }
-        if self.hardening.contains(&Hardening::SideChannels) {
-            return Err(Unmet::Hardening(Hardening::SideChannels));
-        }
         if self.audit == AuditLevel::VeryHigh {
             return Err(Unmet::Audit(self.audit));
         }

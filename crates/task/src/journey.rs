@@ -595,14 +595,9 @@ fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &C
         .with("workload", workload.command.first().unwrap_or(&workload.kind).as_str())
         .with("profile", submitted.profile.name())
         .with("inputs", inputs);
-    // What an installed policy was told, so that another one can be asked the same later.
-    let event = match context.engine.tag() {
-        Tag::InForce(Some(_)) => {
-            let facts = submitted.request(context).facts();
-            event.with("facts", serde_json::to_value(facts).unwrap_or_default())
-        }
-        _ => event,
-    };
+    // What policy was told, so that another one can be asked the same later.
+    let facts = submitted.request(context).facts().without_people();
+    let event = event.with("facts", serde_json::to_value(facts).unwrap_or_default());
     match &submitted.image {
         Some(image) => event.with("image", image.digest().to_string()),
         None => event,

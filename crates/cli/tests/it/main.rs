@@ -33,4 +33,5 @@ mod seal;
 mod selftest;
 mod sight;
 mod streams;
+mod struck;
 mod terminal;

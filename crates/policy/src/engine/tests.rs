@@ -452,7 +452,6 @@ fn what_is_demanded_is_done_or_denied_and_never_left_out() {
         ("@obligation_view(\"masked\")", "POL-121", Exit::Refused),
         ("@obligation_approvals(\"1\")", "POL-122", Exit::Refused),
         ("@obligation_isolation(\"microvm\")", "POL-123", Exit::HostLacks),
-        ("@obligation_hardening(\"side-channels\")", "POL-124", Exit::Refused),
         ("@obligation_audit(\"very-high\")", "POL-127", Exit::Refused),
     ] {
         let denied = denial(&demanding(annotation), request("strict"));
