@@ -3,7 +3,7 @@
 use hotcell_types::{Exit, Explain};
 
 use crate::grant::CitedRule;
-use crate::obligation::{AuditLevel, IsolationLevel};
+use crate::obligation::IsolationLevel;
 
 /// A no, with its reasons.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +42,6 @@ pub enum Unmet {
     Approvals(u32),
     /// A stronger isolation level.
     Isolation(IsolationLevel),
-    /// A record of this depth.
-    Audit(AuditLevel),
 }
 
 impl DenialKind {
@@ -67,10 +65,6 @@ impl DenialKind {
                     format!("the rule demands the approval of {count} others, and approvals cannot be given here")
                 }
                 Unmet::Isolation(level) => format!("the rule demands the isolation level `{level}`"),
-                Unmet::Audit(_) => {
-                    "the rule demands that each call and connection is recorded, and nothing records them here"
-                        .to_owned()
-                }
             },
         }
     }
@@ -96,7 +90,6 @@ impl Explain for Denial {
             DenialKind::Unmet(Unmet::View(_)) => "POL-121",
             DenialKind::Unmet(Unmet::Approvals(_)) => "POL-122",
             DenialKind::Unmet(Unmet::Isolation(_)) => "POL-123",
-            DenialKind::Unmet(Unmet::Audit(_)) => "POL-127",
             DenialKind::RoleNotHeld(_) => "POL-126",
         }
     }
@@ -139,7 +132,6 @@ impl Unmet {
             Self::View(_) => "@obligation_view",
             Self::Approvals(_) => "@obligation_approvals",
             Self::Isolation(_) => "@obligation_isolation",
-            Self::Audit(_) => "@obligation_audit",
         }
     }
 }

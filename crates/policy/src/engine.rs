@@ -178,6 +178,8 @@ impl Engine {
         })?;
         let mut profile = grant.profile().clone();
         let stricter = profile.harden(&now.hardening)
+            // What was not recorded cannot be recorded later.
+            || now.audit > grant.obligations().audit
             || (yes.streams == StreamRule::Inspect && grant.streams() == StreamRule::Live)
             || yes.reads.iter().any(|(input, columns)| !grant.reads(input).is_within(columns));
         if stricter {

@@ -98,28 +98,6 @@ impl Request {
 }
 
 impl Facts {
-    /// Takes out who asks, whose task it is and for which purpose: the log says these by themselves, sealed.
-    #[must_use]
-    pub fn without_people(mut self) -> Self {
-        self.principal.id.clear();
-        self.owner.clear();
-        self.purpose.clear();
-        self
-    }
-
-    /// Puts back what [`Facts::without_people`] took out; what is there already stays.
-    #[must_use]
-    pub fn with_people(mut self, principal: &str, purpose: &str) -> Self {
-        for (place, known) in
-            [(&mut self.principal.id, principal), (&mut self.owner, principal), (&mut self.purpose, purpose)]
-        {
-            if place.is_empty() {
-                known.clone_into(place);
-            }
-        }
-        self
-    }
-
     pub(crate) fn run(&self) -> Ask {
         let context = [
             ("profile", self.profile.as_str().into()),

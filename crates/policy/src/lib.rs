@@ -62,13 +62,14 @@ pub use folder::{
     CASES, CaseResult, CheckedPolicy, ENTITIES, MANIFEST, MAX_POLICY_FILES, Manifest, PolicyFiles, is_policy_file,
 };
 pub use grant::{CitedRule, Columns, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ModelUse, ReleaseGrant};
+pub use hotcell_types::AuditLevel;
 pub use import::import;
 pub use interval::Interval;
 pub use layer::{MAX_POLICY_BYTES, RuleInfo, check_policy};
 pub use learn::learn;
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
 pub use narrow::MAX_HOSTS;
-pub use obligation::{AuditLevel, Hardening, IsolationLevel, OBLIGATIONS, Obligations};
+pub use obligation::{Hardening, IsolationLevel, OBLIGATIONS, Obligations};
 pub use origin::Origin;
 pub use overlay::{
     CallSettings, InspectionSettings, LimitSetting, MAX_FILE_BYTES, MemorySettings, ModelSettings, MountSettings,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use hotcell_types::parse_duration;
+use hotcell_types::{AuditLevel, parse_duration};
 use serde::Serialize;
 
 use crate::denial::Unmet;
@@ -38,19 +38,6 @@ pub struct Obligations {
     /// The most that may leave, all items together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_bits: Option<u64>,
-}
-
-/// How much is recorded, from little to much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AuditLevel {
-    /// What every task leaves.
-    #[default]
-    Normal,
-    /// Reads and writes.
-    High,
-    /// Each call and connection.
-    VeryHigh,
 }
 
 /// Isolation levels, from weak to strong.
@@ -151,9 +138,6 @@ impl Obligations {
         }
         if IsolationLevel::of(isolation).is_none_or(|level| level < self.isolation) {
             return Err(Unmet::Isolation(self.isolation));
-        }
-        if self.audit == AuditLevel::VeryHigh {
-            return Err(Unmet::Audit(self.audit));
         }
         Ok(())
     }

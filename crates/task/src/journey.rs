@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use hotcell_audit::personal::EpochKey;
 use hotcell_audit::{Durability, Log};
 use hotcell_egress::{Refusal, Service};
 use hotcell_inspect::{InputKeys, StreamVerdict};
@@ -13,8 +14,8 @@ use hotcell_isolate::{
 };
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
-    Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
-    TaskId, Timestamp, WorkloadRecord,
+    AuditLevel, Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Observation, Outcome,
+    PolicyRecord, ReceiptBody, TaskId, Timestamp, WorkloadRecord,
 };
 
 use crate::TaskError;
@@ -23,7 +24,7 @@ use crate::fields::{self, View};
 use crate::image::ReadyImage;
 use crate::inputs::{digest_model, read_keys};
 use crate::judge::Left;
-use crate::keys::{open_log, seal};
+use crate::keys::{epoch_key, open_log};
 use crate::model::Model;
 use crate::network::{self, Notes};
 use crate::observe::{Observer, ProgressFilter, Step};
@@ -82,7 +83,7 @@ pub struct TaskReport {
     pub egress_refused: Vec<Refusal>,
     /// Why not everything went well, where it did not.
     pub problem: Option<Problem>,
-    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) asked for them; else none.
+    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) or the audit level asked for them; else none.
     pub refused_calls: Vec<RefusedCall>,
 }
 
@@ -133,8 +134,9 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     )?;
 
     timer.step(context.observer, task, Step::Authorize);
+    let key = epoch_key(context.state)?;
     let mut asked = submitted_event(&submitted, &workload, context);
-    seal(context.state, &mut asked)?;
+    key.seal(&mut asked);
     let grant = match context.engine.decide(submitted.request(context)) {
         Decision::Allow(grant) => grant,
         Decision::Deny(denial) => {
@@ -143,6 +145,7 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
                 .with("rules", rule_ids(&denial));
             if let DenialKind::Unevaluated(errors) = &denial.kind {
                 denied = denied.with("errors", errors.clone());
+                key.seal(&mut denied);
             }
             denials::record(context.state, &log, &[asked, denied], submitted.now)?;
             return Err(TaskError::part(denial));
@@ -162,9 +165,12 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     }
     log.append(&[asked, granted], Durability::Lazy).map_err(TaskError::part)?;
 
+    let level = grant.obligations().audit;
     let journey = Journey {
         context,
         log: &log,
+        key,
+        level,
         marker,
         timer,
         submitted,
@@ -186,6 +192,10 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
 pub(crate) struct Journey<'c, 'a> {
     pub(crate) context: &'c mut Context<'a>,
     pub(crate) log: &'c Log,
+    /// Seals what events tell of persons and of what they work on.
+    pub(crate) key: EpochKey,
+    /// How much is recorded.
+    pub(crate) level: AuditLevel,
     marker: Marker,
     timer: Timer,
     pub(crate) submitted: Submitted,
@@ -262,6 +272,18 @@ impl Journey<'_, '_> {
         self.step(Step::Receipt);
         let now = self.context.clock.now();
         let mut events = judged.events;
+        if self.records(EventKind::CallRefused) {
+            events.extend(refused_calls.iter().map(|refused| {
+                self.event(EventKind::CallRefused).with("call", refused.name.as_str()).with("times", refused.times)
+            }));
+        }
+        if self.records(EventKind::ResourceUsed) {
+            events.extend(limits.iter().map(|limit| {
+                let event = self.event(EventKind::ResourceUsed).with("limit", limit.name.as_str());
+                let event = event.with("of", limit.limit.as_str()).with("reached", limit.reached);
+                event.with("used", limit.used.clone()).with("enforcement", limit.enforcement.as_str())
+            }));
+        }
         let jumped = self.timer.jumped(self.submitted.now, now);
         if let Some(millis) = jumped {
             events.push(Event::of_task(now, task, EventKind::ClockJumped).with("milliseconds", millis));
@@ -347,16 +369,29 @@ impl Journey<'_, '_> {
         Event::of_task(self.context.clock.now(), self.submitted.task, kind)
     }
 
+    /// Whether events of this kind are recorded of this task.
+    pub(crate) fn records(&self, kind: EventKind) -> bool {
+        kind.level() <= self.level
+    }
+
+    /// An event about something that has a name, which is sealed.
+    pub(crate) fn event_of(&self, kind: EventKind, particular: &str, name: &str) -> Event {
+        let mut event = self.event(kind).with(particular, name);
+        self.key.seal(&mut event);
+        event
+    }
+
     /// Reads what is to be known of the inputs; then builds and locks the sandbox.
     fn prepare(&mut self, grant: &GrantUse, salt: &[u8; 32]) -> Result<Ready, TaskError> {
         let model = self.submitted.model.take();
         let image = self.fetch_image()?;
         let inputs = &self.submitted.inputs;
-        let records = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
+        let records: Vec<_> = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
         let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs)).transpose()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
         self.views = fields::views(grant, &self.submitted.inputs, self.submitted.task)?;
+        self.record_shown(&records)?;
         self.service = network::start(grant)?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let Built { prepared, record, end } = self.build(grant, spec, model)?;
@@ -365,6 +400,43 @@ impl Journey<'_, '_> {
         let model = record
             .map(|(record, digest)| ModelRecord { digest: digest.or(model_digest).unwrap_or(record.digest), ..record });
         Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model, image, end })
+    }
+
+    /// Records what the workload will be shown of the inputs, where the level asks for it. Made durable with the intent.
+    fn record_shown(&self, records: &[InputRecord]) -> Result<(), TaskError> {
+        if !self.records(EventKind::DataShown) || records.is_empty() {
+            return Ok(());
+        }
+        let shown = records.iter().map(|record| {
+            let event = self.event_of(EventKind::DataShown, "input", &record.name);
+            let event = event.with("files", record.files).with("bytes", record.bytes);
+            let event = event.with("part", self.views.iter().any(|view| view.input() == record.name));
+            match &record.commitment {
+                Some(commitment) => event.with("commitment", commitment.to_string()),
+                None => event,
+            }
+        });
+        self.log.append(&shown.collect::<Vec<_>>(), Durability::Lazy).map_err(TaskError::part).map(drop)
+    }
+
+    /// What of the rights and the looks at the walls is recorded, where the level asks for it.
+    fn right_events(&self, grant: &GrantUse, seen: &[Observation]) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.records(EventKind::RightGiven) {
+            events.extend(grant.rights().records().iter().map(|right| {
+                let event = self.event_of(EventKind::RightGiven, "over", &right.over);
+                event.with("access", right.access.clone()).with("of", right.kind.as_str())
+            }));
+        }
+        if self.records(EventKind::WallObserved) {
+            events.extend(seen.iter().map(|look| {
+                // What was tried may name an input.
+                let event = self.event_of(EventKind::WallObserved, "tried", &look.tried);
+                let event = event.with("wall", look.wall.label()).with("expected", look.expected.as_str());
+                event.with("seen", look.seen.as_str()).with("holds", look.holds)
+            }));
+        }
+        events
     }
 
     /// Brings the image's layers, now that policy has allowed the task.
@@ -404,7 +476,9 @@ impl Journey<'_, '_> {
         if is_of_a_pool {
             seen = seen.with("shell", "waited in a pool");
         }
-        self.log.append(&[seen], Durability::Lazy).map_err(TaskError::part)?;
+        let mut events = vec![seen];
+        events.append(&mut self.right_events(grant, prepared.observations()));
+        self.log.append(&events, Durability::Lazy).map_err(TaskError::part)?;
         Ok(Built { prepared, record, end })
     }
 
@@ -426,6 +500,11 @@ impl Journey<'_, '_> {
         if record.sealed {
             let lease = self.event(EventKind::LeaseIssued).with("model", record.id.as_str());
             self.log.append(&[lease], Durability::Lazy).map_err(TaskError::part)?;
+        }
+        if self.records(EventKind::DataShown) {
+            let shown =
+                self.event(EventKind::DataShown).with("model", record.id.as_str()).with("sealed", record.sealed);
+            self.log.append(&[shown], Durability::Lazy).map_err(TaskError::part)?;
         }
         let observer = &mut *self.context.observer;
         let allowed = grant.model_use().ok_or(TaskError::Spec {
@@ -466,7 +545,7 @@ impl Journey<'_, '_> {
             network: self.service.as_ref().map(network::network),
             stdin: self.submitted.spec.stdin.take(),
             terminal: self.submitted.spec.terminal,
-            told: self.submitted.spec.told,
+            told: self.submitted.spec.told || self.records(EventKind::CallRefused),
             state: self.context.state.to_owned(),
             seed: hotcell_crypto::random(),
             omitted: Default::default(),
@@ -588,15 +667,17 @@ impl Journey<'_, '_> {
 }
 
 fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &Context<'_>) -> Event {
-    let inputs: Vec<_> = submitted.inputs.iter().map(|input| input.name.as_str()).collect();
+    let inputs = submitted.inputs.iter().take(MAX_NAMED_INPUTS).map(|input| input.name.as_str());
+    let unnamed = submitted.inputs.len().saturating_sub(MAX_NAMED_INPUTS);
     let event = Event::of_task(submitted.now, submitted.task, EventKind::TaskSubmitted)
         .with("principal", context.principal.as_str())
         .with("purpose", submitted.spec.purpose.as_str())
         .with("workload", workload.command.first().unwrap_or(&workload.kind).as_str())
         .with("profile", submitted.profile.name())
-        .with("inputs", inputs);
+        .with("inputs", inputs.collect::<Vec<_>>());
+    let event = if unnamed > 0 { event.with("more_inputs", unnamed) } else { event };
     // What policy was told, so that another one can be asked the same later.
-    let facts = submitted.request(context).facts().without_people();
+    let facts = submitted.request(context).facts();
     let event = event.with("facts", serde_json::to_value(facts).unwrap_or_default());
     match &submitted.image {
         Some(image) => event.with("image", image.digest().to_string()),
@@ -616,6 +697,9 @@ fn reasons(grant: &GrantUse) -> String {
 fn rule_ids(denial: &Denial) -> Vec<String> {
     denial.rules().iter().map(|rule| rule.id.clone()).collect()
 }
+
+/// Inputs that the first event of a task names, so that it stays within the bounds of an entry.
+const MAX_NAMED_INPUTS: usize = 64;
 
 /// A clock that is this far from what has passed was set; less is what time services do to it all the time.
 const CLOCK_JUMP_MS: u64 = 2000;

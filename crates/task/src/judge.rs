@@ -77,6 +77,8 @@ impl Journey<'_, '_> {
             DetectorRule::Refuse | DetectorRule::Off => None,
         };
         if let Some(output) = output {
+            // What ended is told now: inspection may take longer than the log's entries may be late.
+            self.log.append(&std::mem::take(&mut judged.events), Durability::Lazy).map_err(TaskError::part)?;
             self.release_files(grant, left, keys, scanner.as_ref(), &output, &mut judged)?;
         }
         self.judge_streams(grant, left, scanner.as_ref(), &mut judged)?;
@@ -104,7 +106,7 @@ impl Journey<'_, '_> {
         };
         judged.notes = inspected.iter().map(|file| (file.path.clone(), file.notes.clone())).collect();
         for file in &inspected {
-            let event = self.event(EventKind::OutputInspected).with("output", file.path.as_str());
+            let event = self.event_of(EventKind::OutputInspected, "output", &file.path);
             judged.events.push(event.with("capacity_bits", file.capacity.0.ceil()));
         }
         let total: Bits = inspected.iter().map(|file| file.capacity).sum();
@@ -117,6 +119,8 @@ impl Journey<'_, '_> {
                 return Ok(());
             }
         };
+        let asked = permitted.iter().map(|(release, _)| release.obligations().audit).max();
+        self.level = self.level.max(asked.unwrap_or_default());
         let cap = permitted.iter().filter_map(|(release, _)| release.obligations().capacity_bits).min();
         if let Some(cap) = cap.filter(|cap| exceeds(total, *cap)) {
             let problem = over_capacity(total, cap);
@@ -129,9 +133,10 @@ impl Journey<'_, '_> {
         if permitted.is_empty() {
             return Ok(());
         }
+        self.log.append(&std::mem::take(&mut judged.events), Durability::Lazy).map_err(TaskError::part)?;
         let staged = release::stage(output, self.submitted.task, &self.submitted.spec.recipients, permitted)?;
         for record in &staged.records {
-            let event = self.event(EventKind::OutputReleased).with("output", record.path.as_str());
+            let event = self.event_of(EventKind::OutputReleased, "output", &record.path);
             judged.events.push(event.with("digest", record.digest.to_string()));
         }
         // In the log before it is done.
@@ -170,6 +175,11 @@ impl Journey<'_, '_> {
                 stream.judge(may, sensitive, scanner)
             };
             judged.refusals.extend(verdict.findings.iter().map(|finding| finding.refusal()));
+            if self.records(EventKind::StreamJudged) {
+                let event = self.event(EventKind::StreamJudged).with("stream", verdict.record.name.as_str());
+                let event = event.with("bytes", verdict.record.bytes).with("findings", verdict.findings.len());
+                judged.events.push(event.with("disposition", verdict.record.disposition.as_str()));
+            }
             judged.verdicts.push(verdict);
         }
         Ok(())

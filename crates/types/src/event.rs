@@ -86,6 +86,70 @@ pub enum EventKind {
     EgressLost,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
+    /// An input, or the model, is about to be shown to the workload: how much of it, and the commitment to it.
+    DataShown,
+    /// What a workload wrote to a standard stream: how much, and whether it left.
+    StreamJudged,
+    /// One right that the sandbox was given.
+    RightGiven,
+    /// One look at a wall, from inside the sandbox.
+    WallObserved,
+    /// A system call that the filter refused: which, and how often.
+    CallRefused,
+    /// How much of a limit was used, and whether it was reached.
+    ResourceUsed,
+}
+
+/// How much is recorded, from little to much. Content, keys and secrets are recorded at none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditLevel {
+    /// What every task leaves.
+    #[default]
+    Normal,
+    /// What was read and what was written, too.
+    High,
+    /// Each right, each look at a wall, each refused call and each limit, too.
+    VeryHigh,
+}
+
+impl EventKind {
+    /// From which level on such events are recorded.
+    pub fn level(self) -> AuditLevel {
+        match self {
+            Self::DataShown | Self::StreamJudged => AuditLevel::High,
+            Self::RightGiven | Self::WallObserved | Self::CallRefused | Self::ResourceUsed => AuditLevel::VeryHigh,
+            // By name, so that whoever adds a kind has to say.
+            Self::LogStarted
+            | Self::EgressOpened
+            | Self::EgressConnected
+            | Self::EgressRequested
+            | Self::EgressRefused
+            | Self::EgressLost
+            | Self::TaskSubmitted
+            | Self::GrantIssued
+            | Self::GrantDenied
+            | Self::TaskStarting
+            | Self::PreflightObserved
+            | Self::LeaseIssued
+            | Self::WorkloadEnded
+            | Self::OutputInspected
+            | Self::OutputReleased
+            | Self::OutputRefused
+            | Self::OutputHeld
+            | Self::SandboxDestroyed
+            | Self::ReceiptSigned
+            | Self::TaskFailed
+            | Self::TaskInterrupted
+            | Self::DenialsDropped
+            | Self::PersonalErased
+            | Self::TaskWithdrawn
+            | Self::PolicyInstalled
+            | Self::PolicyRefused
+            | Self::ClockJumped
+            | Self::SelftestEnded => AuditLevel::Normal,
+        }
+    }
 }
 
 impl Event {

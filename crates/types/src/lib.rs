@@ -16,7 +16,7 @@ mod wall;
 
 pub use capacity::Bits;
 pub use digest::Digest;
-pub use event::{Event, EventKind};
+pub use event::{AuditLevel, Event, EventKind};
 pub use explain::Explain;
 pub use host::{DEFAULT_PORT, Destination, HostName, NotAHost};
 pub use id::{GrantId, ParseIdError, TaskId};

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 #[derive(Default)]
 pub(crate) struct History {
     pub(crate) tasks: Vec<Facts>,
-    /// Tasks of which it cannot be said who asked and what for: erased, or recorded by an earlier version.
+    /// Tasks of which it cannot be said what was asked: erased, or recorded by an earlier version.
     pub(crate) unreadable: usize,
 }
 
@@ -28,11 +28,9 @@ pub(crate) fn read(since: Option<Timestamp>, app: &App) -> Result<History, Failu
     for entry in Events::open(&folder, filter)? {
         let mut event = entry?.event;
         keys.reveal(&mut event)?;
-        let text = |name: &str| event.data.get(name).and_then(|value| value.as_str());
-        let facts = event.data.get("facts").and_then(|facts| serde_json::from_value::<Facts>(facts.clone()).ok());
-        match (facts, text("principal"), text("purpose")) {
-            (Some(facts), Some(principal), Some(purpose)) => history.tasks.push(facts.with_people(principal, purpose)),
-            _ => history.unreadable += 1,
+        match event.data.get("facts").and_then(|facts| serde_json::from_value::<Facts>(facts.clone()).ok()) {
+            Some(facts) => history.tasks.push(facts),
+            None => history.unreadable += 1,
         }
     }
     Ok(history)
