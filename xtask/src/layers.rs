@@ -17,7 +17,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("views", &["hotcell-disclosure"]),
     (
         "engines",
-        &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"],
+        &[
+            "hotcell-isolate",
+            "hotcell-vault",
+            "hotcell-models",
+            "hotcell-inspect",
+            "hotcell-audit",
+            "hotcell-egress",
+            "hotcell-selftest",
+        ],
     ),
     ("spine", &["hotcell-task"]),
     ("edge", &["hotcell"]),

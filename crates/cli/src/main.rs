@@ -19,6 +19,7 @@ mod init;
 mod keygen;
 mod look;
 mod memory;
+mod network;
 mod new_file;
 mod open;
 mod policy;
@@ -81,6 +82,7 @@ enum OnlyRun {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them for each process, and it is moved once")]
 enum Command {
     Demo(demo::Arguments),
     Run(run::Arguments),
@@ -115,6 +117,9 @@ fn main() -> ExitCode {
     }
     if scratch::is_server(std::env::args_os().next().as_deref()) {
         return scratch::main(words);
+    }
+    if let Some(part) = network::part(std::env::args_os().next().as_deref()) {
+        return network::main(part, words);
     }
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());

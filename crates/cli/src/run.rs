@@ -70,6 +70,10 @@ pub(crate) struct Arguments {
     /// Choose a limit within the bounds of the profile: memory=512MiB, wall=60s, pids=64, cpu=1.5, scratch=256MiB.
     #[arg(long = "limit", value_name = "KEY=VALUE")]
     limits: Vec<String>,
+    /// Let the task reach this host through the gateway, which reads each request; none is reached otherwise. The port is
+    /// 443 unless one is given. With `,pass` what goes there passes unopened (docs/how-to/egress.md).
+    #[arg(long = "egress", value_name = "HOST[:PORT][,pass]")]
+    egress: Vec<String>,
     /// Set a variable of the workload's environment, which is otherwise nearly empty.
     #[arg(long = "env", value_name = "KEY=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
@@ -244,6 +248,11 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
         let mut overlay = Overlay::default();
         overlay.set_limit(limit)?;
         spec.overlays.push((overlay, Origin::Flag(format!("--limit {limit}"))));
+    }
+    for host in &arguments.egress {
+        let mut overlay = Overlay::default();
+        overlay.add_host(host)?;
+        spec.overlays.push((overlay, Origin::Flag(format!("--egress {host}"))));
     }
     if let Some(name) = arguments.image.or_else(|| spec.image.take().map(|image| image.name)) {
         spec.image = Some(ImageSpec { name, settings: crate::image_settings::read()? });

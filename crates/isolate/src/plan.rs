@@ -1,6 +1,7 @@
 //! The plans of a sandbox: the launcher's steps, in order.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,8 @@ pub(crate) struct Claim {
     pub(crate) fuse_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
+    /// Numbers of the steps that hand over the sockets of its network.
+    pub(crate) socket_steps: Range<u64>,
     /// Number of the step that hands over both ends of the terminal.
     pub(crate) terminal_step: Option<u64>,
     /// Number of the step that hands over where refused calls are told.
@@ -203,6 +206,7 @@ impl Plan {
         let (profile, rights) = (grant.profile(), grant.rights());
         let up = |wall: Wall| !spec.omits(wall);
         let loopback = rights.over(&Object::Localhost).has(Access::Connect);
+        let inet = loopback || spec.network.is_some();
         let write_xor_execute = !rights.over(&Object::Memory).has(Access::Execute);
         let mut plan = Self::new();
         for place in along.joined.clone() {
@@ -283,9 +287,10 @@ impl Plan {
         if along.sight == Sight::Open {
             plan.push(Step::Pivot {});
         }
-        if loopback && up(Wall::NetworkNamespace) {
+        if (loopback || spec.network.is_some()) && up(Wall::NetworkNamespace) {
             plan.push(Step::Loopback {});
         }
+        let socket_steps = plan.network(spec, number)?;
         plan.limits(profile, host, &up);
         if let Some(cores) = along.cores {
             plan.push(Step::Affinity { mask: &cores.mask() });
@@ -320,7 +325,7 @@ impl Plan {
         if up(Wall::NoNewPrivs) {
             plan.push(Step::NoNewPrivileges {});
         }
-        if loopback {
+        if inet {
             plan.push(Step::LookAround { host: crate::preflight::own_namespace("/proc/self/ns/net").unsigned_abs() });
         }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
@@ -353,7 +358,7 @@ impl Plan {
                 told: spec.told,
             };
             let closed = Filter::compile(&rules)?;
-            let open = loopback.then(|| Filter::compile(&FilterRules { inet: true, ..rules })).transpose()?;
+            let open = inet.then(|| Filter::compile(&FilterRules { inet: true, ..rules })).transpose()?;
             let (program, in_company) = match &open {
                 Some(open) => (open.bytes(), closed.bytes()),
                 None => (closed.bytes(), &[][..]),
@@ -370,7 +375,17 @@ impl Plan {
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step, told_step })
+        Ok(Claim {
+            plan,
+            preflight,
+            output_step,
+            scratch_step,
+            fuse_step,
+            model_step,
+            socket_steps,
+            terminal_step,
+            told_step,
+        })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
@@ -494,6 +509,30 @@ impl Plan {
         self.push(Step::File { path: c".hotcell", mode: 0o444, content: b"no Landlock rule covers this file\n" });
     }
 
+    /// The addresses and sockets of a way to the network, and what programs have to know of it; gives the numbers of the
+    /// steps that hand over the sockets.
+    fn network(&mut self, spec: &Spec, number: u64) -> Result<Range<u64>, IsolateError> {
+        let Some(network) = &spec.network else { return Ok(0..0) };
+        let word = |address: Ipv4Addr| u64::from(u32::from(address));
+        self.push(Step::WidenLoopback { address: word(network.resolver), mask: word(network.mask) });
+        let resolver = format!("nameserver {}\noptions timeout:5 attempts:1\n", network.resolver);
+        self.push(Step::Replace { path: c"etc/resolv.conf", mode: 0o444, content: resolver.as_bytes() });
+        let switch = b"passwd: files\ngroup: files\nhosts: files dns\n";
+        self.push(Step::Replace { path: c"etc/nsswitch.conf", mode: 0o444, content: switch });
+        let certificates = c_text(CERTIFICATES.trim_start_matches('/'))?;
+        self.push(Step::Replace { path: &certificates, mode: 0o444, content: &network.certificates });
+        for path in SYSTEM_CERTIFICATES {
+            let path = c_text(path.trim_start_matches('/'))?;
+            self.push(Step::Cover { source: &certificates, path: &path, attributes: DATA });
+        }
+        let first = number + self.count;
+        for socket in &network.sockets {
+            let (address, port) = (word(socket.address), socket.port.into());
+            self.push(Step::Listen { address, port, datagrams: socket.datagrams.into() });
+        }
+        Ok(first..number + self.count)
+    }
+
     fn limits(&mut self, profile: &Profile, host: &Host, up: &dyn Fn(Wall) -> bool) {
         let limits = profile.limits();
         if up(Wall::CoreDumps) {
@@ -560,11 +599,19 @@ impl Plan {
                     let path = c_text(path)?;
                     self.push(Step::LandlockAllowShown { path: &path, folder, file: folder & FILE_RIGHTS });
                 }
-                Object::Device(_) | Object::Memory | Object::Localhost => {}
+                Object::Device(_) | Object::Memory | Object::Localhost | Object::Host { .. } => {}
             }
         }
         for device in along.devices {
             self.push(Step::LandlockAllow { path: &c_text(device.node())?, rights: device.landlock() & handled.fs });
+        }
+        if net != 0
+            && let Some(network) = &spec.network
+        {
+            for socket in network.sockets.iter().filter(|socket| !socket.datagrams) {
+                let rights = landlock::CONNECT_TCP & handled.net;
+                self.push(Step::LandlockAllowPort { port: socket.port.into(), rights });
+            }
         }
         self.push(Step::LandlockEnforce {});
         Ok(())
@@ -586,6 +633,9 @@ impl Plan {
             [("PATH", PATH), ("HOME", "/scratch"), ("TMPDIR", "/scratch"), ("USER", "workload"), ("LANG", "C.UTF-8")]
                 .map(|(name, value)| (name.into(), value.into()))
                 .into();
+        if spec.network.is_some() {
+            environment.extend(TRUST_VARIABLES.map(|name| (name.into(), CERTIFICATES.into())));
+        }
         for (name, value) in &spec.environment {
             environment.retain(|(there, _)| there != name);
             environment.push((name.clone(), value.clone()));
@@ -609,6 +659,24 @@ impl Plan {
     }
 }
 
+/// Where the certificates lie that programs inside are to trust, of a task that has a way to the network.
+pub(crate) const CERTIFICATES: &str = "/etc/hotcell-certificates.pem";
+/// Where programs that are not told look for them: covered, where they are there.
+pub(crate) const SYSTEM_CERTIFICATES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",                // Debian and its kin, Arch
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora and its kin
+];
+/// The variables by which programs are told.
+const TRUST_VARIABLES: [&str; 8] = [
+    "SSL_CERT_FILE",       // OpenSSL, Go, Rust
+    "CURL_CA_BUNDLE",      // curl
+    "REQUESTS_CA_BUNDLE",  // Python's requests
+    "PIP_CERT",            // pip
+    "NODE_EXTRA_CA_CERTS", // node, npm
+    "GIT_SSL_CAINFO",      // git
+    "CARGO_HTTP_CAINFO",   // cargo
+    "AWS_CA_BUNDLE",       // the tools of that cloud
+];
 /// The terminal that controls a workload that asked for one.
 const TERMINAL: &CStr = c"/dev/pts/0";
 

@@ -114,7 +114,7 @@ impl Preflight {
         add(Wall::MountNamespace, Probe::Exists, c_os(spec.state.as_os_str())?, 0, Fails(Errno::ENOENT));
         add(Wall::MountNamespace, Probe::Exists, c"/sys/kernel".into(), 0, Fails(Errno::ENOENT));
         add(Wall::NetworkNamespace, Probe::Interfaces, none.clone(), 0, Is(1));
-        if loopback {
+        if loopback || spec.network.is_some() {
             add(Wall::NetworkNamespace, Probe::Connect, none.clone(), 0, Fails(Errno::ENETUNREACH));
         } else {
             add(Wall::Seccomp, Probe::Socket, none.clone(), 2, Fails(Errno::EPERM));

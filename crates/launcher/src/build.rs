@@ -110,6 +110,29 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         Step::DieWithParent {} => process::die_with_parent(),
         Step::DropBoundingSet {} => process::drop_bounding_set(),
         Step::Loopback {} => socket::raise_loopback(),
+        Step::WidenLoopback { address, mask } => socket::widen_loopback(ipv4(address), ipv4(mask)),
+        Step::Listen { address, port, datagrams } => {
+            let port = u16::try_from(port).map_err(|_| Errno::EINVAL)?;
+            let fd = socket::open_at_ipv4(ipv4(address), port, datagrams != 0)?;
+            context.say(Message::Handed { step: context.step_number() }, &[fd]);
+            file::close(fd);
+            Ok(())
+        }
+        Step::Replace { path, mode, content } => {
+            match file::unlink_at(Fd::CWD, path) {
+                Err(Errno::ENOENT) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+            let fd = make_file(path, mode as u32)?;
+            let written = file::write_all(fd, content);
+            file::close(fd);
+            written
+        }
+        Step::Cover { source, path, attributes } => match file::exists(path) {
+            Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => attach(mount::clone_tree(source)?, path, attributes),
+        },
         Step::Terminals { path } => {
             let fs = mount::fs_open(c"devpts")?;
             mount::fs_set(fs, c"mode", c"0600")?;
@@ -131,6 +154,11 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// An address from its number.
+fn ipv4(number: u64) -> [u8; 4] {
+    (number as u32).to_be_bytes()
 }
 
 /// Shows a part of the host's system as the host has it, or nothing where it has none.

@@ -263,6 +263,14 @@ impl Engine {
                 reads.insert(dataset.input.clone(), columns);
             }
         }
+        for host in &facts.hosts {
+            let to = &host.destination;
+            allowed.add(self.ask(facts.reach("connect", to), format!("connect to `{to}`"))?);
+            if host.passes {
+                let words = format!("let pass unopened what goes to `{to}`");
+                allowed.add(self.ask(facts.reach("passThrough", to), words)?);
+            }
+        }
         let (streams, stream_reasons) = self.streams(facts, &mut allowed)?;
         allowed.rules.sort();
         allowed.rules.dedup();

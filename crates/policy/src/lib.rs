@@ -57,7 +57,7 @@ pub use engine::{Allowed, Decision, Engine, Tag};
 pub use error::{PolicyError, ProfileError, Widening};
 pub use examine::{Change, Examination, RuleView, Seen};
 pub use explain::Effective;
-pub use facts::Facts;
+pub use facts::{Facts, HostFacts};
 pub use folder::{
     CASES, CaseResult, CheckedPolicy, ENTITIES, MANIFEST, MAX_POLICY_FILES, Manifest, PolicyFiles, is_policy_file,
 };
@@ -68,6 +68,7 @@ pub use interval::Interval;
 pub use layer::{MAX_POLICY_BYTES, RuleInfo, check_policy};
 pub use learn::learn;
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
+pub use narrow::MAX_HOSTS;
 pub use obligation::{Hardening, IsolationLevel, OBLIGATIONS, Obligations};
 pub use origin::Origin;
 pub use overlay::{

@@ -23,6 +23,7 @@ pub const DEFAULT_POLICY: &[(&str, &str)] = &[
     ("run.cedar", include_str!("../policies/default/run.cedar")),
     ("use-model.cedar", include_str!("../policies/default/use-model.cedar")),
     ("read.cedar", include_str!("../policies/default/read.cedar")),
+    ("connect.cedar", include_str!("../policies/default/connect.cedar")),
     ("stream-live.cedar", include_str!("../policies/default/stream-live.cedar")),
     ("release.cedar", include_str!("../policies/default/release.cedar")),
 ];

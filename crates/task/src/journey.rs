@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use hotcell_audit::personal::EpochKey;
 use hotcell_audit::{Durability, Log};
 use hotcell_disclosure::Report;
+use hotcell_egress::{Refusal, Service};
 use hotcell_inspect::{InputKeys, StreamVerdict};
-use hotcell_isolate::{Ask, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal};
+use hotcell_isolate::{
+    Ask, Beside, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal,
+};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
     AuditLevel, Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Observation, Outcome,
@@ -24,6 +27,7 @@ use crate::inputs::{digest_model, read_keys};
 use crate::judge::Left;
 use crate::keys::{epoch_key, open_log};
 use crate::model::Model;
+use crate::network::{self, Notes};
 use crate::observe::{Observer, ProgressFilter, Step};
 use crate::policy::PolicyWatch;
 use crate::receipt::{self, Account};
@@ -77,6 +81,8 @@ pub struct TaskReport {
     pub streams: Vec<ReleasedStream>,
     /// What rewriting changed in each output.
     pub notes: Vec<(String, Vec<String>)>,
+    /// What the gateway refused, each kind once.
+    pub egress_refused: Vec<Refusal>,
     /// Why not everything went well, where it did not.
     pub problem: Option<Problem>,
     /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) or the audit level asked for them; else none.
@@ -174,6 +180,7 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         watch: None,
         engine: None,
         views: Vec::new(),
+        service: None,
     };
     let clock = journey.context.clock;
     journey.go(grant).inspect_err(|error| {
@@ -201,6 +208,8 @@ pub(crate) struct Journey<'c, 'a> {
     pub(crate) engine: Option<Engine>,
     /// Inputs of which the sandbox sees a part only.
     views: Vec<View>,
+    /// The gateway, where the task may reach hosts.
+    service: Option<Service>,
 }
 
 /// A sandbox whose walls stand, with the record of its model and the digest of a sealed one.
@@ -253,6 +262,7 @@ impl Journey<'_, '_> {
         let running = prepared.start().map_err(TaskError::part)?;
         let EndMatter { policy, folder } = end;
         let left = self.run(&grant, running)?;
+        let egress = self.service.take().map(|service| self.notes().finish(service)).transpose()?;
         let judged = self.judge(&grant, &left, &keys)?;
 
         self.step(Step::Destroy);
@@ -305,6 +315,7 @@ impl Journey<'_, '_> {
             destroyed,
             scratch,
             jumped,
+            egress: egress.as_ref().map(|ledger| ledger.record().clone()),
         };
         let (body, bytes) = receipt::issue(self.log, &grant, account, now, &events)?;
         let streams = self.keep(&folder, &bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
@@ -318,6 +329,7 @@ impl Journey<'_, '_> {
             timings: self.timer.times,
             streams,
             notes: judged.notes,
+            egress_refused: egress.map(|ledger| ledger.refusals().to_vec()).unwrap_or_default(),
             problem: judged.problem,
             refused_calls,
         })
@@ -349,6 +361,10 @@ impl Journey<'_, '_> {
 
     pub(crate) fn step(&mut self, step: Step) {
         self.timer.step(self.context.observer, self.submitted.task, step);
+    }
+
+    fn notes(&self) -> Notes<'_> {
+        Notes { log: self.log, clock: self.context.clock, task: self.submitted.task }
     }
 
     pub(crate) fn event(&self, kind: EventKind) -> Event {
@@ -386,6 +402,7 @@ impl Journey<'_, '_> {
         self.log.append(&applied, Durability::Lazy).map_err(TaskError::part)?;
         self.views = views;
         self.record_shown(&records)?;
+        self.service = network::start(grant)?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let Built { prepared, record, end } = self.build(grant, spec, model)?;
         // The sandbox holds what it sees of them; their names are not needed any more.
@@ -465,10 +482,14 @@ impl Journey<'_, '_> {
         // started, the host only waits: the kernel likes to put it onto the host's processor.
         let intent = self.event(EventKind::TaskStarting);
         let locked = building.lock_while(grant, || self.make_ready(grant, intent)).map_err(TaskError::part);
-        let (prepared, end) = locked.inspect_err(|_| {
+        let (mut prepared, end) = locked.inspect_err(|_| {
             TaskFolder::of(self.context.state, self.submitted.task).remove_if_empty();
         })?;
         let end = end?;
+        if let Some(mut service) = self.service.take() {
+            network::serve(&mut service, prepared.take_sockets(), &self.notes())?;
+            self.service = Some(service);
+        }
         let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());
         let mut seen = self
             .event(EventKind::PreflightObserved)
@@ -544,6 +565,7 @@ impl Journey<'_, '_> {
                 .collect(),
             image: image.map(ReadyImage::mount),
             model: model.map(Model::mount),
+            network: self.service.as_ref().map(network::network),
             stdin: self.submitted.spec.stdin.take(),
             terminal: self.submitted.spec.terminal,
             told: self.submitted.spec.told || self.records(EventKind::CallRefused),
@@ -615,7 +637,20 @@ impl Journey<'_, '_> {
             onwards: if live { self.context.onwards } else { [None, None] },
             cancel: self.context.cancel,
         };
-        let ended = running.wait_unless_withdrawn(&mut io, withdrawal).map_err(TaskError::part)?;
+        let notes = Notes { log, clock, task };
+        let mut noted = Ok(true);
+        // The loop looks at a descriptor while the service is heard by it.
+        let watched =
+            self.service.as_ref().and_then(Service::notes).map(|notes| notes.try_clone_to_owned()).transpose();
+        let watched = watched.map_err(TaskError::file("watch", Path::new("the gateway")))?;
+        let service = &mut self.service;
+        let mut attend = || {
+            noted = service.as_mut().map_or(Ok(false), |service| notes.hear(service));
+            matches!(noted, Ok(true))
+        };
+        let beside = watched.as_ref().map(|notes| Beside { happened: notes.as_fd(), attend: &mut attend });
+        let ended = running.wait_beside(&mut io, withdrawal, beside).map_err(TaskError::part)?;
+        noted?;
         withdrawn.map_err(TaskError::part)?;
         if renewed.is_some() {
             self.engine = renewed;

@@ -19,6 +19,7 @@ mod journey;
 mod judge;
 mod keys;
 mod model;
+mod network;
 mod observe;
 mod policy;
 mod receipt;

@@ -78,6 +78,16 @@ pub enum EventKind {
     ViewApplied,
     /// Tokens and encrypted fields of a view are about to be opened: of which dataset, which columns.
     FieldsOpened,
+    /// The gateway serves a sandbox: which hosts it may reach.
+    EgressOpened,
+    /// A connection to a host came to its end: which, in which form, how much went each way.
+    EgressConnected,
+    /// A request went to a host: method, path, status, sizes.
+    EgressRequested,
+    /// Something on its way out was refused: what, and which option would permit it.
+    EgressRefused,
+    /// The gateway ended before its sandbox did: nothing leaves any more.
+    EgressLost,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
     /// An input, or the model, is about to be shown to the workload: how much of it, and the commitment to it.
@@ -115,6 +125,11 @@ impl EventKind {
             Self::RightGiven | Self::WallObserved | Self::CallRefused | Self::ResourceUsed => AuditLevel::VeryHigh,
             // By name, so that whoever adds a kind has to say.
             Self::LogStarted
+            | Self::EgressOpened
+            | Self::EgressConnected
+            | Self::EgressRequested
+            | Self::EgressRefused
+            | Self::EgressLost
             | Self::TaskSubmitted
             | Self::GrantIssued
             | Self::GrantDenied

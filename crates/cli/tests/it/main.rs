@@ -7,6 +7,7 @@ mod chinese;
 mod crash;
 mod demo;
 mod doctor;
+mod egress;
 mod ends;
 mod errors;
 mod features;

@@ -68,6 +68,7 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
         image: None,
         inputs: Vec::new(),
         model: None,
+        network: None,
         stdin: None,
         terminal: false,
         told: false,

@@ -17,6 +17,7 @@ pub(crate) fn facts(task: &str, purpose: &str, input: &str) -> Facts {
         without: Vec::new(),
         image: String::new(),
         model: None,
+        hosts: Vec::new(),
         datasets: vec![DatasetFacts { input: input.to_owned(), path: format!("/data/{input}.csv"), columns: None }],
         inputs_owned: true,
         recipients: Vec::new(),

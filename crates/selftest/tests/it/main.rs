@@ -64,6 +64,7 @@ impl Scene {
             code: Some(self.path("code")),
             inputs: vec![Input { name: "facts".into(), path: facts }],
             model: None,
+            network: None,
             stdin: None,
             terminal: false,
             told: false,
