@@ -20,6 +20,7 @@ mod network;
 mod onnx;
 mod outputs;
 mod runner;
+pub mod scan;
 mod table;
 mod tensor;
 mod wire;
