@@ -19,6 +19,7 @@ mod init;
 mod keygen;
 mod look;
 mod memory;
+mod model;
 mod new_file;
 mod open;
 mod policy;
@@ -96,6 +97,7 @@ enum Command {
     Seal(seal::Arguments),
     Open(open::Arguments),
     Policy(policy::Arguments),
+    Model(model::Arguments),
     Scan(scan::Arguments),
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
@@ -167,6 +169,7 @@ fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failur
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
         Command::Policy(arguments) => policy::run(&arguments, &app),
+        Command::Model(arguments) => model::run(arguments, &app),
         Command::Scan(arguments) => scan::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
@@ -196,6 +199,7 @@ impl Command {
             | Self::Cancel(_)
             | Self::Pool(_)
             | Self::Selftest(_) => true,
+            Self::Model(arguments) => arguments.uses_state(),
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

@@ -8,6 +8,7 @@
 
 pub mod age_seal;
 mod encryption_key;
+mod foreign;
 mod hash;
 pub mod keyfile;
 mod plaintext;
@@ -18,6 +19,7 @@ mod text;
 mod wrap;
 
 pub use encryption_key::{PublicKey, SecretKey};
+pub use foreign::ForeignKey;
 pub use hash::{Sha256Stream, sha256};
 pub use plaintext::{Plaintext, Sealed};
 pub use random::random;

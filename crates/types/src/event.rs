@@ -76,6 +76,16 @@ pub enum EventKind {
     ClockJumped,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
+    /// A model was taken into the registry, in quarantine.
+    ModelAdded,
+    /// A model was refused: by its scan, its signature or policy.
+    ModelRefused,
+    /// A model of the registry may be used.
+    ModelApproved,
+    /// A model of the registry may be used no longer.
+    ModelRevoked,
+    /// A model was removed from the registry.
+    ModelRemoved,
 }
 
 impl Event {

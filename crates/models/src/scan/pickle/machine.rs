@@ -45,6 +45,10 @@ pub(super) struct Machine {
     last_long: Vec<u8>,
     named: bool,
     acted: bool,
+    /// Whether the first thing that is refused ends it.
+    stops: bool,
+    /// Whether Python itself would have ended there: what it would name or call cannot be.
+    stumbled: bool,
 }
 
 impl Machine {
@@ -62,6 +66,8 @@ impl Machine {
             last_long: Vec::new(),
             named: false,
             acted: false,
+            stops: false,
+            stumbled: false,
         }
     }
 
@@ -92,6 +98,9 @@ impl Machine {
                 return Ok(Ended { storages: std::mem::take(&mut self.storages), is_torch_magic });
             }
             self.step(code, cursor).map_err(|bad| if bad.at.is_some() { bad } else { bad.at(at) })?;
+            if self.stops && !self.refused.is_empty() {
+                return Err(Bad::malformed("it ends here for Python's own reader"));
+            }
             if self.stack.len() > MAX_STACK {
                 return Err(Bad::new(Why::TooLarge, format!("more than {MAX_STACK} values wait on its stack")).at(at));
             }
@@ -311,6 +320,7 @@ impl Machine {
                     [Value::Text(Some(module)), Value::Text(Some(name))] => self.global(module, name),
                     _ => {
                         self.named = true;
+                        self.stumbled |= names.iter().any(|name| !matches!(name, Value::Text(_) | Value::Object(_) | Value::Opaque));
                         self.refused_here(Why::Global, "it computes the name of what it uses".to_owned());
                     }
                 }
@@ -382,6 +392,7 @@ impl Machine {
         let value = match allow::known(module, name) {
             Some(known) => Value::Global(known),
             None => {
+                self.stumbled |= NO_MODULES.contains(&module) || !is_dotted(module);
                 self.refused_here(Why::Global, format!("it uses `{}.{}`, which is on no list", shown(module), shown(name)));
                 Value::Opaque
             }
@@ -402,6 +413,7 @@ impl Machine {
             // What it is was refused where it was named.
             (Value::Opaque, _) => Value::Opaque,
             _ => {
+                self.stumbled |= !matches!(callable, Value::Object(_));
                 self.refused_here(Why::Call, "it calls something that it has made".to_owned());
                 Value::Opaque
             }
@@ -480,11 +492,13 @@ impl Machine {
                 let mut plain = self.clone();
                 plain.reader = Reader::Plain;
                 plain.refused.clear();
+                plain.stops = true;
                 let mut ahead = Cursor::new(cursor.source());
                 ahead.skip(cursor.at())?;
                 let _ = plain.run(&mut ahead);
-                let acting = plain.refused.into_iter().filter(|bad| bad.kind != Why::Malformed);
-                acting.for_each(|bad| self.keep(bad));
+                if let Some(bad) = plain.refused.into_iter().next().filter(|_| !plain.stumbled) {
+                    self.keep(Bad::new(Why::Ambiguous, format!("for Python's own reader {}", bad.reason)));
+                }
                 let mut inner = Self::new(Reader::Plain);
                 inner.streams = self.streams;
                 let ended = inner.run(cursor);
@@ -695,6 +709,11 @@ fn is_dotted(name: &str) -> bool {
     };
     name.split('.').all(part)
 }
+
+/// Words of joblib's wrappers, which stand in the memo where the inner pickle expects its modules. None is a module.
+const NO_MODULES: &[&str] = &[
+    "NumpyArrayWrapper", "subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes", "ndarray", "C", "F",
+];
 
 /// PyTorch's older files begin with this number.
 const TORCH_MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
