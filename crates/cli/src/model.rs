@@ -130,7 +130,7 @@ pub(crate) fn named(path: PathBuf, state: &Path) -> Result<ModelSpec, Failure> {
 }
 
 fn is_not_there(error: &TaskError) -> bool {
-    hotcell_types::Explain::code(error) == "MDL-040"
+    hotcell_types::Explain::code(error) == "MDL-070"
 }
 
 fn add(arguments: &Add, app: &App) -> Result<Exit, Failure> {
@@ -160,11 +160,17 @@ fn add(arguments: &Add, app: &App) -> Result<Exit, Failure> {
     };
     let registry = Registry::open(app)?;
     let added = add_model(&registry.keeper(app), &what, &progress, &mut |step| {
-        let line = || match app.json {
-            true => steps.push(as_json(&step)),
-            false => told = bar.as_ref().map_or_else(|| tell(&step), |bar| bar.suspend(|| tell(&step))),
+        let line = match (app.json, &bar) {
+            (true, _) => {
+                steps.push(as_json(&step));
+                Ok(())
+            }
+            (false, Some(bar)) => bar.suspend(|| tell(&step)),
+            (false, None) => tell(&step),
         };
-        line();
+        if told.is_ok() {
+            told = line;
+        }
     });
     if let Some(bar) = &bar {
         bar.finish_and_clear();
@@ -235,7 +241,13 @@ fn show_list(app: &App) -> Result<Exit, Failure> {
             for model in &models {
                 let digest: String = model.digest.to_string().chars().take(19).collect();
                 let size = ByteSize(model.bytes).to_string();
-                table.add_row([&theirs(&model.name), &plain(model.state.label()), &plain(model.signature.label()), &plain(&size), &plain(&digest)]);
+                table.add_row([
+                    &theirs(&model.name),
+                    &plain(model.state.label()),
+                    &plain(model.signature.label()),
+                    &plain(&size),
+                    &plain(&digest),
+                ]);
             }
             writeln!(print::out(), "{table}")?;
         }

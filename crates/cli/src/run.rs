@@ -15,8 +15,7 @@ use hotcell_isolate::Shell;
 use hotcell_policy::{Origin, Overlay};
 use hotcell_sys::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use hotcell_task::{
-    Context, ImageSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force,
-    run_task,
+    Context, ImageSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force, run_task,
 };
 use hotcell_types::{Exit, Outcome, Wall};
 

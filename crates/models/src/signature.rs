@@ -41,15 +41,17 @@ pub enum SignedModelError {
 impl Explain for SignedModelError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Form { .. } => "MDL-050",
-            Self::Key => "MDL-051",
-            Self::Other { .. } => "MDL-052",
+            Self::Form { .. } => "MDL-080",
+            Self::Key => "MDL-081",
+            Self::Other { .. } => "MDL-082",
         }
     }
 
     fn remedy(&self) -> String {
         match self {
-            Self::Form { .. } => "give a signature of `hotcell model sign` or a bundle of `model_signing sign key`".to_owned(),
+            Self::Form { .. } => {
+                "give a signature of `hotcell model sign` or a bundle of `model_signing sign key`".to_owned()
+            }
             Self::Key => "compare the signer's key by another channel, then name it: --trust KEY".to_owned(),
             Self::Other { .. } => "get model and signature again from the author; do not use this one".to_owned(),
         }
@@ -108,7 +110,8 @@ fn bundle(text: &str, manifest: &Manifest, trust: &[TrustedKey]) -> Result<Strin
     let (kind, payload) = (part("payloadType")?, decoded(part("payload")?)?);
     let signatures = envelope.get("signatures").and_then(Value::as_array).map(Vec::as_slice);
     let Some([signature]) = signatures else { return Err(form("it has not exactly one signature")) };
-    let signature = decoded(signature.get("sig").and_then(Value::as_str).ok_or_else(|| form("its signature is empty"))?)?;
+    let signature =
+        decoded(signature.get("sig").and_then(Value::as_str).ok_or_else(|| form("its signature is empty"))?)?;
     let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     message.extend_from_slice(&payload);
     // Nothing of the payload is believed before this.
@@ -127,7 +130,8 @@ fn bundle(text: &str, manifest: &Manifest, trust: &[TrustedKey]) -> Result<Strin
     if statement.get("predicateType").and_then(Value::as_str) != Some("https://model_signing/signature/v1.0") {
         return Err(form("its statement is none about a model"));
     }
-    let serialization = statement.pointer("/predicate/serialization").ok_or_else(|| form("it says no serialization"))?;
+    let serialization =
+        statement.pointer("/predicate/serialization").ok_or_else(|| form("it says no serialization"))?;
     let said = |name: &str| serialization.get(name).and_then(Value::as_str);
     if said("method") != Some("files") || said("hash_type") != Some("sha256") {
         return Err(form("its files are not named by SHA-256 each"));

@@ -167,7 +167,8 @@ pub fn verify_registered(
     let folder = place(state, model.digest);
     let altered = |why: String| TaskError::part(RegistryError::Altered { name: model.name.clone(), why });
     let kept = fs::read(folder.join(MANIFEST)).map_err(TaskError::file("read", &folder.join(MANIFEST)))?;
-    let kept: Manifest = serde_json::from_slice(&kept).map_err(|_| altered("its manifest cannot be read".to_owned()))?;
+    let kept: Manifest =
+        serde_json::from_slice(&kept).map_err(|_| altered("its manifest cannot be read".to_owned()))?;
     if kept.digest() != model.digest || !kept.is_known() {
         return Err(altered("its manifest is another one".to_owned()));
     }
@@ -177,9 +178,11 @@ pub fn verify_registered(
     match now == kept {
         true => Ok(now),
         false => {
-            let other = now.files.iter().find(|file| !kept.files.contains(file)).or_else(|| {
-                kept.files.iter().find(|file| !now.files.contains(file))
-            });
+            let other = now
+                .files
+                .iter()
+                .find(|file| !kept.files.contains(file))
+                .or_else(|| kept.files.iter().find(|file| !now.files.contains(file)));
             let name = other.map(|file| file.name.escape_debug().to_string()).unwrap_or_default();
             Err(altered(format!("`{name}` is not as it was")))
         }
@@ -193,7 +196,12 @@ pub fn verify_registered(
 pub fn read_manifest(state: &Path, model: &RegisteredModel) -> Result<Manifest, TaskError> {
     let path = place(state, model.digest).join(MANIFEST);
     let bytes = fs::read(&path).map_err(TaskError::file("read", &path))?;
-    let broken = || TaskError::part(RegistryError::Altered { name: model.name.clone(), why: "its manifest cannot be read".to_owned() });
+    let broken = || {
+        TaskError::part(RegistryError::Altered {
+            name: model.name.clone(),
+            why: "its manifest cannot be read".to_owned(),
+        })
+    };
     serde_json::from_slice(&bytes).map_err(|_| broken())
 }
 
@@ -252,12 +260,16 @@ fn decide(keeper: &Keeper<'_>, action: &'static str, name: &str, signature: Sign
         attributes: [("signature".into(), Value::from(signature.label()))].into(),
         context: [("situation".into(), Value::Record([("time".to_owned(), time.into())].into()))].into(),
     };
-    let answer = keeper.engine.answer(ask).map_err(|error| {
-        TaskError::Spec { what: format!("policy cannot be asked of the model `{name}`: {}", error.0), remedy: "give the model a plain name" }
+    let answer = keeper.engine.answer(ask).map_err(|error| TaskError::Spec {
+        what: format!("policy cannot be asked of the model `{name}`: {}", error.0),
+        remedy: "give the model a plain name",
     })?;
     if let Err(denial) = answer {
         let event = Event { time: keeper.now, task: None, kind: EventKind::ModelRefused, data: Default::default() };
-        append(keeper, event.with("name", name).with("action", action).with("code", hotcell_types::Explain::code(&denial)))?;
+        append(
+            keeper,
+            event.with("name", name).with("action", action).with("code", hotcell_types::Explain::code(&denial)),
+        )?;
         return Err(TaskError::part(denial));
     }
     Ok(())
@@ -301,7 +313,8 @@ fn read_state(folder: &Path) -> Result<RegisteredModel, TaskError> {
     let path = folder.join(STATE);
     let bytes = fs::read(&path).map_err(TaskError::file("read", &path))?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let altered = || TaskError::part(RegistryError::Altered { name: name.clone(), why: "its state cannot be read".to_owned() });
+    let altered =
+        || TaskError::part(RegistryError::Altered { name: name.clone(), why: "its state cannot be read".to_owned() });
     let model: RegisteredModel = serde_json::from_slice(&bytes).map_err(|_| altered())?;
     if model.digest.hex() == name { Ok(model) } else { Err(altered()) }
 }

@@ -16,6 +16,7 @@ mod image;
 mod init;
 mod kernels;
 mod keys;
+mod model;
 mod package;
 mod policy;
 mod pool;

@@ -58,7 +58,8 @@ fn pytorch(scanner: &mut Scanner, members: &[Member], root: &str, place: &str) -
         match inside {
             "data.pkl" => {}
             "version" | "byteorder" | ".format_version" | ".storage_alignment" | ".data/serialization_id" => {
-                let plain = member.bytes <= 64 && unpack(scanner, member)?.whole(64)?.iter().all(|byte| byte.is_ascii_graphic() || *byte == b'\n');
+                let plain = member.bytes <= 64
+                    && unpack(scanner, member)?.whole(64)?.iter().all(|byte| byte.is_ascii_graphic() || *byte == b'\n');
                 if !plain {
                     scanner.refuse(Bad::new(Why::UnknownFormat, "it is no line about the archive"), &place);
                 }
@@ -99,7 +100,12 @@ pub(crate) fn tar_file(scanner: &mut Scanner, source: &Source, place: &str) -> R
 }
 
 /// Something that is compressed as a whole; none where it is not.
-pub(crate) fn compressed(scanner: &mut Scanner, source: &Source, head: &[u8], place: &str) -> Result<Option<Kind>, Bad> {
+pub(crate) fn compressed(
+    scanner: &mut Scanner,
+    source: &Source,
+    head: &[u8],
+    place: &str,
+) -> Result<Option<Kind>, Bad> {
     let mut inner = Vec::new();
     let limit = MAX_UNPACKED.saturating_sub(scanner.unpacked);
     let reader = Sequence { source, at: 0 };

@@ -33,7 +33,11 @@ fn inflate(member: &Member) -> Result<Source, Bad> {
     let mut packed = std::io::BufReader::new(Sequence { source: &member.packed, at: 0 });
     let mut inner = Vec::new();
     let mut unpacker = flate2::bufread::DeflateDecoder::new(&mut packed);
-    unpacker.by_ref().take(member.bytes.saturating_add(1)).read_to_end(&mut inner).map_err(|error| wrong(error.to_string()))?;
+    unpacker
+        .by_ref()
+        .take(member.bytes.saturating_add(1))
+        .read_to_end(&mut inner)
+        .map_err(|error| wrong(error.to_string()))?;
     if inner.len() as u64 != member.bytes {
         return Err(wrong("it is longer or shorter than the archive says".to_owned()));
     }

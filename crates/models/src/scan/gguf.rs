@@ -59,7 +59,8 @@ fn tensor(cursor: &mut Cursor<'_>, alignment: u64) -> Result<(String, u64, u64),
     let mut elements = 1u64;
     for _ in 0..dimensions {
         let size = cursor.u64()?;
-        elements = elements.checked_mul(size).ok_or_else(|| Bad::malformed(format!("the tensor `{name}` is too large")))?;
+        elements =
+            elements.checked_mul(size).ok_or_else(|| Bad::malformed(format!("the tensor `{name}` is too large")))?;
     }
     let kind = cursor.u32()?;
     let (block, bytes) =
@@ -86,7 +87,9 @@ fn skip_value(cursor: &mut Cursor<'_>, kind: u32, depth: u32) -> Result<(), Bad>
             let (kind, count) = (cursor.u32()?, cursor.u64()?);
             // Each item takes a byte at least, so that the count is bounded by the file.
             if count > cursor.rest() {
-                return Err(Bad::malformed(format!("a list says {count} items, and fewer bytes follow")).at(cursor.at()));
+                return Err(
+                    Bad::malformed(format!("a list says {count} items, and fewer bytes follow")).at(cursor.at())
+                );
             }
             (0..count).try_for_each(|_| skip_value(cursor, kind, depth + 1))
         }

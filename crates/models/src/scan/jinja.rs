@@ -15,7 +15,9 @@ pub(crate) fn check(template: &str) -> Result<(), Bad> {
     }
     let mut blocks = Vec::new();
     let mut rest = template;
-    while let Some((start, kind)) = first_of(rest, &[("{{", Part::Value), ("{%", Part::Statement), ("{#", Part::Comment)]) {
+    while let Some((start, kind)) =
+        first_of(rest, &[("{{", Part::Value), ("{%", Part::Statement), ("{#", Part::Comment)])
+    {
         let inside = rest.get(start + 2..).unwrap_or_default();
         let (tokens, after) = match kind {
             Part::Comment => (Vec::new(), inside.split_once("#}").ok_or_else(unclosed)?.1),
@@ -70,7 +72,8 @@ fn tokens<'a>(text: &'a str, end: &str) -> Result<(Vec<Token<'a>>, &'a str), Bad
     let mut depth = 0usize;
     loop {
         rest = rest.trim_start();
-        let closed = rest.strip_prefix(end).or_else(|| rest.strip_prefix(['-', '+']).and_then(|rest| rest.strip_prefix(end)));
+        let closed =
+            rest.strip_prefix(end).or_else(|| rest.strip_prefix(['-', '+']).and_then(|rest| rest.strip_prefix(end)));
         if let Some(after) = closed.filter(|_| depth == 0) {
             return Ok((tokens, after));
         }
@@ -91,7 +94,8 @@ fn tokens<'a>(text: &'a str, end: &str) -> Result<(Vec<Token<'a>>, &'a str), Bad
             }
             letter if letter.is_ascii_digit() => {
                 tokens.push(Token::Number);
-                let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
+                let end =
+                    rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
                 // `1.5` is a number, `1.x` is none.
                 match rest.get(end..).and_then(|rest| rest.strip_prefix('.')) {
                     Some(fraction) if fraction.starts_with(|letter: char| letter.is_ascii_digit()) => {
@@ -163,7 +167,9 @@ fn macros<'a>(blocks: &[(Part, Vec<Token<'a>>)]) -> BTreeSet<&'a str> {
 }
 
 fn statement(tokens: &[Token<'_>], macros: &BTreeSet<&str>) -> Result<(), Bad> {
-    let Some((Token::Name(word), rest)) = tokens.split_first() else { return Err(bad("a statement has no name".to_owned())) };
+    let Some((Token::Name(word), rest)) = tokens.split_first() else {
+        return Err(bad("a statement has no name".to_owned()));
+    };
     match *word {
         "if" | "elif" | "for" | "set" | "macro" => {
             bound(word, rest, macros)?;
@@ -171,12 +177,11 @@ fn statement(tokens: &[Token<'_>], macros: &BTreeSet<&str>) -> Result<(), Bad> {
             let rest = if *word == "macro" { rest.get(1..).unwrap_or_default() } else { rest };
             expression(rest, macros)
         }
-        "else" | "endif" | "endfor" | "endset" | "endmacro" | "raw" | "break" | "continue" | "generation" | "endgeneration" => {
-            match rest.is_empty() {
-                true => Ok(()),
-                false => Err(bad(format!("the statement `{word}` says more than its name"))),
-            }
-        }
+        "else" | "endif" | "endfor" | "endset" | "endmacro" | "raw" | "break" | "continue" | "generation"
+        | "endgeneration" => match rest.is_empty() {
+            true => Ok(()),
+            false => Err(bad(format!("the statement `{word}` says more than its name"))),
+        },
         other => Err(bad(format!("the statement `{}` is none of a plain template", shown(other)))),
     }
 }
@@ -227,12 +232,18 @@ fn expression(tokens: &[Token<'_>], macros: &BTreeSet<&str>) -> Result<(), Bad> 
 fn called(before: Option<&Token<'_>>, before_that: Option<&Token<'_>>, macros: &BTreeSet<&str>) -> Result<(), Bad> {
     match (before, before_that) {
         (Some(Token::Name(name)), Some(Token::Sign('.'))) if METHODS.contains(name) => Ok(()),
-        (Some(Token::Name(name)), Some(Token::Sign('.'))) => Err(bad(format!("the method `{}` is none of the usual ones", shown(name)))),
+        (Some(Token::Name(name)), Some(Token::Sign('.'))) => {
+            Err(bad(format!("the method `{}` is none of the usual ones", shown(name))))
+        }
         (Some(Token::Name(name)), Some(Token::Sign('|'))) if FILTERS.contains(name) => Ok(()),
         // A test: `x is divisibleby(2)`.
         (Some(Token::Name(name)), Some(Token::Name("is" | "not"))) if TESTS.contains(name) => Ok(()),
-        (Some(Token::Name(name)), _) if FUNCTIONS.contains(name) || macros.contains(name) || WORDS.contains(name) => Ok(()),
-        (Some(Token::Name(name)), _) => Err(bad(format!("it calls `{}`, which is none of the usual functions", shown(name)))),
+        (Some(Token::Name(name)), _) if FUNCTIONS.contains(name) || macros.contains(name) || WORDS.contains(name) => {
+            Ok(())
+        }
+        (Some(Token::Name(name)), _) => {
+            Err(bad(format!("it calls `{}`, which is none of the usual functions", shown(name))))
+        }
         (Some(Token::Sign(')' | ']' | '}') | Token::Text(_) | Token::Number), _) => {
             Err(bad("it calls something that it has computed".to_owned()))
         }
@@ -252,25 +263,102 @@ fn bad(reason: String) -> Bad {
 const FUNCTIONS: &[&str] = &["raise_exception", "strftime_now", "namespace", "range", "dict"];
 /// Methods of texts, lists and dictionaries that only reckon; not `format`, which reads fields by name.
 const METHODS: &[&str] = &[
-    "strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "startswith", "endswith", "replace", "upper", "lower", "title",
-    "capitalize", "join", "find", "count", "index", "items", "keys", "values", "get", "append", "isdigit", "removeprefix",
-    "removesuffix", "strftime", "pop", "update", "insert", "extend",
+    "strip",
+    "lstrip",
+    "rstrip",
+    "split",
+    "rsplit",
+    "splitlines",
+    "startswith",
+    "endswith",
+    "replace",
+    "upper",
+    "lower",
+    "title",
+    "capitalize",
+    "join",
+    "find",
+    "count",
+    "index",
+    "items",
+    "keys",
+    "values",
+    "get",
+    "append",
+    "isdigit",
+    "removeprefix",
+    "removesuffix",
+    "strftime",
+    "pop",
+    "update",
+    "insert",
+    "extend",
 ];
 /// Filters that only reckon; not `attr`, nor those that call a filter by its name.
 const FILTERS: &[&str] = &[
-    "trim", "tojson", "length", "count", "join", "upper", "lower", "capitalize", "title", "default", "d", "first", "last", "list",
-    "items", "replace", "string", "int", "float", "indent", "safe", "e", "escape", "sort", "unique", "sum", "min", "max", "round",
-    "abs", "reverse", "dictsort", "batch", "slice", "wordcount", "from_json", "map", "selectattr", "rejectattr", "select", "reject",
+    "trim",
+    "tojson",
+    "length",
+    "count",
+    "join",
+    "upper",
+    "lower",
+    "capitalize",
+    "title",
+    "default",
+    "d",
+    "first",
+    "last",
+    "list",
+    "items",
+    "replace",
+    "string",
+    "int",
+    "float",
+    "indent",
+    "safe",
+    "e",
+    "escape",
+    "sort",
+    "unique",
+    "sum",
+    "min",
+    "max",
+    "round",
+    "abs",
+    "reverse",
+    "dictsort",
+    "batch",
+    "slice",
+    "wordcount",
+    "from_json",
+    "map",
+    "selectattr",
+    "rejectattr",
+    "select",
+    "reject",
     "groupby",
 ];
 /// Tests that take arguments.
 const TESTS: &[&str] = &["divisibleby", "equalto", "eq", "ne", "in", "sameas", "defined"];
 /// Words after which a bracket only groups.
-const WORDS: &[&str] = &["if", "else", "elif", "and", "or", "not", "in", "is", "for", "set", "recursive", "defined", "none", "string"];
+const WORDS: &[&str] =
+    &["if", "else", "elif", "and", "or", "not", "in", "is", "for", "set", "recursive", "defined", "none", "string"];
 /// Fields that lead from a value to the program.
 const HIDDEN: &[&str] = &[
-    "func_globals", "gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "f_globals", "f_builtins", "f_locals", "tb_frame",
-    "environment", "mro", "format_map",
+    "func_globals",
+    "gi_frame",
+    "gi_code",
+    "cr_frame",
+    "cr_code",
+    "ag_frame",
+    "f_globals",
+    "f_builtins",
+    "f_locals",
+    "tb_frame",
+    "environment",
+    "mro",
+    "format_map",
 ];
 const MAX_TEMPLATE: usize = 1 << 20;
 const MAX_TOKENS: usize = 20_000;

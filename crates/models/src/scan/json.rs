@@ -32,7 +32,9 @@ fn look(scanner: &mut Scanner, value: &Value, place: &str, depth: usize) {
         Value::Object(fields) => {
             for (key, value) in fields {
                 match key.as_str() {
-                    "chat_template" | "chat_templates" | "template" => templates(scanner, value, &format!("{place} › {key}")),
+                    "chat_template" | "chat_templates" | "template" => {
+                        templates(scanner, value, &format!("{place} › {key}"))
+                    }
                     "auto_map" | "custom_pipelines" if !value.is_null() => {
                         let what = format!("`{}` names programs that a library loads with the model", shown(key));
                         scanner.refuse(Bad::new(Why::Code, what), place);
@@ -58,7 +60,9 @@ fn templates(scanner: &mut Scanner, value: &Value, place: &str) {
         Value::Array(items) => items.iter().for_each(|item| templates(scanner, item, place)),
         // `{"name": …, "template": …}` is looked into by its key.
         Value::Object(fields) => {
-            for (key, value) in fields.iter().filter(|(key, value)| value.is_string() && *key != "name" && *key != "template") {
+            for (key, value) in
+                fields.iter().filter(|(key, value)| value.is_string() && *key != "name" && *key != "template")
+            {
                 templates(scanner, value, &format!("{place} › {key}"));
             }
         }

@@ -111,7 +111,10 @@ impl Scanner {
     /// A pickle among the bytes of another.
     pub(crate) fn nested_pickle(&mut self, bytes: Vec<u8>, place: &str) {
         if self.depth >= MAX_DEPTH {
-            self.refuse(Bad::new(Why::TooLarge, format!("pickles lie within each other deeper than {MAX_DEPTH}")), place);
+            self.refuse(
+                Bad::new(Why::TooLarge, format!("pickles lie within each other deeper than {MAX_DEPTH}")),
+                place,
+            );
             return;
         }
         self.depth += 1;
@@ -121,7 +124,10 @@ impl Scanner {
         pickle::scan(self, &source, &place);
         self.depth -= 1;
         // Bytes that only look like one are no pickle.
-        let acts = self.refused.get(before..).is_some_and(|new| new.iter().any(|new| !matches!(new.kind, Why::Malformed | Why::Ambiguous)));
+        let acts = self
+            .refused
+            .get(before..)
+            .is_some_and(|new| new.iter().any(|new| !matches!(new.kind, Why::Malformed | Why::Ambiguous)));
         if !acts {
             self.refused.truncate(before);
         }
@@ -205,8 +211,9 @@ fn code(name: &str) -> Bad {
 const PICKLES: &[&str] = &[".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth", ".ckpt", ".sav", ".dill"];
 /// Names of what is executed.
 const CODE: &[&str] = &[
-    ".py", ".pyc", ".pyo", ".pyd", ".pyw", ".pyx", ".pth.py", ".so", ".dll", ".dylib", ".exe", ".sh", ".bash", ".bat", ".cmd",
-    ".ps1", ".js", ".mjs", ".cjs", ".rb", ".pl", ".lua", ".php", ".jar", ".class", ".wasm", ".ipynb", ".egg", ".whl", ".desktop",
+    ".py", ".pyc", ".pyo", ".pyd", ".pyw", ".pyx", ".pth.py", ".so", ".dll", ".dylib", ".exe", ".sh", ".bash", ".bat",
+    ".cmd", ".ps1", ".js", ".mjs", ".cjs", ".rb", ".pl", ".lua", ".php", ".jar", ".class", ".wasm", ".ipynb", ".egg",
+    ".whl", ".desktop",
 ];
 /// Files within each other.
 const MAX_DEPTH: usize = 6;

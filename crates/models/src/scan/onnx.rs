@@ -91,7 +91,8 @@ impl Walk {
         }
         for (domain, operator) in std::mem::take(&mut self.uses) {
             if !DOMAINS.contains(&domain.as_str()) && !self.own_domains.contains(&domain) {
-                let what = format!("the operator `{}.{}` is one of a foreign library", shown(&domain), shown(&operator));
+                let what =
+                    format!("the operator `{}.{}` is one of a foreign library", shown(&domain), shown(&operator));
                 self.refuse(Why::Operator, what);
             } else if RUNS_CODE.contains(&operator.as_str()) {
                 self.refuse(Why::Operator, format!("the operator `{}` runs a program", shown(&operator)));
@@ -227,7 +228,8 @@ impl Walk {
             },
             "offset" | "length" if said.parse::<u64>().is_ok() => {}
             "checksum" => {}
-            _ => self.refuse(Why::ExternalData, format!("the data of `{tensor}` have an unknown setting `{}`", shown(key))),
+            _ => self
+                .refuse(Why::ExternalData, format!("the data of `{tensor}` have an unknown setting `{}`", shown(key))),
         }
         Ok(())
     }

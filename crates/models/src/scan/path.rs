@@ -61,8 +61,22 @@ mod tests {
         let long = "a".repeat(256);
         let deep = ["a"; 33].join("/");
         for bad in [
-            "", "/etc/passwd", "../x", "a/../b", "a/..", "a//b", "a/", "./a", "a/./b", "a\\..\\b", "C:x", "a\0b", "a\nb",
-            "a\u{202e}b", &long, &deep,
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a/..",
+            "a//b",
+            "a/",
+            "./a",
+            "a/./b",
+            "a\\..\\b",
+            "C:x",
+            "a\0b",
+            "a\nb",
+            "a\u{202e}b",
+            &long,
+            &deep,
         ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }

@@ -58,7 +58,9 @@ impl Why {
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Malformed => "get the file again from its author: it is damaged, or not what it pretends to be",
-            Self::TooLarge => "have the author split the file, or export it in a format without such bounds (safetensors)",
+            Self::TooLarge => {
+                "have the author split the file, or export it in a format without such bounds (safetensors)"
+            }
             Self::Global | Self::Call | Self::Opcode | Self::ObjectArray => {
                 "ask the author for the weights in a format that holds no program (safetensors, ONNX), or for an export of \
                  the plain estimator"
@@ -70,7 +72,9 @@ impl Why {
             }
             Self::Template => "ask the author for a template of plain loops, conditions and the usual filters",
             Self::Operator => "have the author export the model with the operators of the standard",
-            Self::ExternalData => "have the author save the model into one file, or its data beside it under a plain name",
+            Self::ExternalData => {
+                "have the author save the model into one file, or its data beside it under a plain name"
+            }
             Self::Compressed => "have the author save it uncompressed, or with zlib, gzip or deflate",
             Self::UnknownFormat => {
                 "ask the author for safetensors, ONNX, GGUF or NumPy, and keep other files out of the model's folder"

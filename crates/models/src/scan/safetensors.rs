@@ -20,7 +20,10 @@ pub(crate) fn scan(source: &Source) -> Result<(), Bad> {
     let size = head.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
     let size = size.ok_or_else(|| Bad::malformed("it ends before its header"))?;
     if size > MAX_HEADER {
-        return Err(Bad::new(Why::TooLarge, format!("its header says {size} bytes, and at most {MAX_HEADER} are allowed")));
+        return Err(Bad::new(
+            Why::TooLarge,
+            format!("its header says {size} bytes, and at most {MAX_HEADER} are allowed"),
+        ));
     }
     let header = source.part(8, size)?.whole(MAX_HEADER)?;
     if header.first() != Some(&b'{') {
@@ -55,8 +58,10 @@ pub(crate) fn scan(source: &Source) -> Result<(), Bad> {
 
 fn span(name: &str, value: &Value) -> Result<(u64, u64), Bad> {
     let wrong = |what: &str| Bad::malformed(format!("the tensor `{}` {what}", shown(name)));
-    let fields = value.as_object().filter(|fields| fields.len() == 3).ok_or_else(|| wrong("has other fields than three"))?;
-    let bits = fields.get("dtype").and_then(Value::as_str).and_then(bits).ok_or_else(|| wrong("has an unknown type"))?;
+    let fields =
+        value.as_object().filter(|fields| fields.len() == 3).ok_or_else(|| wrong("has other fields than three"))?;
+    let bits =
+        fields.get("dtype").and_then(Value::as_str).and_then(bits).ok_or_else(|| wrong("has an unknown type"))?;
     let shape = fields.get("shape").and_then(Value::as_array).ok_or_else(|| wrong("has no shape"))?;
     let offsets = fields.get("data_offsets").and_then(Value::as_array).map(Vec::as_slice);
     let Some([start, end]) = offsets else { return Err(wrong("has no place")) };

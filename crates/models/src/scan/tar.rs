@@ -54,7 +54,12 @@ pub(crate) fn members(source: &Source) -> Result<Vec<(String, Source)>, Bad> {
 }
 
 fn check_sum(header: &::tar::Header, at: u64) -> Result<(), Bad> {
-    let sum: u32 = header.as_bytes().iter().enumerate().map(|(place, byte)| if (148..156).contains(&place) { 32 } else { u32::from(*byte) }).sum();
+    let sum: u32 = header
+        .as_bytes()
+        .iter()
+        .enumerate()
+        .map(|(place, byte)| if (148..156).contains(&place) { 32 } else { u32::from(*byte) })
+        .sum();
     match header.cksum() {
         Ok(said) if said == sum => Ok(()),
         _ => Err(Bad::malformed("a header does not fit its sum").at(at)),
@@ -68,7 +73,8 @@ fn pax(data: &Source, at: u64) -> Result<(), Bad> {
     while !rest.is_empty() {
         let wrong = || Bad::malformed("an extended header is not one").at(at);
         let space = rest.iter().position(|byte| *byte == b' ').ok_or_else(wrong)?;
-        let length = std::str::from_utf8(rest.get(..space).unwrap_or_default()).ok().and_then(|text| text.parse::<usize>().ok());
+        let length =
+            std::str::from_utf8(rest.get(..space).unwrap_or_default()).ok().and_then(|text| text.parse::<usize>().ok());
         let (record, after) = length.and_then(|length| rest.split_at_checked(length)).ok_or_else(wrong)?;
         let field = record.get(space + 1..).and_then(|field| field.strip_suffix(b"\n")).ok_or_else(wrong)?;
         let key = field.split(|byte| *byte == b'=').next().unwrap_or_default();

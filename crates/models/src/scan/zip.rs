@@ -44,7 +44,13 @@ pub(crate) fn members(source: &Source) -> Result<Vec<Member>, Bad> {
         if entry.name.ends_with('/') {
             continue;
         }
-        members.push(Member { name: entry.name, deflated: entry.method == 8, packed, bytes: entry.bytes, crc: entry.crc });
+        members.push(Member {
+            name: entry.name,
+            deflated: entry.method == 8,
+            packed,
+            bytes: entry.bytes,
+            crc: entry.crc,
+        });
     }
     if !rest.is_empty() || at != end.offset {
         return Err(ambiguous("its directory and its members do not fit each other"));
@@ -66,7 +72,9 @@ fn end_record(source: &Source) -> Result<Option<End>, Bad> {
     let tail = source.tail(END + usize::from(u16::MAX))?;
     let tail_start = source.len() - tail.len() as u64;
     for place in (0..=tail.len().saturating_sub(END)).rev() {
-        let Some(record) = tail.get(place..).filter(|rest| rest.starts_with(b"PK\x05\x06") && rest.len() >= END) else { continue };
+        let Some(record) = tail.get(place..).filter(|rest| rest.starts_with(b"PK\x05\x06") && rest.len() >= END) else {
+            continue;
+        };
         if usize::from(u16_at(record, 20)) + END != record.len() {
             continue;
         }
@@ -95,12 +103,19 @@ fn read_end(source: &Source, record: &[u8], here: u64) -> Result<End, Bad> {
         if bytes.starts_with(b"PK\x06\x07") {
             let large = u64_at(&bytes, 8);
             let record = source.bytes(large, 56)?;
-            if !record.starts_with(b"PK\x06\x06") || record.len() < 56 || u64_at(&record, 4) != 44 || large.checked_add(56) != Some(locator) {
+            if !record.starts_with(b"PK\x06\x06")
+                || record.len() < 56
+                || u64_at(&record, 4) != 44
+                || large.checked_add(56) != Some(locator)
+            {
                 return Err(ambiguous("its record for large archives is not in its place"));
             }
             let wide = End { entries: u64_at(&record, 32), length: u64_at(&record, 40), offset: u64_at(&record, 48) };
             let same = |short: u64, wide: u64, most: u64| short == wide || short == most;
-            if !same(end.entries, wide.entries, 0xffff) || !same(end.length, wide.length, 0xffff_ffff) || !same(end.offset, wide.offset, 0xffff_ffff) {
+            if !same(end.entries, wide.entries, 0xffff)
+                || !same(end.length, wide.length, 0xffff_ffff)
+                || !same(end.offset, wide.offset, 0xffff_ffff)
+            {
                 return Err(ambiguous("its two ends say different things"));
             }
             end = wide;
@@ -169,7 +184,8 @@ impl Entry {
 
     /// The member's own header, which has to say the same; gives its bytes.
     fn local(&mut self, source: &Source) -> Result<Source, Bad> {
-        let differs = || ambiguous(format!("`{}` has a header that says something else than the directory", shown(&self.name)));
+        let differs =
+            || ambiguous(format!("`{}` has a header that says something else than the directory", shown(&self.name)));
         let head = source.bytes(self.offset, 30)?;
         if head.len() < 30 || !head.starts_with(b"PK\x03\x04") {
             return Err(differs());
@@ -185,7 +201,10 @@ impl Entry {
         [bytes, packed, _] = wide(&extra, [Some(&mut bytes), Some(&mut packed), None]).ok_or_else(differs)?;
         let follows = self.flags & (1 << 3) != 0;
         let same = |here: u64, there: u64| here == there || (follows && here == 0);
-        if !same(bytes, self.bytes) || !same(packed, self.packed) || !same(u64::from(u32_at(&head, 14)), u64::from(self.crc)) {
+        if !same(bytes, self.bytes)
+            || !same(packed, self.packed)
+            || !same(u64::from(u32_at(&head, 14)), u64::from(self.crc))
+        {
             return Err(differs());
         }
         if self.method == 0 && self.packed != self.bytes {

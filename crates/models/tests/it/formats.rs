@@ -23,8 +23,14 @@ fn safetensors_fit_their_header_to_the_byte() {
         (r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12),
         (r#"{"w":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}}"#, 4),
         (r#"{"w":{"dtype":"X","shape":[2],"data_offsets":[0,8]}}"#, 8),
-        (r#"{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"v":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 4),
-        (r#"{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 4),
+        (
+            r#"{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"v":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#,
+            4,
+        ),
+        (
+            r#"{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#,
+            4,
+        ),
         (r#"{"__metadata__":{"a":1}}"#, 0),
         ("[1]", 0),
     ] {
@@ -72,14 +78,25 @@ fn gguf_counts_are_backed_by_bytes_and_its_template_is_checked() {
     let file = |tensors: u64, settings: u64, rest: &[u8]| {
         [&b"GGUF\x03\0\0\0"[..], &tensors.to_le_bytes(), &settings.to_le_bytes(), rest].concat()
     };
-    let template = |source: &str| file(0, 1, &[text("tokenizer.chat_template"), 8u32.to_le_bytes().to_vec(), text(source)].concat());
+    let template = |source: &str| {
+        file(0, 1, &[text("tokenizer.chat_template"), 8u32.to_le_bytes().to_vec(), text(source)].concat())
+    };
     assert!(scan_bytes(&template("{{ messages[0].content }}"), "m.gguf").is_clean());
     refused(&scan_bytes(&template("{{ ''.__class__ }}"), "m.gguf"), Why::Template);
     refused(&scan_bytes(&file(u64::MAX, 0, b""), "m.gguf"), Why::TooLarge);
     refused(&scan_bytes(&file(1, 0, b""), "m.gguf"), Why::Malformed);
-    let list = [text("a"), 9u32.to_le_bytes().to_vec(), 9u32.to_le_bytes().to_vec(), 10_000_000_000u64.to_le_bytes().to_vec()].concat();
+    let list =
+        [text("a"), 9u32.to_le_bytes().to_vec(), 9u32.to_le_bytes().to_vec(), 10_000_000_000u64.to_le_bytes().to_vec()]
+            .concat();
     refused(&scan_bytes(&file(0, 1, &list), "m.gguf"), Why::Malformed);
-    let tensor = [text("w"), 1u32.to_le_bytes().to_vec(), 1000u64.to_le_bytes().to_vec(), 0u32.to_le_bytes().to_vec(), 0u64.to_le_bytes().to_vec()].concat();
+    let tensor = [
+        text("w"),
+        1u32.to_le_bytes().to_vec(),
+        1000u64.to_le_bytes().to_vec(),
+        0u32.to_le_bytes().to_vec(),
+        0u64.to_le_bytes().to_vec(),
+    ]
+    .concat();
     refused(&scan_bytes(&file(1, 0, &tensor), "m.gguf"), Why::Malformed);
 }
 
@@ -101,7 +118,8 @@ fn onnx(graph: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn onnx_names_standard_operators_and_data_beside_it() {
-    let node = |domain: &str, operator: &str| field(1, &[field(4, operator.as_bytes()), field(7, domain.as_bytes())].concat());
+    let node =
+        |domain: &str, operator: &str| field(1, &[field(4, operator.as_bytes()), field(7, domain.as_bytes())].concat());
     let external = |key: &str, value: &str| {
         let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
         field(5, &[field(8, b"w"), field(13, &entry)].concat())
@@ -133,11 +151,21 @@ fn zip(members: &[(&str, &[u8])], alter: impl Fn(&mut Vec<u8>, &mut Vec<u8>)) ->
     for (name, bytes) in members {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
-        let (sum, length, name_length) = (crc.sum().to_le_bytes(), (bytes.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
+        let (sum, length, name_length) =
+            (crc.sum().to_le_bytes(), (bytes.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
         let offset = (file.len() as u32).to_le_bytes();
-        let mut local = [&b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0"[..], &sum, &length, &length, &name_length, &[0, 0], name.as_bytes()].concat();
+        let mut local =
+            [&b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0"[..], &sum, &length, &length, &name_length, &[0, 0], name.as_bytes()]
+                .concat();
         let mut central = [
-            &b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0"[..], &sum, &length, &length, &name_length, &[0; 12], &offset, name.as_bytes(),
+            &b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0"[..],
+            &sum,
+            &length,
+            &length,
+            &name_length,
+            &[0; 12],
+            &offset,
+            name.as_bytes(),
         ]
         .concat();
         alter(&mut local, &mut central);
@@ -221,7 +249,11 @@ fn programs_and_what_nobody_knows_are_refused() {
         (b"7z\xbc\xaf\x27\x1c\x00", "m.pkl", Why::Compressed),
         (b"\x00\x01\x02\x03", "m.bin", Why::UnknownFormat),
         (br#"{"auto_map": {"AutoModel": "x--y.Z"}}"#, "config.json", Why::Code),
-        (br#"{"chat_template": [{"name": "a", "template": "{{ x.__class__ }}"}]}"#, "tokenizer_config.json", Why::Template),
+        (
+            br#"{"chat_template": [{"name": "a", "template": "{{ x.__class__ }}"}]}"#,
+            "tokenizer_config.json",
+            Why::Template,
+        ),
         (b"{{ cycler.x() }}", "chat_template.jinja", Why::Template),
         (br#"{"a": "#, "config.json", Why::Malformed),
     ] {
@@ -246,7 +278,11 @@ fn links_in_tars_are_refused() {
     }
     let mut outside = entry("aa/a.txt", b'0');
     outside[..2].copy_from_slice(b"..");
-    let sum: u32 = outside[..512].iter().enumerate().map(|(place, byte)| if (148..156).contains(&place) { 32 } else { u32::from(*byte) }).sum();
+    let sum: u32 = outside[..512]
+        .iter()
+        .enumerate()
+        .map(|(place, byte)| if (148..156).contains(&place) { 32 } else { u32::from(*byte) })
+        .sum();
     outside[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     refused(&scan_bytes(&outside, "m.tar"), Why::OutsideName);
 }

@@ -55,11 +55,24 @@ fn plain_data_passes() {
 #[test]
 fn whatever_is_on_no_list_is_refused_by_whichever_instruction_it_is_named() {
     for (module, name) in [
-        ("os", "system"), ("posix", "system"), ("builtins", "eval"), ("__builtin__", "exec"), ("subprocess", "Popen"),
-        ("pip", "main"), ("timeit", "timeit"), ("runpy", "run_path"), ("pydoc", "pipepager"), ("ensurepip", "_run_pip"),
-        ("bdb", "Bdb.run"), ("idlelib.run", "Executive.runcode"), ("torch.utils.bottleneck.__main__", "run_cprofile"),
-        ("numpy.testing._private.utils", "runstring"), ("logging", "FileHandler"), ("sklearn.base", "os.system"),
-        ("numpy", "os"), ("\u{ff4f}s", "system"),
+        ("os", "system"),
+        ("posix", "system"),
+        ("builtins", "eval"),
+        ("__builtin__", "exec"),
+        ("subprocess", "Popen"),
+        ("pip", "main"),
+        ("timeit", "timeit"),
+        ("runpy", "run_path"),
+        ("pydoc", "pipepager"),
+        ("ensurepip", "_run_pip"),
+        ("bdb", "Bdb.run"),
+        ("idlelib.run", "Executive.runcode"),
+        ("torch.utils.bottleneck.__main__", "run_cprofile"),
+        ("numpy.testing._private.utils", "runstring"),
+        ("logging", "FileHandler"),
+        ("sklearn.base", "os.system"),
+        ("numpy", "os"),
+        ("\u{ff4f}s", "system"),
     ] {
         refused(&Pickle::new(2).global(module, name).op(b"(").text("id").op(b"tR").end(), Why::Global);
         refused(&Pickle::new(4).text(module).text(name).op(b"\x93(").text("id").op(b"tR").end(), Why::Global);
@@ -72,7 +85,8 @@ fn whatever_is_on_no_list_is_refused_by_whichever_instruction_it_is_named() {
 #[test]
 fn a_name_that_is_computed_or_hidden_in_the_memo_is_followed() {
     // The memo's places are chosen by the pickle: `numpy` stands where a scanner that counts would look.
-    let hidden = Pickle::new(4).text("os").op(b"q\x05").op(b"0").text("numpy").op(b"q\x00").op(b"0").op(b"h\x05").text("system");
+    let hidden =
+        Pickle::new(4).text("os").op(b"q\x05").op(b"0").text("numpy").op(b"q\x00").op(b"0").op(b"h\x05").text("system");
     refused(&hidden.op(b"\x93").text("id").op(b"\x85R").end(), Why::Global);
     let repeated = Pickle::new(4).text("os").op(b"2").op(b"0").text("system").op(b"\x93").text("id").op(b"\x85R").end();
     refused(&repeated, Why::Global);
@@ -80,7 +94,8 @@ fn a_name_that_is_computed_or_hidden_in_the_memo_is_followed() {
     refused(escaped, Why::Global);
     let escaped = b"S'\\x6fs'\nS'system'\n\x93(S'id'\ntR.";
     refused(escaped, Why::Global);
-    let computed = Pickle::new(4).global("_codecs", "encode").text("os").text("latin1").op(b"\x86R").text("system").op(b"\x93");
+    let computed =
+        Pickle::new(4).global("_codecs", "encode").text("os").text("latin1").op(b"\x86R").text("system").op(b"\x93");
     refused(&computed.end(), Why::Global);
 }
 
@@ -102,7 +117,11 @@ fn what_is_on_the_list_is_called_in_the_usual_way_only() {
         // A codec is looked up by name.
         Pickle::new(2).global("_codecs", "encode").text("x").text("zlib_codec").op(b"\x86R"),
         // An instance is made of something that is no class, or from a text.
-        Pickle::new(2).global("copyreg", "_reconstructor").global("builtins", "bytearray").global("builtins", "object").op(b"N\x87R"),
+        Pickle::new(2)
+            .global("copyreg", "_reconstructor")
+            .global("builtins", "bytearray")
+            .global("builtins", "object")
+            .op(b"N\x87R"),
         Pickle::new(2).text("os").op(b")R"),
         // Arguments that are no tuple.
         Pickle::new(2).global("collections", "OrderedDict").op(b"]R"),
@@ -119,7 +138,11 @@ fn a_state_that_would_change_how_an_instance_acts_is_refused() {
         instance().op(b"}(").text("__class__").op(b"K\x01ub"),
         instance().op(b"N}").text("__reduce__").op(b"K\x01s\x86b"),
         // A name that NumPy computes.
-        instance().op(b"}").global("numpy.core.multiarray", "scalar").global("numpy", "dtype").op(b"U\x02U1K\x00K\x01\x87RC\x04xxxx\x86RK\x01sb"),
+        instance()
+            .op(b"}")
+            .global("numpy.core.multiarray", "scalar")
+            .global("numpy", "dtype")
+            .op(b"U\x02U1K\x00K\x01\x87RC\x04xxxx\x86RK\x01sb"),
         // Of a class, a function, a dictionary.
         Pickle::new(2).global("sklearn.linear_model._ridge", "Ridge").op(b"}b"),
         Pickle::new(2).op(b"}}b"),
@@ -135,7 +158,8 @@ fn a_state_that_would_change_how_an_instance_acts_is_refused() {
 
 #[test]
 fn an_appended_state_does_not_hide_a_call() {
-    let hidden = Pickle::new(2).global("os", "system").text("id").op(b"\x85R").op(b"0").global("collections", "OrderedDict");
+    let hidden =
+        Pickle::new(2).global("os", "system").text("id").op(b"\x85R").op(b"0").global("collections", "OrderedDict");
     refused(&hidden.op(b")R}b").end(), Why::Global);
 }
 
@@ -222,7 +246,9 @@ fn lengths_counts_and_depths_are_bounded_by_what_is_there() {
 fn the_name_of_a_file_does_not_matter() {
     let bad = Pickle::new(2).global("os", "system").text("id").op(b"\x85R").end();
     let text = b"cos\nsystem\n(S'id'\ntR.".to_vec();
-    for name in ["model.bin", "weights", "README.md", "config.json", "a.txt", "a.npy", "a.safetensors", "a.onnx", "a.jpg"] {
+    for name in
+        ["model.bin", "weights", "README.md", "config.json", "a.txt", "a.npy", "a.safetensors", "a.onnx", "a.jpg"]
+    {
         for bytes in [&bad, &text] {
             let report = scan_bytes(bytes, name);
             assert!(!report.is_clean(), "{name}: {report:?}");

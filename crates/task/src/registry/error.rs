@@ -90,16 +90,16 @@ pub enum RegistryError {
 impl Explain for RegistryError {
     fn code(&self) -> &'static str {
         match self {
-            Self::NotThere { .. } => "MDL-040",
-            Self::Several { .. } => "MDL-041",
-            Self::Scan { .. } => "MDL-042",
-            Self::Unsigned { .. } => "MDL-043",
-            Self::NotApproved { .. } => "MDL-044",
-            Self::Final { .. } => "MDL-045",
-            Self::Altered { .. } => "MDL-046",
-            Self::Name { .. } => "MDL-047",
-            Self::There { .. } => "MDL-048",
-            Self::Files { .. } | Self::Empty => "MDL-049",
+            Self::NotThere { .. } => "MDL-070",
+            Self::Several { .. } => "MDL-071",
+            Self::Scan { .. } => "MDL-072",
+            Self::Unsigned { .. } => "MDL-073",
+            Self::NotApproved { .. } => "MDL-074",
+            Self::Final { .. } => "MDL-075",
+            Self::Altered { .. } => "MDL-076",
+            Self::Name { .. } => "MDL-077",
+            Self::There { .. } => "MDL-078",
+            Self::Files { .. } | Self::Empty => "MDL-079",
         }
     }
 
@@ -109,7 +109,9 @@ impl Explain for RegistryError {
             Self::Several { .. } => "name it by its digest: sha256:…".to_owned(),
             Self::Scan { first, .. } => format!("{}; see all: hotcell model scan PATH", first.remedy),
             Self::Unsigned { name } => {
-                format!("give the vendor's signature (--signature FILE --trust KEY), or take it in by name: --unsigned {name}")
+                format!(
+                    "give the vendor's signature (--signature FILE --trust KEY), or take it in by name: --unsigned {name}"
+                )
             }
             Self::NotApproved { state: ModelState::Quarantined, name, digest } => {
                 format!("look at it (hotcell model show {name}), then approve it: hotcell model approve {digest}")
@@ -128,9 +130,11 @@ impl Explain for RegistryError {
         match self {
             Self::NotThere { .. } => Exit::No,
             Self::Several { .. } | Self::Name { .. } | Self::There { .. } | Self::Empty => Exit::Usage,
-            Self::Scan { .. } | Self::Unsigned { .. } | Self::NotApproved { .. } | Self::Final { .. } | Self::Files { .. } => {
-                Exit::Refused
-            }
+            Self::Scan { .. }
+            | Self::Unsigned { .. }
+            | Self::NotApproved { .. }
+            | Self::Final { .. }
+            | Self::Files { .. } => Exit::Refused,
             Self::Altered { .. } => Exit::Integrity,
         }
     }

@@ -36,7 +36,8 @@ pub(super) fn after_state(before: Option<Element>, state: &Value) -> Option<Elem
     let before = before?;
     let items = state.as_items()?;
     // (version, byte order, subarray, names, fields, size, alignment, flags …)
-    let (Some(Value::Int(3 | 4)), Some(size), Some(Value::Int(flags))) = (items.first(), items.get(5), items.get(7)) else {
+    let (Some(Value::Int(3 | 4)), Some(size), Some(Value::Int(flags))) = (items.first(), items.get(5), items.get(7))
+    else {
         return None;
     };
     if !matches!(items.get(2), Some(Value::None)) {

@@ -320,7 +320,8 @@ impl Machine {
                     [Value::Text(Some(module)), Value::Text(Some(name))] => self.global(module, name),
                     _ => {
                         self.named = true;
-                        self.stumbled |= names.iter().any(|name| !matches!(name, Value::Text(_) | Value::Object(_) | Value::Opaque));
+                        self.stumbled |=
+                            names.iter().any(|name| !matches!(name, Value::Text(_) | Value::Object(_) | Value::Opaque));
                         self.refused_here(Why::Global, "it computes the name of what it uses".to_owned());
                     }
                 }
@@ -393,7 +394,10 @@ impl Machine {
             Some(known) => Value::Global(known),
             None => {
                 self.stumbled |= NO_MODULES.contains(&module) || !is_dotted(module);
-                self.refused_here(Why::Global, format!("it uses `{}.{}`, which is on no list", shown(module), shown(name)));
+                self.refused_here(
+                    Why::Global,
+                    format!("it uses `{}.{}`, which is on no list", shown(module), shown(name)),
+                );
                 Value::Opaque
             }
         };
@@ -403,9 +407,7 @@ impl Machine {
     fn reduce(&mut self, callable: &Value, arguments: &Value) {
         self.acted = true;
         let result = match (callable, arguments.as_items()) {
-            (Value::Global(known), Some(arguments)) if known.may_be_called(arguments) => {
-                result_of(known, arguments)
-            }
+            (Value::Global(known), Some(arguments)) if known.may_be_called(arguments) => result_of(known, arguments),
             (Value::Global(known), _) => {
                 self.refused_here(Why::Call, format!("it calls `{}` with arguments that are not usual", known.path()));
                 Value::Opaque
@@ -426,7 +428,10 @@ impl Machine {
         let result = match (class, arguments.as_items()) {
             (Value::Global(known), Some(arguments)) if known.may_be_made(arguments) => Value::object(known),
             (Value::Global(known), _) => {
-                self.refused_here(Why::Call, format!("it makes a `{}` with arguments that are not usual", known.path()));
+                self.refused_here(
+                    Why::Call,
+                    format!("it makes a `{}` with arguments that are not usual", known.path()),
+                );
                 Value::Opaque
             }
             (Value::Opaque, _) => Value::Opaque,
@@ -712,7 +717,16 @@ fn is_dotted(name: &str) -> bool {
 
 /// Words of joblib's wrappers, which stand in the memo where the inner pickle expects its modules. None is a module.
 const NO_MODULES: &[&str] = &[
-    "NumpyArrayWrapper", "subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes", "ndarray", "C", "F",
+    "NumpyArrayWrapper",
+    "subclass",
+    "shape",
+    "order",
+    "dtype",
+    "allow_mmap",
+    "numpy_array_alignment_bytes",
+    "ndarray",
+    "C",
+    "F",
 ];
 
 /// PyTorch's older files begin with this number.
