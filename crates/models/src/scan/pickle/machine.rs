@@ -320,8 +320,8 @@ impl Machine {
                     [Value::Text(Some(module)), Value::Text(Some(name))] => self.global(module, name),
                     _ => {
                         self.named = true;
-                        self.stumbled |=
-                            names.iter().any(|name| !matches!(name, Value::Text(_) | Value::Object(_) | Value::Opaque));
+                        // Python takes nothing but a text itself for a name, and no call on the list gives one.
+                        self.stumbled |= names.iter().any(|name| !matches!(name, Value::Text(_)));
                         self.refused_here(Why::Global, "it computes the name of what it uses".to_owned());
                     }
                 }
