@@ -8,6 +8,7 @@ mod hotcell;
 mod overhead;
 mod peers;
 mod pool;
+mod quick;
 mod scratch;
 mod seal;
 mod start;
@@ -30,13 +31,14 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `pool`, `scratch`, `ends` or `seal`?".into());
+        return Err("which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends` or `seal`?".into());
     };
     let wishes = wishes(options)?;
     match name.as_str() {
         "start" => start::run(&wishes),
         "overhead" => overhead::run(&wishes),
         "pool" => pool::run(&wishes),
+        "quick" => quick::run(&wishes),
         "scratch" => scratch::run(&wishes),
         "ends" => ends::run(&wishes),
         "seal" => seal::run(&wishes),

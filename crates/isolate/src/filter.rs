@@ -27,6 +27,8 @@ pub struct FilterRules<'a> {
     pub unmerged: bool,
     /// Whether the program may make the cycle counter fault, and never readable again.
     pub tsc: bool,
+    /// Whether calls that are refused with `EPERM` wait for whoever listens to refuse them.
+    pub told: bool,
 }
 
 /// A compiled filter: an array of `struct sock_filter`.
@@ -64,7 +66,7 @@ impl Filter {
         if let Some(number) = (architecture.number)("clone3") {
             set(number, Action::Refuse(Errno::ENOSYS));
         }
-        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments(&actions)) })
+        Ok(Self { bytes: Assembler::assemble(architecture.audit, &segments(&actions), rules.told) })
     }
 
     /// The bytes for the kernel.
@@ -266,6 +268,7 @@ const JUMP_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
+const USER_NOTIF: u32 = 0x7fc0_0000;
 const KILL_PROCESS: u32 = 0x8000_0000;
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
@@ -277,14 +280,15 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Assembler {
-    fn assemble(architecture: u32, segments: &[(u32, Action)]) -> Vec<u8> {
+    fn assemble(architecture: u32, segments: &[(u32, Action)], told: bool) -> Vec<u8> {
         let mut assembler = Self { reversed: Vec::new(), allow: 0, refuse: BTreeMap::new() };
         assembler.push(RETURN, 0, 0, KILL_PROCESS);
         let kill = assembler.here();
         assembler.push(RETURN, 0, 0, ALLOW);
         assembler.allow = assembler.here();
         for errno in [Errno::ENOSYS, Errno::EPERM] {
-            assembler.push(RETURN, 0, 0, ERRNO | errno.0 as u32);
+            let waits = told && errno == Errno::EPERM;
+            assembler.push(RETURN, 0, 0, if waits { USER_NOTIF } else { ERRNO | errno.0 as u32 });
             let here = assembler.here();
             assembler.refuse.insert(errno.0, here);
         }

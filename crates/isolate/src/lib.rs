@@ -27,6 +27,7 @@ mod outside;
 mod plan;
 pub mod pool;
 mod preflight;
+mod refusals;
 mod run;
 mod sandbox;
 mod scratch;
@@ -38,6 +39,7 @@ mod watch;
 
 pub use error::IsolateError;
 pub use host::{Facts, Fix, Host, HostControl, Report, is_root_of_the_host};
+pub use refusals::RefusedCall;
 pub use run::{Ask, Cause, Ended, Exit, Io, Running, Withdrawal};
 pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
 pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};

@@ -67,6 +67,8 @@ pub(crate) struct Claim {
     pub(crate) model_step: Option<u64>,
     /// Number of the step that hands over both ends of the terminal.
     pub(crate) terminal_step: Option<u64>,
+    /// Number of the step that hands over where refused calls are told.
+    pub(crate) told_step: Option<u64>,
 }
 
 /// Where a claim's plan finds what comes along with it.
@@ -102,7 +104,7 @@ impl Plan {
     pub(crate) fn step_name(&self, number: u64) -> Option<String> {
         let steps = hotcell_launcher::plan::read(&self.bytes)?;
         let step = steps.flatten().nth(usize::try_from(number).ok()?)?;
-        if let Step::Seccomp { .. } = step {
+        if let Step::Seccomp { .. } | Step::SeccompTold { .. } = step {
             return Some("Seccomp".to_owned());
         }
         let mut name = format!("{step:?}");
@@ -319,6 +321,7 @@ impl Plan {
         for probe in preflight.before_the_filter() {
             plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
         }
+        let mut told_step = None;
         if up(Wall::Seccomp) {
             let mut allowed = profile.system_calls();
             if up(Wall::CpuLimit) && limited_by_affinity(profile, host) || along.cores.is_some() {
@@ -335,13 +338,19 @@ impl Plan {
                 write_xor_execute,
                 unmerged: is_hardened(profile),
                 tsc: without_clocks,
+                told: spec.told,
             };
             let closed = Filter::compile(&rules)?;
-            if loopback {
-                let open = Filter::compile(&FilterRules { inet: true, ..rules })?;
-                plan.push(Step::Seccomp { program: open.bytes(), in_company: closed.bytes() });
+            let open = loopback.then(|| Filter::compile(&FilterRules { inet: true, ..rules })).transpose()?;
+            let (program, in_company) = match &open {
+                Some(open) => (open.bytes(), closed.bytes()),
+                None => (closed.bytes(), &[][..]),
+            };
+            if spec.told {
+                told_step = Some(number + plan.count);
+                plan.push(Step::SeccompTold { program, in_company });
             } else {
-                plan.push(Step::Seccomp { program: closed.bytes(), in_company: &[] });
+                plan.push(Step::Seccomp { program, in_company });
             }
         }
         for probe in preflight.after_the_filter() {
@@ -349,7 +358,7 @@ impl Plan {
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step })
+        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step, told_step })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::error::IsolateError;
+use crate::refusals::{Listener, RefusedCall};
 use crate::sandbox::{Live, Parts, Writable};
 use crate::scratch::{ScratchKind, ScratchReport, Server};
 use crate::streams::{Carried, Streams};
@@ -90,6 +91,7 @@ pub struct Running {
     parts: Parts,
     writable: Writable,
     streams: Streams,
+    refusals: Option<Listener>,
     started: Instant,
 }
 
@@ -108,11 +110,12 @@ pub struct Ended {
     pub stderr_bytes: u64,
     usage: Usage,
     scratch: Option<ScratchReport>,
+    refused_calls: Vec<RefusedCall>,
 }
 
 impl Running {
-    pub(crate) fn new(parts: Parts, writable: Writable, streams: Streams) -> Self {
-        Self { parts, writable, streams, started: Instant::now() }
+    pub(crate) fn new(parts: Parts, writable: Writable, streams: Streams, refusals: Option<Listener>) -> Self {
+        Self { parts, writable, streams, refusals, started: Instant::now() }
     }
 
     /// Carries the streams until the workload has ended, and kills what is left of the sandbox.
@@ -132,7 +135,7 @@ impl Running {
         io: &mut Io<'_>,
         mut withdrawal: Option<Withdrawal<'_>>,
     ) -> Result<Ended, IsolateError> {
-        let Self { mut parts, writable, streams, started } = self;
+        let Self { mut parts, writable, streams, refusals, started } = self;
         let deadline = started + parts.limits.wall();
         let memory_limit = parts.limits.memory().bytes();
         let (stdout, stderr, follower) = match streams {
@@ -210,7 +213,8 @@ impl Running {
         let usage = Usage::of(&parts, &writable, started.elapsed(), (watched_peak > 0).then_some(watched_peak));
         let [stdout_bytes, stderr_bytes] = carried.map(|stream| stream.bytes);
         let scratch = parts.scratch.server.take().map(Server::finish);
-        Ok(Ended { exit, cause, stdout_bytes, stderr_bytes, usage, scratch, parts, writable })
+        let refused_calls = refusals.map(Listener::finish).unwrap_or_default();
+        Ok(Ended { exit, cause, stdout_bytes, stderr_bytes, usage, scratch, refused_calls, parts, writable })
     }
 }
 
@@ -311,6 +315,11 @@ impl Ended {
     /// The limits, how they were enforced, and how much was used.
     pub fn limits(&self) -> Vec<LimitRecord> {
         self.usage.records(&self.parts, self.cause, self.scratch)
+    }
+
+    /// The calls that the filter refused, where the task asked to be told; else none.
+    pub fn refused_calls(&self) -> &[RefusedCall] {
+        &self.refused_calls
     }
 
     /// Where scratch lived.

@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::ids::OuterId;
 use crate::mounts::Mounts;
 use crate::plan::{Along, Claim, End, Plan};
+use crate::refusals::Listener;
 use crate::run::Running;
 use crate::scratch::{ScratchKind, Server};
 use crate::shell::{Claimed, Shell, Sight};
@@ -43,6 +44,8 @@ pub struct Spec {
     pub stdin: Option<OwnedFd>,
     /// Whether the standard streams are a terminal of the sandbox's own, in place of pipes.
     pub terminal: bool,
+    /// Whether calls that the filter refuses are told, and refused all the same: for a run from which is to be learned.
+    pub told: bool,
     /// Hotcell's own folder; the preflight looks that it cannot be seen.
     pub state: PathBuf,
     /// Random bytes, for choosing ids.
@@ -159,6 +162,7 @@ pub struct Building {
     pipes: Option<Streams>,
     /// Both ends of the terminal, as they come.
     terminal: Vec<OwnedFd>,
+    refusals: Option<Listener>,
     claim: Claim,
     is_of_a_pool: bool,
 }
@@ -169,6 +173,7 @@ pub struct Prepared {
     parts: Parts,
     writable: Writable,
     streams: Streams,
+    refusals: Option<Listener>,
     observations: Vec<Observation>,
 }
 
@@ -338,6 +343,7 @@ impl Sandbox {
             model_sink: None,
             pipes,
             terminal: Vec::new(),
+            refusals: None,
             claim,
             is_of_a_pool,
         };
@@ -430,7 +436,7 @@ impl Building {
             return Err(IsolateError::WallsDown { observations: down });
         }
         let writable = Writable { outputs, scratch };
-        Ok((Prepared { parts: self.parts, writable, streams, observations }, made))
+        Ok((Prepared { parts: self.parts, writable, streams, refusals: self.refusals, observations }, made))
     }
 
     /// The next message of the sandbox that builds itself; descriptors that come along are kept.
@@ -441,6 +447,11 @@ impl Building {
             Message::Handed { step } if Some(step) == self.claim.scratch_step => self.scratch = received.fd.take(),
             Message::Handed { step } if Some(step) == self.claim.terminal_step => {
                 self.terminal.extend(received.fd.take())
+            }
+            Message::Handed { step } if Some(step) == self.claim.told_step => {
+                let listener = received.fd.take().map(Listener::start).transpose();
+                self.refusals =
+                    listener.map_err(|source| IsolateError::Host { what: "listening for refused calls", source })?;
             }
             Message::Handed { step } if Some(step) == self.claim.fuse_step => {
                 if let (Some(server), Some(device)) = (&mut self.parts.scratch.server, received.fd.take()) {
@@ -478,8 +489,11 @@ impl Prepared {
     /// # Errors
     /// When the sandbox is gone in the meantime.
     pub fn start(self) -> Result<Running, IsolateError> {
+        if let Some(refusals) = &self.refusals {
+            refusals.begin();
+        }
         self.parts.live.control.go()?;
-        Ok(Running::new(self.parts, self.writable, self.streams))
+        Ok(Running::new(self.parts, self.writable, self.streams, self.refusals))
     }
 }
 

@@ -178,7 +178,14 @@ impl Service {
             sys_landlock::restrict(ruleset).map_err(from_sys)?;
             hotcell_sys::file::close(Fd(ruleset.0));
         }
-        let rules = FilterRules { allowed: CALLS, inet: false, write_xor_execute: true, unmerged: false, tsc: false };
+        let rules = FilterRules {
+            allowed: CALLS,
+            inet: false,
+            write_xor_execute: true,
+            unmerged: false,
+            tsc: false,
+            told: false,
+        };
         let filter = Filter::compile(&rules).map_err(|error| io::Error::other(error.to_string()))?;
         seccomp::load(filter.bytes()).map_err(from_sys)?;
         Ok(locked)

@@ -271,6 +271,11 @@ fn workload(context: &mut Context<'_>) -> Result<core::convert::Infallible> {
                 context.say(Message::NotExecuted { errno: i64::from(error.0) }, &[]);
                 process::exit(125);
             }
+            Step::SeccompTold { program, in_company } => {
+                let listener = lock.filter_told(program, in_company)?;
+                context.say(Message::Handed { step: context.step_number() }, &[listener]);
+                file::close(listener);
+            }
             step => lock.turn(step)?,
         }
     }

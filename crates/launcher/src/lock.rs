@@ -70,11 +70,18 @@ impl Lock {
                 file::close(ruleset);
                 result
             }
-            Step::Seccomp { program, in_company } => {
-                seccomp::load(if self.alone || in_company.is_empty() { program } else { in_company })
-            }
+            Step::Seccomp { program, in_company } => seccomp::load(self.fitting(program, in_company)),
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    /// Puts the filter in force that fits what was seen; gives the descriptor at which the kernel tells.
+    pub(crate) fn filter_told(&self, program: &[u8], in_company: &[u8]) -> Result<Fd> {
+        seccomp::load_listening(self.fitting(program, in_company))
+    }
+
+    fn fitting<'a>(&self, program: &'a [u8], in_company: &'a [u8]) -> &'a [u8] {
+        if self.alone || in_company.is_empty() { program } else { in_company }
     }
 }
 

@@ -342,6 +342,13 @@ steps! {
         /// The one where this process is not alone on its network; empty for the same.
         in_company: &'a [u8]
     } = 48,
+    /// The same, and hands the host the descriptor at which the kernel tells what the filter does not decide.
+    SeccompTold {
+        /// `struct sock_filter` array.
+        program: &'a [u8],
+        /// As above.
+        in_company: &'a [u8]
+    } = 61,
     /// Tries something and notes what came of it.
     Probe {
         /// See [`Probe`].

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hotcell_audit::{Durability, Log};
 use hotcell_inspect::{InputKeys, StreamVerdict};
-use hotcell_isolate::{Ask, Building, Io, Prepared, Program, Running, Sandbox, Shell, Spec, Withdrawal};
+use hotcell_isolate::{Ask, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
     Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
@@ -76,6 +76,8 @@ pub struct TaskReport {
     pub notes: Vec<(String, Vec<String>)>,
     /// Why not everything went well, where it did not.
     pub problem: Option<Problem>,
+    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) asked for them; else none.
+    pub refused_calls: Vec<RefusedCall>,
 }
 
 /// The text of a stream that may leave.
@@ -244,6 +246,7 @@ impl Journey<'_, '_> {
         self.step(Step::Destroy);
         let limits = left.ended.limits();
         let scratch = left.ended.scratch_kind();
+        let refused_calls = left.ended.refused_calls().to_vec();
         let destroyed = left.ended.destroy().inspect_err(|_| self.marker.leave()).map_err(TaskError::part)?;
 
         self.step(Step::Receipt);
@@ -292,6 +295,7 @@ impl Journey<'_, '_> {
             streams,
             notes: judged.notes,
             problem: judged.problem,
+            refused_calls,
         })
     }
 
@@ -440,6 +444,7 @@ impl Journey<'_, '_> {
             model: model.map(Model::mount),
             stdin: self.submitted.spec.stdin.take(),
             terminal: self.submitted.spec.terminal,
+            told: self.submitted.spec.told,
             state: self.context.state.to_owned(),
             seed: hotcell_crypto::random(),
             omitted: Default::default(),

@@ -32,6 +32,7 @@ mod submit;
 
 pub use error::TaskError;
 pub use file::parse_task_file;
+pub use hotcell_isolate::RefusedCall;
 pub use image::image_store;
 pub use journey::{Context, Problem, ReleasedStream, TaskReport, run_task};
 pub use keys::{open_log, personal_keys, read_or_create_signing_key};

@@ -51,6 +51,8 @@ pub struct TaskSpec {
     pub stdin: Option<OwnedFd>,
     /// Whether the workload gets a terminal of its own as its standard streams.
     pub terminal: bool,
+    /// Whether the calls that its filter refuses are told in the report. It then waits longer for each of them.
+    pub told: bool,
 }
 
 /// What runs inside.
@@ -133,6 +135,7 @@ impl TaskSpec {
             receipt: None,
             stdin: None,
             terminal: false,
+            told: false,
         }
     }
 }

@@ -31,22 +31,28 @@ fn plain() -> Contender {
     Contender { name: "bare".into(), walls: "none".into(), command: Box::new(|_| Command::new(WORKLOAD)) }
 }
 
-/// All namespaces, the same read-only view of the system, empty capabilities, a clean environment.
 fn bubblewrap(path: PathBuf) -> Contender {
-    let command = move |_| {
-        let mut command = Command::new(&path);
-        command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]);
-        command.args(["--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"]);
-        command.args(["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]);
-        command.args(["--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache"]);
-        command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/output", "--", WORKLOAD]);
-        command
-    };
     Contender {
         name: BASE.into(),
         walls: "namespaces, read-only view, capabilities; no seccomp, Landlock, limits, preflight, log".into(),
-        command: Box::new(command),
+        command: Box::new(move |_| in_bubblewrap(&path, None, &[WORKLOAD])),
     }
+}
+
+/// All namespaces, the same read-only view of the system, empty capabilities, a clean environment; a folder at `/code`, where
+/// the workload then starts.
+pub(crate) fn in_bubblewrap(path: &Path, code: Option<&Path>, workload: &[&str]) -> Command {
+    let mut command = Command::new(path);
+    command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]);
+    command.args(["--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"]);
+    command.args(["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]);
+    command.args(["--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache"]);
+    command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/output"]);
+    if let Some(code) = code {
+        command.arg("--ro-bind").arg(code).args(["/code", "--chdir", "/code"]);
+    }
+    command.arg("--").args(workload);
+    command
 }
 
 fn oci(name: &str, path: PathBuf, options: &'static [&'static str], bundle: &Path, folder: &Path) -> Contender {

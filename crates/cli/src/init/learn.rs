@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use hotcell_policy::calls::{GRANTABLE, NEVER};
 use hotcell_policy::{Origin, Overlay};
-use hotcell_task::{Context, TaskInput, TaskReport, TaskSpec, Work, run_task};
+use hotcell_task::{Context, RefusedCall, TaskInput, TaskReport, TaskSpec, Work, run_task};
 use hotcell_types::{ByteSize, Outcome};
 
 use super::draft::{Draft, Runs};
@@ -22,6 +23,8 @@ const WIDE: &[&str] =
 const DEFAULT_MEMORY: u64 = 512 << 20;
 const DEFAULT_WALL_MS: u64 = 15 * 60 * 1000;
 const DEFAULT_FILES: usize = 100;
+/// Most refused calls that are told one by one.
+const MOST_CALLS: usize = 20;
 
 /// Runs the command and adds what it needs to the draft.
 pub(super) fn learn(draft: &mut Draft, app: &App) -> Result<(), Failure> {
@@ -45,6 +48,7 @@ fn observe(command: &[String], inputs: &[(String, String)], outputs: &Path, app:
     spec.purpose = "learning what the command needs".to_owned();
     spec.code = Some(".".into());
     spec.output = Some(outputs.to_owned());
+    spec.told = true;
     spec.inputs = inputs.iter().map(|(name, path)| TaskInput { name: name.clone(), path: path.into() }).collect();
     for limit in WIDE {
         let mut overlay = Overlay::default();
@@ -111,6 +115,28 @@ fn propose(draft: &mut Draft, done: &TaskReport) {
         let names: Vec<_> = done.body.outputs.iter().take(10).map(|output| output.path.as_str()).collect();
         draft.remarks.push(format!("it left {}; declare them, so that nothing else can leave", names.join(", ")));
     }
+    draft.remarks.extend(done.refused_calls.iter().take(MOST_CALLS).map(on_refused_call));
+    if let Some(more @ 1..) = done.refused_calls.len().checked_sub(MOST_CALLS) {
+        draft.remarks.push(format!("{more} more calls were refused"));
+    }
+}
+
+/// What the reader of a task file has to know of a call that was refused.
+fn on_refused_call(call: &RefusedCall) -> String {
+    let RefusedCall { name, times } = call;
+    if let Some(rule) = GRANTABLE.iter().find(|rule| rule.name == name) {
+        return format!(
+            "`strict` refused it the call {name} ({times} times; {}). Where it does not do without, use a profile file of \
+             yours with [system_calls] allow = [\"{name}\"]",
+            rule.why
+        );
+    }
+    match NEVER.iter().find(|(never, _)| never == name) {
+        Some((_, why)) => format!("it was refused the call {name} ({times} times), which nothing permits: {why}"),
+        None => format!(
+            "it was refused the call {name} ({times} times) with what it asked for: only harmless arguments of it pass"
+        ),
+    }
 }
 
 fn tell(done: &TaskReport) -> io::Result<()> {
@@ -121,6 +147,9 @@ fn tell(done: &TaskReport) -> io::Result<()> {
     }
     for output in &done.body.outputs {
         writeln!(told, "seen: left {} ({})", print::theirs(&output.path), ByteSize(output.bytes))?;
+    }
+    for RefusedCall { name, times } in done.refused_calls.iter().take(MOST_CALLS) {
+        writeln!(told, "seen: refused {} {times} times", print::plain_line(name))?;
     }
     writeln!(told, "seen: no network, for there was none; what it read of this folder is not recorded")
 }

@@ -61,6 +61,7 @@ fn dockers_filter() -> Filter {
         write_xor_execute: false,
         unmerged: false,
         tsc: false,
+        told: false,
     })
     .unwrap()
 }

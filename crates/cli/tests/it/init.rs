@@ -1,6 +1,6 @@
 //! `hotcell init`: what it writes, a run reads and does.
 
-use hotcell_testkit::workspace;
+use hotcell_testkit::{require_program, workspace};
 
 use crate::hotcell::{Place, text};
 use crate::screen::Screen;
@@ -76,6 +76,35 @@ fn a_learned_run_is_contained_and_proposes_limits_that_the_command_keeps() {
     );
     place.expect(0, &["run", "--task", "task.toml"]);
     assert_eq!(std::fs::read_to_string(place.path("out/copy")).unwrap(), "a,b\n1,2\n");
+}
+
+#[test]
+fn a_learned_run_tells_which_calls_were_refused_and_what_would_permit_them() {
+    require_program!("python3");
+    let place = Place::new();
+    // inotify_init1 may be granted, unshare never, a socket only of harmless families; each three times.
+    place.file(
+        "work.py",
+        "import ctypes, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\nrefused = 0\n\
+         def netlink():\n    try: socket.socket(16, socket.SOCK_RAW, 0)\n    except PermissionError: return True\n\
+         for _ in range(3):\n    refused += libc.inotify_init1(0) == -1 and ctypes.get_errno() == 1\n    \
+         refused += libc.unshare(0x10000000) == -1 and ctypes.get_errno() == 1\n    refused += netlink()\n\
+         open('/output/refused', 'w').write(str(refused))\n",
+    );
+    let output = place.output(&["init", "--learn", "--", "python3", "work.py"]);
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    for call in ["inotify_init1", "unshare", "socket"] {
+        assert!(err.contains(&format!("seen: refused {call} 3 times")), "{call}: {err}");
+    }
+    let written = std::fs::read_to_string(place.path("task.toml")).unwrap();
+    let written = written.replace("\n#", "").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(written.contains("[system_calls] allow = [\"inotify_init1\"]"), "{written}");
+    assert!(written.contains("the call unshare (3 times), which nothing permits"), "{written}");
+    assert!(written.contains("the call socket (3 times) with what it asked for"), "{written}");
+    // Each refused call failed as it does without being told.
+    place.expect(0, &["run", "--task", "task.toml"]);
+    assert_eq!(std::fs::read_to_string(place.path("out/refused")).unwrap(), "9");
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Tally {
     }
 }
 
-/// Of findings that overlap, the surest; of equals, the longest.
+/// Of findings that overlap, one whose check digit fits before one that has none, then the surest; of equals, the longest.
 pub(crate) fn surest(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| (a.start, b.end).cmp(&(b.start, a.end)).then(b.confidence.total_cmp(&a.confidence)));
     let mut kept: Vec<Finding> = Vec::new();
@@ -154,7 +154,7 @@ pub(crate) fn surest(mut findings: Vec<Finding>) -> Vec<Finding> {
                     {
                         kept.push(finding);
                     }
-                } else if finding.confidence > last.confidence {
+                } else if (finding.checksum, finding.confidence) > (last.checksum, last.confidence) {
                     *last = finding;
                 }
             }

@@ -27,6 +27,7 @@ const RULES: FilterRules<'static> = FilterRules {
     write_xor_execute: false,
     unmerged: false,
     tsc: false,
+    told: false,
 };
 
 /// What a filter answers: the interpreter of `Documentation/networking/filter.rst`, as far as seccomp needs it.
@@ -97,8 +98,14 @@ fn the_filter_for_aarch64_passes_the_calls_of_the_profiles_by_their_own_numbers_
     for profile in hotcell_policy::Profile::BUILTIN {
         let profile = hotcell_policy::Profile::builtin(profile).unwrap();
         let allowed = profile.system_calls();
-        let rules =
-            FilterRules { allowed: &allowed, inet: false, write_xor_execute: false, unmerged: false, tsc: false };
+        let rules = FilterRules {
+            allowed: &allowed,
+            inet: false,
+            write_xor_execute: false,
+            unmerged: false,
+            tsc: false,
+            told: false,
+        };
         let filter = Filter::compile_for(&AARCH64, &rules).unwrap();
         let checked = ["clone", "ioctl", "prctl", "socket", "socketpair", "mknodat", "personality"];
         let mut passing = 0;
@@ -239,6 +246,7 @@ fn long_filters_still_reach_their_answers() {
         write_xor_execute: true,
         unmerged: false,
         tsc: false,
+        told: false,
     })
     .unwrap();
     for number in Sysno::iter() {

@@ -101,6 +101,7 @@ fn try_wall(wall: Wall, rights: Rights) -> Result<(), Errno> {
                     write_xor_execute: false,
                     unmerged: false,
                     tsc: false,
+                    told: false,
                 };
                 // The names are ours, and a filter that is empty is refused by the kernel.
                 let filter = Filter::compile(&rules).map(|filter| filter.bytes().to_vec()).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, Sandbox, Shell, Spec};
+use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, RefusedCall, Sandbox, Shell, Spec};
 use hotcell_policy::{Decision, Engine, GrantUse, Principal, Profile, Request, Runner, Shown};
 use hotcell_types::{Digest, GrantId, Observation, TaskId, Timestamp, Wall};
 
@@ -13,6 +13,7 @@ pub(crate) struct Ran {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) observations: Vec<Observation>,
+    pub(crate) refused_calls: Vec<RefusedCall>,
 }
 
 /// A grant for the strict profile, with these walls given up.
@@ -66,6 +67,7 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
         model: None,
         stdin: None,
         terminal: false,
+        told: false,
         state: state.to_owned(),
         seed,
         omitted: Default::default(),
@@ -105,9 +107,10 @@ fn run_granted_in(shell: Option<Shell>, spec: Spec, grant: &GrantUse) -> Result<
         cancel: None,
     })?;
     let (exit, cause) = (ended.exit, ended.cause);
+    let refused_calls = ended.refused_calls().to_vec();
     ended.destroy()?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Ran { exit, cause, stdout: text(stdout), stderr: text(stderr), observations })
+    Ok(Ran { exit, cause, stdout: text(stdout), stderr: text(stderr), observations, refused_calls })
 }
 
 /// Runs a command in `strict`.

@@ -1,6 +1,6 @@
 //! The strict sandbox from inside.
 
-use hotcell_isolate::{Cause, Exit};
+use hotcell_isolate::{Cause, Exit, Spec};
 use hotcell_policy::{Origin, Overlay, Profile};
 
 use crate::harness::{run, run_with, spec};
@@ -35,6 +35,33 @@ fn the_workload_sees_nothing_of_the_host_and_cannot_write_outside() {
     assert!(lines[0].contains("Read-only file system"), "{}", ran.stdout);
     assert!(lines[1].contains("No such file"), "{}", ran.stdout);
     assert_eq!(lines.last(), Some(&"65534"), "{}", ran.stdout);
+}
+
+#[test]
+fn refused_calls_that_are_told_fail_as_they_do_otherwise_and_what_is_killed_leaves_nobody_waiting() {
+    hotcell_testkit::require_program!("python3");
+    let state = tempfile::tempdir().unwrap();
+    let script = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n\
+                  print(libc.unshare(0x10000000), ctypes.get_errno(), libc.syscall(0x40000027), ctypes.get_errno())";
+    let plain = run(&["/usr/bin/python3", "-c", script]);
+    let told = |script: &str, limit: &str| {
+        let spec = Spec { told: true, ..spec(&["/usr/bin/python3", "-c", script], state.path()) };
+        let mut overlay = Overlay::default();
+        overlay.set_limit(limit).unwrap();
+        let strict = Profile::builtin("strict").unwrap();
+        run_with(spec, strict.narrow(&overlay, &Origin::Flag("--limit".into())).unwrap(), &[]).unwrap()
+    };
+    let ran = told(script, "wall=1m");
+    assert_eq!((ran.exit, &ran.stdout), (Exit::Code(0), &plain.stdout), "{}", ran.stderr);
+    let calls: Vec<_> = ran.refused_calls.iter().map(|call| (call.name.as_str(), call.times)).collect();
+    assert!(calls.contains(&("unshare", 1)), "{calls:?}");
+    #[cfg(target_arch = "x86_64")]
+    assert!(calls.contains(&("calls of x32", 1)), "{calls:?}");
+    // Many at once, killed on the way.
+    let flood = "import ctypes, os; libc = ctypes.CDLL(None)\nfor _ in range(4): os.fork()\nwhile True: libc.unshare(0x10000000)";
+    let ran = told(flood, "wall=1s");
+    assert_eq!((ran.exit, ran.cause), (Exit::Signal(9), Cause::WallLimit));
+    assert!(ran.refused_calls.iter().any(|call| call.name == "unshare" && call.times > 1), "{:?}", ran.refused_calls);
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Scene {
             model: None,
             stdin: None,
             terminal: false,
+            told: false,
             state: self.state.path().to_owned(),
             seed: seed(),
             image: None,

@@ -82,6 +82,22 @@ impl Place {
         events.map(|entry| entry.unwrap().event.kind).collect()
     }
 
+    /// Every byte of the log, as it lies on the disk and as its events say.
+    pub(crate) fn log(&self) -> String {
+        let mut text = format!("{:?}", self.events());
+        let mut folders = vec![self.state().join("log")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => text.push_str(&String::from_utf8_lossy(&std::fs::read(path).unwrap())),
+                }
+            }
+        }
+        text
+    }
+
     /// What lies in the output folder, sorted; nothing when there is none.
     pub(crate) fn released(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.output()) else { return Vec::new() };

@@ -127,29 +127,29 @@ fn a_stream_that_repeats_an_input_is_withheld_and_reported() {
     assert_eq!(streams, [("stderr", "fine\n")]);
 }
 
-/// A table with a column of text, which may leave under `infer`; the profile itself may turn the detectors off.
+/// A table with a column of text, which may leave under `infer`; the profile itself may turn the detectors off. The text
+/// comes by an input, so that no word of the task has it.
 fn noted(place: &Place, note: &str, profile: &str) -> TaskSpec {
     let schema = r#"[{"file": "notes.csv", "format": "csv", "max_rows": 9, "rows": "any", "column": [
         {"name": "count", "type": "integer", "min": 0, "max": 5000000000000000},
         {"name": "note", "type": "text", "max_length": 100}]}]"#;
+    let notes = place.file("notes", &format!("count,note\n7,all well\n4111111111111111,{note}\n"));
     TaskSpec {
+        inputs: vec![input("notes", &notes)],
         outputs: Some(serde_json::from_str(schema).unwrap()),
         profile: Some(profile.to_owned()),
-        ..shell(
-            place,
-            &format!("printf 'count,note\\n7,all well\\n4111111111111111,%s\\n' '{note}' > /output/notes.csv"),
-        )
+        ..shell(place, "cat /input/notes > /output/notes.csv")
     }
 }
 
 #[test]
 fn personal_data_and_secrets_in_a_text_column_do_not_leave_and_are_told_without_the_value() {
     let encoded = "Y2FyZCA0MTExIDExMTEgMTExMSAxMTExIHBsZWFzZQ==";
-    for (note, kind) in [
-        ("write to jane.doe@hospital.org", "email"),
-        ("11010519491231002X", "cn-resident-id"),
-        ("ghp_q7XnB3kTz5LwM2pD9vRc8YsHf4JgUa1EoViK", "github-pat"),
-        (encoded, "bank-card"),
+    for (note, value, kind) in [
+        ("write to jane.doe@hospital.org", "jane.doe", "email"),
+        ("11010519491231002X", "11010519491231002X", "cn-resident-id"),
+        ("ghp_q7XnB3kTz5LwM2pD9vRc8YsHf4JgUa1EoViK", "q7XnB3kTz5LwM2pD9vRc8YsHf4JgUa1EoViK", "github-pat"),
+        (encoded, "4111 1111 1111 1111", "bank-card"),
     ] {
         let place = Place::new();
         let done = place.run(noted(&place, note, "infer")).unwrap();
@@ -157,9 +157,11 @@ fn personal_data_and_secrets_in_a_text_column_do_not_leave_and_are_told_without_
         let refusal = &done.body.refusals[0];
         assert_eq!(refusal.code, "INS-501");
         assert!(refusal.what.contains(kind) && refusal.what.contains("row 2, column `note`"), "{}", refusal.what);
-        // The command of this workload names the value itself.
-        let told = format!("{:?} {:?}", done.body.refusals, done.problem);
-        assert!(!told.contains(note), "{note}");
+        let receipt = serde_json::to_string(&done.body).unwrap();
+        for (name, told) in [("receipt", receipt), ("log", place.log()), ("problem", format!("{:?}", done.problem))] {
+            assert!(!told.contains(note) && !told.contains(value), "{note} stands in the {name}");
+        }
+        assert!(place.log().contains("INS-501"), "the log was not read");
         assert!(place.released().is_empty(), "{note}");
     }
 }

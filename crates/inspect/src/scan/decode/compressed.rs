@@ -84,17 +84,29 @@ pub(crate) fn unpack(packing: Packing, bytes: &[u8], at: usize, most: usize) -> 
     (finish(name, read, from, consumed - (from - at), least), consumed)
 }
 
-/// Tries a whole buffer as a stream without a magic number: deflate, brotli.
-pub(crate) fn unpack_unmarked(bytes: &[u8], most: usize) -> Vec<Unpacked> {
+/// A format without a magic number: any bytes may be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unmarked {
+    Deflate,
+    Brotli,
+}
+
+/// Tries a whole buffer as a stream without a magic number, to at most `most` bytes. Also says how many bytes were made
+/// and thrown away, because they hold nothing that can be believed: they cost as much as those that are kept.
+pub(crate) fn unpack_unmarked(format: Unmarked, bytes: &[u8], most: usize) -> (Unpacked, usize) {
     if bytes.len() < LEAST_UNMARKED {
-        return Vec::new();
+        return (Unpacked::Nothing, 0);
     }
     let mut left = bytes;
-    let read = take(flate2::bufread::DeflateDecoder::new(&mut left), most);
-    let deflate = only_text(finish("deflate", read, 0, bytes.len(), LEAST_UNPACKED));
-    let read = take(brotli_decompressor::Decompressor::new(bytes, 4096), most);
-    let brotli = only_text(finish("brotli", read, 0, bytes.len(), LEAST_UNPACKED));
-    vec![deflate, brotli]
+    let (name, read) = match format {
+        Unmarked::Deflate => ("deflate", take(flate2::bufread::DeflateDecoder::new(&mut left), most)),
+        Unmarked::Brotli => ("brotli", take(brotli_decompressor::Decompressor::new(bytes, 4096), most)),
+    };
+    let made = read.0.len();
+    match only_text(finish(name, read, 0, bytes.len(), LEAST_UNPACKED)) {
+        Unpacked::Nothing => (Unpacked::Nothing, made),
+        unpacked => (unpacked, 0),
+    }
 }
 
 /// Without a magic number only what holds something is believed.
@@ -173,6 +185,21 @@ mod tests {
         let (Unpacked::Cut(decoded), _) = unpack(Packing::Gzip, &packed, 0, 1 << 20) else { panic!() };
         assert_eq!(decoded.bytes.len(), 1 << 20);
         assert!(bound(packed.len(), usize::MAX) < 16 << 20);
+    }
+
+    #[test]
+    fn what_an_attempt_made_and_threw_away_is_said() {
+        let packed = |bytes: &[u8]| {
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let (unpacked, thrown_away) = unpack_unmarked(Unmarked::Deflate, &packed(&vec![1; 1 << 20]), 1 << 24);
+        assert!(matches!(unpacked, Unpacked::Nothing));
+        assert_eq!(thrown_away, 1 << 20);
+        let (unpacked, thrown_away) = unpack_unmarked(Unmarked::Deflate, &packed(&vec![b'a'; 1 << 20]), 1 << 24);
+        assert!(matches!(unpacked, Unpacked::Bytes(_)));
+        assert_eq!(thrown_away, 0);
     }
 
     #[test]

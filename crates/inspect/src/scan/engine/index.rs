@@ -1,6 +1,6 @@
 //! What leads from a place to the detectors that look at it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -57,11 +57,24 @@ pub(super) struct Index {
     actions: Vec<Vec<Action>>,
     /// By number of digits.
     digits: Vec<Vec<usize>>,
+    /// By the widths of its groups: which detectors' number is written so; none for what only begins one.
+    grouped: HashMap<Widths, Vec<usize>>,
     around: Vec<Vec<usize>>,
     /// By length.
     tokens: Vec<Vec<usize>>,
     /// By detector: the numbers of its words of context.
     contexts: Vec<Vec<usize>>,
+}
+
+/// The widths of the groups of a number, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Widths(u128);
+
+impl Widths {
+    /// The same and one more group.
+    pub(super) fn and(self, width: usize) -> Self {
+        Self(self.0 << 5 | width.min(31) as u128)
+    }
 }
 
 /// Longest number and longest token that any detector looks at.
@@ -76,6 +89,7 @@ impl Index {
             words: None,
             actions: Vec::new(),
             digits: vec![Vec::new(); MAX_DIGITS + 1],
+            grouped: HashMap::new(),
             around: vec![Vec::new(); MAX_DIGITS + 1],
             tokens: vec![Vec::new(); MAX_TOKEN + 1],
             contexts: Vec::new(),
@@ -87,7 +101,12 @@ impl Index {
         };
         for (place, detector) in detectors.iter().enumerate() {
             match &detector.anchor {
-                Anchor::Digits(counts) => counts.iter().for_each(|count| put(&mut index.digits, *count, place)),
+                Anchor::Digits(counts) => {
+                    counts.iter().for_each(|count| put(&mut index.digits, *count, place));
+                    for widths in detector.groups.iter().filter(|widths| counts.contains(&widths.iter().sum())) {
+                        index.put_grouped(widths, place);
+                    }
+                }
                 Anchor::Around { digits, .. } => digits.iter().for_each(|count| put(&mut index.around, *count, place)),
                 Anchor::Token { least, most, .. } => {
                     (*least..=*most).for_each(|length| put(&mut index.tokens, length, place));
@@ -145,6 +164,24 @@ impl Index {
 
     pub(super) fn digits(&self, count: usize) -> &[usize] {
         self.digits.get(count).map_or(&[], Vec::as_slice)
+    }
+
+    fn put_grouped(&mut self, widths: &[usize], detector: usize) {
+        // Longer ones are no number that is read.
+        if widths.len() > 25 || widths.iter().any(|width| !(1..31).contains(width)) {
+            return;
+        }
+        let mut key = Widths::default();
+        for width in widths {
+            key = key.and(*width);
+            self.grouped.entry(key).or_default();
+        }
+        self.grouped.entry(key).or_default().push(detector);
+    }
+
+    /// The detectors whose number is written in groups of these widths; none where no number begins so.
+    pub(super) fn grouped(&self, widths: Widths) -> Option<&[usize]> {
+        self.grouped.get(&widths).map(Vec::as_slice)
     }
 
     pub(super) fn around(&self, count: usize) -> &[usize] {

@@ -5,9 +5,10 @@ use std::ops::Range;
 use regex_automata::{Anchored, Input};
 
 use super::Scanner;
-use super::index::{Action, Mark};
+use super::index::{Action, Mark, Widths};
 use crate::scan::Finding;
-use crate::scan::decode::{self, Decoded, base64, compressed, escapes, fold, utf16};
+use crate::scan::decode::compressed::{self, Unmarked};
+use crate::scan::decode::{self, Decoded, base64, escapes, fold, utf16};
 use crate::scan::detector::{Anchor, ContextRule, Detector};
 use crate::scan::numbers::{Cluster, Run};
 use crate::scan::place::{Map, SAME, Scale};
@@ -160,23 +161,24 @@ impl Layer<'_> {
     fn try_cluster(&self, scanner: &Scanner, tally: &mut Tally, seen: &Seen, cluster: &Cluster) {
         let runs = cluster.runs();
         for first in 0..runs.len() {
-            let mut total = 0;
+            let mut widths = Widths::default();
             for last in first..runs.len() {
-                total += runs.get(last).map_or(0, Run::width);
-                if total > MAX_NUMBER {
+                let (window, next) = (runs.get(first..=last).unwrap_or_default(), runs.get(last + 1));
+                let Some(run) = window.last().filter(|run| run.width() <= MAX_NUMBER) else { break };
+                // The check sign may be a letter, which counts as a digit.
+                let letter = next.is_none() && matches!(self.bytes.get(run.end), Some(b'x' | b'X'));
+                let (whole, begun) = (widths.and(run.width() + usize::from(letter)), widths.and(run.width()));
+                let detectors = match first == last {
+                    true => scanner.index.digits(run.width() + usize::from(letter)),
+                    false => scanner.index.grouped(whole).unwrap_or_default(),
+                };
+                let next = next.map_or(0, |run| run.separator);
+                for detector in detectors {
+                    self.try_digits(scanner, tally, seen, *detector, window, next, letter);
+                }
+                widths = begun;
+                if first < last && scanner.index.grouped(widths).is_none() {
                     break;
-                }
-                let window = runs.get(first..=last).unwrap_or_default();
-                let next = runs.get(last + 1).map_or(0, |run| run.separator);
-                for detector in scanner.index.digits(total) {
-                    self.try_digits(scanner, tally, seen, *detector, window, next);
-                }
-                // The check sign that is a letter.
-                let end = window.last().map_or(0, |run| run.end);
-                if next == 0 && matches!(self.bytes.get(end), Some(b'x' | b'X')) {
-                    for detector in scanner.index.digits(total + 1) {
-                        self.try_digits_with_letter(scanner, tally, seen, *detector, window);
-                    }
                 }
             }
         }
@@ -209,46 +211,36 @@ impl Layer<'_> {
         }
     }
 
-    fn try_digits(&self, scanner: &Scanner, tally: &mut Tally, seen: &Seen, place: usize, window: &[Run], next: u8) {
-        let Some(detector) = scanner.detectors.get(place) else { return };
+    #[expect(clippy::too_many_arguments, reason = "the facts of one candidate")]
+    fn try_digits(
+        &self,
+        scanner: &Scanner,
+        tally: &mut Tally,
+        seen: &Seen,
+        place: usize,
+        window: &[Run],
+        next: u8,
+        letter: bool,
+    ) {
         let (Some(first), Some(last)) = (window.first(), window.last()) else { return };
-        let grouped = match window.len() {
-            // A decimal fraction, a version, an address.
-            1 if first.separator == b'.' || next == b'.' && self.is_fraction(last.end) => return,
-            1 => false,
-            _ => match in_groups(detector, window) {
-                true => true,
-                false => return,
-            },
-        };
-        if first.separator == 0 && self.glued_before(first.start) || next == 0 && self.glued_after(last.end) {
-            return;
-        }
-        let mut compact = [0; MAX_NUMBER + 1];
-        let Some(digits) = self.compact(window, &mut compact) else { return };
-        self.judge_digits(scanner, tally, seen, place, first.start..last.end, digits, grouped);
-    }
-
-    fn try_digits_with_letter(&self, scanner: &Scanner, tally: &mut Tally, seen: &Seen, place: usize, window: &[Run]) {
-        let Some(detector) = scanner.detectors.get(place) else { return };
-        let (Some(first), Some(last)) = (window.first(), window.last()) else { return };
-        let mut widths: Vec<_> = window.iter().map(Run::width).collect();
-        if let Some(width) = widths.last_mut() {
-            *width += 1;
-        }
         let grouped = window.len() > 1;
-        if grouped && !detector.groups.contains(&widths)
-            || first.separator == 0 && self.glued_before(first.start)
-            || self.glued_after(last.end + 1)
-        {
+        // A decimal fraction, a version, an address.
+        if !grouped && (first.separator == b'.' || next == b'.' && self.is_fraction(last.end)) {
+            return;
+        }
+        let end = last.end + usize::from(letter);
+        if first.separator == 0 && self.glued_before(first.start) || next == 0 && self.glued_after(end) {
             return;
         }
         let mut compact = [0; MAX_NUMBER + 1];
-        let Some(length) = self.compact(window, &mut compact).map(<[u8]>::len) else { return };
-        let Some(letter) = compact.get_mut(length) else { return };
-        *letter = b'X';
-        let digits = compact.get(..=length).unwrap_or_default();
-        self.judge_digits(scanner, tally, seen, place, first.start..last.end + 1, digits, grouped);
+        let Some(mut length) = self.compact(window, &mut compact).map(<[u8]>::len) else { return };
+        if letter {
+            let Some(sign) = compact.get_mut(length) else { return };
+            *sign = b'X';
+            length += 1;
+        }
+        let digits = compact.get(..length).unwrap_or_default();
+        self.judge_digits(scanner, tally, seen, place, first.start..end, digits, grouped);
     }
 
     /// The digits of some runs, one after the other.
@@ -527,8 +519,13 @@ impl Layer<'_> {
             self.below(scanner, tally, decoded);
         }
         if self.is_binary() && !compressed::has_magic(self.bytes) {
-            let most = compressed::bound(self.bytes.len(), tally.decoded_left());
-            for unpacked in compressed::unpack_unmarked(self.bytes, most) {
+            for format in [Unmarked::Deflate, Unmarked::Brotli] {
+                let most = compressed::bound(self.bytes.len(), tally.decoded_left());
+                let (unpacked, thrown_away) = compressed::unpack_unmarked(format, self.bytes, most);
+                if !tally.spend(thrown_away) || most == 0 {
+                    tally.unseen(self.in_original(0..self.bytes.len()), Bound::Size);
+                    break;
+                }
                 self.unpacked(scanner, tally, unpacked, 0);
             }
         }
@@ -654,15 +651,6 @@ fn is_well_mixed(signs: &[u8]) -> bool {
     signs.iter().any(u8::is_ascii_digit)
         && signs.iter().any(u8::is_ascii_lowercase)
         && signs.iter().any(u8::is_ascii_uppercase)
-}
-
-/// Whether some runs are as wide as a detector's number is written.
-fn in_groups(detector: &Detector, window: &[Run]) -> bool {
-    let dotted = window.iter().skip(1).all(|run| matches!(run.separator, b' ' | b'-' | b'.' | b'('));
-    let widths = |groups: &Vec<usize>| {
-        groups.len() == window.len() && groups.iter().zip(window).all(|(width, run)| *width == run.width())
-    };
-    dotted && detector.groups.iter().any(widths)
 }
 
 /// Signs of one encoding, of one line or of several that belong together.

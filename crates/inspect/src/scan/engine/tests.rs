@@ -14,7 +14,7 @@ fn every_detector_finds_its_examples_and_not_its_counterexamples() {
     for (name, text) in BUILTIN {
         for detector in detector::read(text, name).unwrap() {
             assert!(!detector.must_not_match().is_empty(), "`{}` has no counterexample", detector.id());
-            if let Err(error) = scanner.try_examples(name, &[detector.id.clone()]) {
+            if let Err(error) = scanner.try_examples(name, std::slice::from_ref(&detector.id)) {
                 wrong.push(error.to_string());
             }
         }
