@@ -129,12 +129,13 @@ impl Explain for RegistryError {
     fn exit(&self) -> Exit {
         match self {
             Self::NotThere { .. } => Exit::No,
-            Self::Several { .. } | Self::Name { .. } | Self::There { .. } | Self::Empty => Exit::Usage,
+            Self::Several { .. } | Self::Name { .. } | Self::There { .. } => Exit::Usage,
             Self::Scan { .. }
             | Self::Unsigned { .. }
             | Self::NotApproved { .. }
             | Self::Final { .. }
-            | Self::Files { .. } => Exit::Refused,
+            | Self::Files { .. }
+            | Self::Empty => Exit::Refused,
             Self::Altered { .. } => Exit::Integrity,
         }
     }
