@@ -66,7 +66,7 @@ fn tensor(cursor: &mut Cursor<'_>, alignment: u64) -> Result<(String, u64, u64),
     let (block, bytes) =
         block(kind).ok_or_else(|| Bad::malformed(format!("the tensor `{name}` has the unknown type {kind}")))?;
     let offset = cursor.u64()?;
-    if elements % block != 0 || offset % alignment != 0 {
+    if !elements.is_multiple_of(block) || !offset.is_multiple_of(alignment) {
         return Err(Bad::malformed(format!("the tensor `{name}` has an impossible shape or place")));
     }
     let bytes = (elements / block).checked_mul(bytes);

@@ -551,7 +551,7 @@ impl Machine {
     }
 
     fn set_items(&mut self, dict: &Value, items: &[Value]) -> Result<(), Bad> {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(Bad::malformed("a key has no value"));
         }
         match dict {
