@@ -19,6 +19,7 @@ mod init;
 mod keygen;
 mod look;
 mod memory;
+mod model;
 mod network;
 mod new_file;
 mod open;
@@ -99,6 +100,7 @@ enum Command {
     Seal(seal::Arguments),
     Open(open::Arguments),
     Policy(policy::Arguments),
+    Model(model::Arguments),
     Scan(scan::Arguments),
     Redact(redact::Arguments),
     Audit(audit::Arguments),
@@ -174,6 +176,7 @@ fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failur
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
         Command::Policy(arguments) => policy::run(&arguments, &app),
+        Command::Model(arguments) => model::run(arguments, &app),
         Command::Scan(arguments) => scan::run(&arguments, &app),
         Command::Redact(arguments) => redact::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
@@ -205,6 +208,7 @@ impl Command {
             | Self::Pool(_)
             | Self::Redact(redact::Arguments { reverse: true, .. })
             | Self::Selftest(_) => true,
+            Self::Model(arguments) => arguments.uses_state(),
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)

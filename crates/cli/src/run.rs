@@ -15,8 +15,7 @@ use hotcell_isolate::Shell;
 use hotcell_policy::{Origin, Overlay};
 use hotcell_sys::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use hotcell_task::{
-    Context, ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force,
-    run_task,
+    Context, ImageSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force, run_task,
 };
 use hotcell_types::{Exit, Outcome, Wall};
 
@@ -55,8 +54,9 @@ pub(crate) struct Arguments {
     /// folder or of a tar, beginning with `./` or `/`. Without a command, its entry point is run (docs/images.md).
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// Model to show at /model: an ONNX file, or a sealed package, which is opened inside only.
-    #[arg(long, value_name = "FILE")]
+    /// Model to show at /model: an ONNX file; a sealed package, which is opened inside only; or an approved model of the
+    /// registry, by name or digest, where no file has that name (hotcell model).
+    #[arg(long, value_name = "FILE|NAME")]
     model: Option<PathBuf>,
     /// Key that opens the sealed model.
     #[arg(long, value_name = "FILE", requires = "model")]
@@ -159,7 +159,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     if tty && app.json {
         return Err(Failure::usage("--tty and --json exclude each other", "give one of them"));
     }
-    let mut spec = spec(arguments)?;
+    let mut spec = spec(arguments, app)?;
     let may_claim = !is_dry && spec.image.is_none();
     let shell = shell.or_else(|| may_claim.then(|| crate::pool::claim(&app.state)).flatten());
     let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, spec.output.as_deref(), app)).transpose()?;
@@ -221,7 +221,7 @@ pub(crate) fn principal() -> String {
 }
 
 /// The task: what the file says, with the options added.
-fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
+fn spec(arguments: Arguments, app: &App) -> Result<TaskSpec, Failure> {
     let mut spec = match &arguments.task {
         Some(path) => {
             let text =
@@ -258,7 +258,7 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
         spec.image = Some(ImageSpec { name, settings: crate::image_settings::read()? });
     }
     if let Some(path) = arguments.model {
-        spec.model = Some(ModelSpec { path, key: None, trust: Vec::new() });
+        spec.model = Some(crate::model::named(path, &app.state)?);
     }
     if let Some(model) = &mut spec.model {
         if let Some(key) = &arguments.key {

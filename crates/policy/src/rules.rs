@@ -26,6 +26,7 @@ pub const DEFAULT_POLICY: &[(&str, &str)] = &[
     ("connect.cedar", include_str!("../policies/default/connect.cedar")),
     ("stream-live.cedar", include_str!("../policies/default/stream-live.cedar")),
     ("release.cedar", include_str!("../policies/default/release.cedar")),
+    ("models.cedar", include_str!("../policies/default/models.cedar")),
 ];
 
 /// The Cedar schema that every rule is checked against.

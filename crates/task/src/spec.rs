@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hotcell_crypto::{PublicKey, SecretKey, VerifyingKey};
 use hotcell_inspect::OutputSchema;
 use hotcell_oci::Settings;
-use hotcell_policy::{Origin, Overlay};
+use hotcell_policy::{Origin, Overlay, Signature};
 use hotcell_types::Wall;
 
 /// One task, from the command line or a task file.
@@ -93,6 +93,8 @@ pub struct ModelSpec {
     pub key: Option<SecretKey>,
     /// Vendors that the user trusts.
     pub trust: Vec<VerifyingKey>,
+    /// The model's name and signature, of one of the registry.
+    pub registered: Option<(String, Signature)>,
 }
 
 /// An image.

@@ -90,6 +90,16 @@ pub enum EventKind {
     EgressLost,
     /// A selftest attacked fresh sandboxes: how many attacks were held, got through, were skipped.
     SelftestEnded,
+    /// A model was taken into the registry, in quarantine.
+    ModelAdded,
+    /// A model was refused: by its scan, its signature or policy.
+    ModelRefused,
+    /// A model of the registry may be used.
+    ModelApproved,
+    /// A model of the registry may be used no longer.
+    ModelRevoked,
+    /// A model was removed from the registry.
+    ModelRemoved,
     /// An input, or the model, is about to be shown to the workload: how much of it, and the commitment to it.
     DataShown,
     /// What a workload wrote to a standard stream: how much, and whether it left.
@@ -150,6 +160,11 @@ impl EventKind {
             | Self::TaskWithdrawn
             | Self::ViewApplied
             | Self::FieldsOpened
+            | Self::ModelAdded
+            | Self::ModelRefused
+            | Self::ModelApproved
+            | Self::ModelRevoked
+            | Self::ModelRemoved
             | Self::PolicyInstalled
             | Self::PolicyRefused
             | Self::ClockJumped
