@@ -119,9 +119,12 @@ pub struct Classes {
     pub least_diverse: u64,
 }
 
+/// The people of a class, and the values of each sensitive column.
+type Class = (HashSet<u32>, Vec<HashSet<u32>>);
+
 /// Counts the classes of rows: each with its quasi-identifiers as they leave, its person, its sensitive values.
 pub fn count<'a>(rows: impl Iterator<Item = (Vec<&'a str>, u32, Vec<u32>)>) -> Classes {
-    let mut classes: HashMap<Vec<&str>, (HashSet<u32>, Vec<HashSet<u32>>)> = HashMap::new();
+    let mut classes: HashMap<Vec<&str>, Class> = HashMap::new();
     for (key, person, sensitive) in rows {
         let (people, values) = classes.entry(key).or_default();
         people.insert(person);

@@ -53,7 +53,7 @@ pub fn redact(redaction: Redaction<'_>, from: impl Read, to: impl Write) -> Resu
 enum Plan {
     Drop,
     Other,
-    Rule(Column, Option<FieldKey>),
+    Rule(Box<Column>, Option<FieldKey>),
 }
 
 struct Work<'a> {
@@ -94,9 +94,10 @@ impl Work<'_> {
             let plan = match view.columns.get(name) {
                 _ if !self.is_granted(name) => Plan::Drop,
                 Some(Column { method: Method::Suppress, .. }) => Plan::Drop,
-                Some(column) => {
-                    Plan::Rule(column.clone(), secret::key_of(view, name, &column.method, self.redaction.key)?)
-                }
+                Some(column) => Plan::Rule(
+                    Box::new(column.clone()),
+                    secret::key_of(view, name, &column.method, self.redaction.key)?,
+                ),
                 None if view.keeps_others => Plan::Other,
                 None => Plan::Drop,
             };
@@ -297,10 +298,10 @@ impl Work<'_> {
                         return Err(wrong("holds an object or a list, which can only be kept or suppressed"));
                     }
                     let level = self.levels.get(name).copied();
-                    if !cell.is_empty() || level.is_some() {
-                        if !apply(&column.method, key.as_ref(), level, &mut cell, self.redaction.bits).map_err(wrong)? {
-                            *self.not_understood.entry(cell.column).or_default() += 1;
-                        }
+                    if (!cell.is_empty() || level.is_some())
+                        && !apply(&column.method, key.as_ref(), level, &mut cell, self.redaction.bits).map_err(wrong)?
+                    {
+                        *self.not_understood.entry(cell.column).or_default() += 1;
                     }
                 }
             }
@@ -323,7 +324,7 @@ impl Work<'_> {
         for cell in cells {
             let name = names.get(cell.column).map(String::as_str).unwrap_or_default();
             match self.plans.get(cell.column) {
-                Some(Plan::Rule(Column { method: Method::Encrypt, .. }, Some(key))) => {
+                Some(Plan::Rule(column, Some(key))) if column.method == Method::Encrypt => {
                     if !cell.is_empty() {
                         let sealed = secret::seal(key, &secret::place(view, name, &row_name), &cell.text);
                         cell.text = sealed.ok_or_else(|| DisclosureError::content(Some(row), "a value is too long"))?;
@@ -331,7 +332,7 @@ impl Work<'_> {
                     }
                 }
                 // Made by us, and never what a detector knows but by chance.
-                Some(Plan::Rule(Column { method: Method::Hash { .. } | Method::Token { .. }, .. }, _)) => {}
+                Some(Plan::Rule(column, _)) if matches!(column.method, Method::Hash { .. } | Method::Token { .. }) => {}
                 _ => (self.redaction.look)(name, row, &cell.text),
             }
         }
