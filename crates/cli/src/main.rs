@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod feed;
+mod fingerprint;
 mod help;
 mod hostile;
 mod image;
@@ -97,6 +98,7 @@ enum Command {
     Open(open::Arguments),
     Policy(policy::Arguments),
     Scan(scan::Arguments),
+    Fingerprint(fingerprint::Arguments),
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
     Explain(explain::Arguments),
@@ -168,6 +170,7 @@ fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failur
         Command::Open(arguments) => open::run(&arguments, &app),
         Command::Policy(arguments) => policy::run(&arguments, &app),
         Command::Scan(arguments) => scan::run(&arguments, &app),
+        Command::Fingerprint(arguments) => fingerprint::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),

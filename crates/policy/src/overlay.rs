@@ -12,7 +12,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::ProfileError;
 use crate::limit::{Demand, LimitKey};
-use crate::{CallGroup, DetectorRule, OutputRule, RawRight, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
+use crate::{
+    CallGroup, DetectorRule, FingerprintRule, OutputRule, RawRight, ScratchRule, SideChannelRule, SignatureRule, StreamRule,
+};
 
 /// Settings that one layer makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -139,6 +141,8 @@ pub struct InspectionSettings {
     pub outputs: Option<OutputRule>,
     /// Personal data and secrets in what would leave.
     pub detectors: Option<DetectorRule>,
+    /// What of the inputs stands in what would leave.
+    pub fingerprints: Option<FingerprintRule>,
 }
 
 /// What is asked of a model.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hotcell_audit::{Durability, Log};
 use hotcell_inspect::{InputKeys, StreamVerdict};
 use hotcell_isolate::{Ask, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal};
-use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
+use hotcell_policy::{Decision, Denial, DenialKind, Engine, FingerprintRule, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
     Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
     TaskId, Timestamp, WorkloadRecord,
@@ -25,6 +25,7 @@ use crate::model::Model;
 use crate::observe::{Observer, ProgressFilter, Step};
 use crate::policy::PolicyWatch;
 use crate::receipt::{self, Account};
+use crate::prints::Prints;
 use crate::release::{self};
 use crate::running::{self, Marker, RunningTask};
 use crate::spec::{TaskSpec, Work};
@@ -165,7 +166,7 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         workload,
         watch: None,
         engine: None,
-        views: Vec::new(),
+        views: Vec::new(), prints: None,
     };
     let clock = journey.context.clock;
     journey.go(grant).inspect_err(|error| {
@@ -189,6 +190,8 @@ pub(crate) struct Journey<'c, 'a> {
     engine: Option<Engine>,
     /// Inputs of which the sandbox sees a part only.
     views: Vec<View>,
+    /// Fingerprints in the making, where what leaves is held against them.
+    pub(crate) prints: Option<Prints>,
 }
 
 /// A sandbox whose walls stand, with the record of its model and the digest of a sealed one.
@@ -336,6 +339,11 @@ impl Journey<'_, '_> {
         let model = self.submitted.model.take();
         let image = self.fetch_image()?;
         let inputs = &self.submitted.inputs;
+        // An index that was named is an order, whatever the profile says.
+        let ahead = self.submitted.spec.fingerprints.as_deref();
+        if grant.profile().fingerprints() == FingerprintRule::Refuse || ahead.is_some() {
+            self.prints = Some(Prints::begin(inputs, ahead)?);
+        }
         let records = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
         let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs)).transpose()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
@@ -411,8 +419,9 @@ impl Journey<'_, '_> {
             what: "a model that policy was not asked for".to_owned(),
             remedy: "run the task again",
         })?;
+        let prints = self.prints.as_mut().map(|prints| &mut prints.model);
         let digest =
-            model.open_into(allowed, building.model_sink(), &mut |bytes, total| observer.opening(bytes, total))?;
+            model.open_into(allowed, building.model_sink(), prints, &mut |bytes, total| observer.opening(bytes, total))?;
         Ok((record, digest))
     }
 

@@ -21,6 +21,7 @@ mod keys;
 mod model;
 mod observe;
 mod policy;
+mod prints;
 mod receipt;
 mod release;
 mod running;

@@ -5,4 +5,5 @@ mod clock;
 mod harness;
 mod outputs;
 mod policies;
+mod prints;
 mod runs;

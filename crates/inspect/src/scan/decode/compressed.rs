@@ -93,7 +93,12 @@ pub(crate) enum Unmarked {
 
 /// Tries a whole buffer as a stream without a magic number, to at most `most` bytes. Also says how many bytes were made
 /// and thrown away, because they hold nothing that can be believed: they cost as much as those that are kept.
-pub(crate) fn unpack_unmarked(format: Unmarked, bytes: &[u8], most: usize) -> (Unpacked, usize) {
+pub(crate) fn unpack_unmarked(
+    format: Unmarked,
+    bytes: &[u8],
+    most: usize,
+    believed: &dyn Fn(&[u8]) -> bool,
+) -> (Unpacked, usize) {
     if bytes.len() < LEAST_UNMARKED {
         return (Unpacked::Nothing, 0);
     }
@@ -103,17 +108,17 @@ pub(crate) fn unpack_unmarked(format: Unmarked, bytes: &[u8], most: usize) -> (U
         Unmarked::Brotli => ("brotli", take(brotli_decompressor::Decompressor::new(bytes, 4096), most)),
     };
     let made = read.0.len();
-    match only_text(finish(name, read, 0, bytes.len(), LEAST_UNPACKED)) {
+    match only_believed(finish(name, read, 0, bytes.len(), LEAST_UNPACKED), believed) {
         Unpacked::Nothing => (Unpacked::Nothing, made),
         unpacked => (unpacked, 0),
     }
 }
 
 /// Without a magic number only what holds something is believed.
-fn only_text(unpacked: Unpacked) -> Unpacked {
+fn only_believed(unpacked: Unpacked, believed: &dyn Fn(&[u8]) -> bool) -> Unpacked {
     match unpacked {
-        Unpacked::Bytes(decoded) if super::is_plausible(&decoded.bytes) => Unpacked::Bytes(decoded),
-        Unpacked::Cut(decoded) if super::is_plausible(&decoded.bytes) => Unpacked::Cut(decoded),
+        Unpacked::Bytes(decoded) if believed(&decoded.bytes) => Unpacked::Bytes(decoded),
+        Unpacked::Cut(decoded) if believed(&decoded.bytes) => Unpacked::Cut(decoded),
         _ => Unpacked::Nothing,
     }
 }

@@ -72,6 +72,7 @@ const STREAM_COST: usize = 64;
 
 impl Layer<'_> {
     fn scan(&self, scanner: &Scanner, tally: &mut Tally) {
+        self.hold_against_prints(scanner, tally);
         let mut seen = Seen::default();
         self.words(scanner, &mut seen);
         self.signs(scanner, tally, &mut seen);
@@ -79,6 +80,36 @@ impl Layer<'_> {
             self.try_word(scanner, tally, &seen, hint);
         }
         self.decode(scanner, tally, seen);
+    }
+
+    /// What of the inputs stands in it.
+    fn hold_against_prints(&self, scanner: &Scanner, tally: &mut Tally) {
+        for print in scanner.prints.iter().flat_map(|prints| prints.look(self.bytes)) {
+            let place = self.in_original(print.at);
+            tally.add_print(Finding {
+                detector: usize::MAX,
+                kind: print.kind.name().to_owned(),
+                start: place.start,
+                end: place.end,
+                confidence: print.kind.confidence(),
+                checksum: false,
+                context: false,
+                encodings: self.encodings(),
+            });
+        }
+    }
+
+    /// The encodings that it was found in, from the outermost.
+    fn encodings(&self) -> Vec<&'static str> {
+        let mut encodings = Vec::new();
+        let mut layer = self;
+        while let Some((above, _, name)) = layer.above {
+            if !name.is_empty() {
+                encodings.insert(0, name);
+            }
+            layer = above;
+        }
+        encodings
     }
 
     /// The pass for words, all at once.
@@ -445,14 +476,7 @@ impl Layer<'_> {
         if needs && !context {
             return;
         }
-        let mut encodings = Vec::new();
-        let mut layer = self;
-        while let Some((above, _, name)) = layer.above {
-            if !name.is_empty() {
-                encodings.insert(0, name);
-            }
-            layer = above;
-        }
+        let encodings = self.encodings();
         let place_of = self.in_original(at);
         let confidence = detector.confidence;
         tally.add(Finding {
@@ -521,7 +545,7 @@ impl Layer<'_> {
         if self.is_binary() && !compressed::has_magic(self.bytes) {
             for format in [Unmarked::Deflate, Unmarked::Brotli] {
                 let most = compressed::bound(self.bytes.len(), tally.decoded_left());
-                let (unpacked, thrown_away) = compressed::unpack_unmarked(format, self.bytes, most);
+                let (unpacked, thrown_away) = compressed::unpack_unmarked(format, self.bytes, most, &|bytes| is_believed(scanner, bytes));
                 if !tally.spend(thrown_away) || most == 0 {
                     tally.unseen(self.in_original(0..self.bytes.len()), Bound::Size);
                     break;
@@ -542,10 +566,11 @@ impl Layer<'_> {
     }
 
     fn decode_run(&self, scanner: &Scanner, tally: &mut Tally, run: &Lines, signs: Signs) {
+        let believed = &|bytes: &[u8]| is_believed(scanner, bytes);
         let decoded: Vec<Decoded> = match signs {
-            Signs::Base64 => base64::base64(&run.signs, 0).collect(),
-            Signs::Base32 => base64::base32(&run.signs, 0).collect(),
-            Signs::Hex => base64::hex(&run.signs, 0).collect(),
+            Signs::Base64 => base64::base64(&run.signs, 0, believed).collect(),
+            Signs::Base32 => base64::base32(&run.signs, 0, believed).collect(),
+            Signs::Hex => base64::hex(&run.signs, 0, believed).collect(),
         };
         // The lines joined are a layer of their own, which only leads back.
         let joined = Layer { bytes: &run.signs, above: Some((self, &run.map, "")), depth: self.depth };
@@ -592,6 +617,11 @@ impl Layer<'_> {
         let odd = head.iter().filter(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()).count();
         std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some()) || odd * 20 > head.len()
     }
+}
+
+/// Whether bytes were decoded rightly: they hold text, or something of an input.
+fn is_believed(scanner: &Scanner, bytes: &[u8]) -> bool {
+    decode::is_plausible(bytes) || scanner.knows(bytes)
 }
 
 /// Context words up to this length have to end where they end.
