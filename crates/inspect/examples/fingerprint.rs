@@ -90,14 +90,18 @@ fn speed(clean: &[u8], look: impl Fn(&[u8]) -> bool) -> f64 {
 /// By kind of leak and outer encoding: of how many inner encodings how many were recognised.
 fn matrix(scanner: &Scanner, table: &[u8], text: &[u8], noise: &[u8]) -> Vec<Value> {
     let lines: Vec<&[u8]> = table.split(|byte| *byte == b'\n').skip(1).collect();
-    let fields: Vec<&str> = lines.get(777).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default().split(',').collect();
+    let fields: Vec<&str> =
+        lines.get(777).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default().split(',').collect();
     let [id, name, born, radius, ..] = fields.as_slice() else { return Vec::new() };
     let leaks = [
         ("48 bytes of text", text.get(1003..1051).unwrap_or_default().to_vec()),
         ("48 bytes of a model", noise.get(1003..1051).unwrap_or_default().to_vec()),
         ("record as CSV", format!("{radius},{born},{id},{name}").into_bytes()),
         ("record as TSV", format!("{radius}\t{born}\t{id}\t{name}").into_bytes()),
-        ("record as JSON", format!("{{\"r\": {radius}, \"b\": \"{born}\", \"i\": \"{id}\", \"n\": \"{name}\"}}").into_bytes()),
+        (
+            "record as JSON",
+            format!("{{\"r\": {radius}, \"b\": \"{born}\", \"i\": \"{id}\", \"n\": \"{name}\"}}").into_bytes(),
+        ),
         ("record as SQL", format!("INSERT INTO t VALUES ({radius}, '{born}', '{id}', '{name}');").into_bytes()),
         ("record as key=value", format!("r={radius} b={born} i={id} n={name}").into_bytes()),
     ];
@@ -163,8 +167,8 @@ fn numbers(seed: u64) -> impl Iterator<Item = u64> {
 }
 
 const SYLLABLES: [&str; 32] = [
-    "ka", "lo", "mi", "ren", "tos", "vel", "dur", "an", "pe", "sh", "qui", "zor", "the", "in", "er", "al", "or", "is", "to", "ed", "un",
-    "ma", "ne", "st", "ci", "ou", "gra", "ble", "fi", "ta", "ro", "ing",
+    "ka", "lo", "mi", "ren", "tos", "vel", "dur", "an", "pe", "sh", "qui", "zor", "the", "in", "er", "al", "or", "is",
+    "to", "ed", "un", "ma", "ne", "st", "ci", "ou", "gra", "ble", "fi", "ta", "ro", "ing",
 ];
 
 /// Sentences of words that are made of syllables, with numbers among them.
@@ -196,7 +200,14 @@ fn table(rows: u64) -> Vec<u8> {
         let (first, last, town) = (word(2), word(3), word(1));
         let line = format!(
             "P{},{first} {last},19{:02}-{:02}-{:02},{}.{:03},{}.{:02},{town},{}\n",
-            840_000 + 7 * row, next(100), 1 + next(12), 1 + next(28), 6 + next(22), next(1000), 9 + next(30), next(100),
+            840_000 + 7 * row,
+            next(100),
+            1 + next(12),
+            1 + next(28),
+            6 + next(22),
+            next(1000),
+            9 + next(30),
+            next(100),
             if next(2) == 0 { "yes" } else { "no" },
         );
         text.extend_from_slice(line.as_bytes());

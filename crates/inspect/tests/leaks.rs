@@ -1,6 +1,12 @@
 //! What of an input is carried out is recognised, in every form and encoding; what is only like it is not.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 mod encodings;
 
@@ -67,8 +73,16 @@ fn leaks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("csv, columns turned", text(format!("{radius},{note},{born},{city},{name},{id}")), "input-record"),
         ("csv, four fields", text(format!("{born},{radius},{name},{id}")), "input-record"),
         ("tsv", text(format!("{id}\t{city}\t{name}\t{born}\t{radius}")), "input-record"),
-        ("json", text(format!(r#"{{"born": "{born}", "id": "{id}", "r": {radius}, "name": "{name}"}}"#)), "input-record"),
-        ("sql", text(format!("INSERT INTO p (r, n, b, i) VALUES ({radius}, '{name}', '{born}', '{id}');")), "input-record"),
+        (
+            "json",
+            text(format!(r#"{{"born": "{born}", "id": "{id}", "r": {radius}, "name": "{name}"}}"#)),
+            "input-record",
+        ),
+        (
+            "sql",
+            text(format!("INSERT INTO p (r, n, b, i) VALUES ({radius}, '{name}', '{born}', '{id}');")),
+            "input-record",
+        ),
         ("key=value", text(format!("radius={radius} name={name} id={id} born={born}")), "input-record"),
         ("48 bytes of a model", weights()[1001..1049].to_vec(), "input-stretch"),
     ]
@@ -130,9 +144,11 @@ fn every_stretch_of_the_promised_length_is_recognised_wherever_it_begins() {
 #[test]
 fn the_index_is_as_small_as_promised() {
     for (size, share) in [(Size::Fine, 30), (Size::Coarse, 5)] {
-        let bytes: Vec<u8> = weights().repeat(1).into_iter().chain((0..400_000u32).flat_map(|number| {
-            number.wrapping_mul(2_654_435_761).to_le_bytes()
-        })).collect();
+        let bytes: Vec<u8> = weights()
+            .repeat(1)
+            .into_iter()
+            .chain((0..400_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()))
+            .collect();
         let mut builder = Builder::new(size);
         builder.add("bytes", bytes.as_slice()).unwrap();
         let index = builder.finish();
@@ -260,13 +276,16 @@ fn no_index_makes_its_reader_panic_even_where_the_digest_fits() {
 
 #[test]
 fn no_input_makes_the_builder_panic() {
-    Target::new(env!("CARGO_MANIFEST_DIR"), "scan").with(table(20)).with(*b"[{\"a\": {\"b\": [1, \"x y\"]}}]").run(2000, |bytes| {
-        let mut builder = Builder::new(Size::Fine);
-        builder.add("input", bytes).unwrap();
-        let index = Arc::new(builder.finish());
-        let scanner = Scanner::without_detectors().with_fingerprints(index);
-        let _ = scanner.scan(bytes);
-    });
+    Target::new(env!("CARGO_MANIFEST_DIR"), "scan").with(table(20)).with(*b"[{\"a\": {\"b\": [1, \"x y\"]}}]").run(
+        2000,
+        |bytes| {
+            let mut builder = Builder::new(Size::Fine);
+            builder.add("input", bytes).unwrap();
+            let index = Arc::new(builder.finish());
+            let scanner = Scanner::without_detectors().with_fingerprints(index);
+            let _ = scanner.scan(bytes);
+        },
+    );
 }
 
 #[test]

@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer};
 use crate::error::ProfileError;
 use crate::limit::{Demand, LimitKey};
 use crate::{
-    CallGroup, DetectorRule, FingerprintRule, OutputRule, RawRight, ScratchRule, SideChannelRule, SignatureRule, StreamRule,
+    CallGroup, DetectorRule, FingerprintRule, OutputRule, RawRight, ScratchRule, SideChannelRule, SignatureRule,
+    StreamRule,
 };
 
 /// Settings that one layer makes.

@@ -14,8 +14,8 @@ use crate::overlay::{
 };
 use crate::system_view::{SystemView, check_path};
 use crate::{
-    Accesses, DetectorRule, FingerprintRule, Origin, OutputRule, RawRight, Runner, ScratchRule, SideChannelRule, SignatureRule,
-    StreamRule,
+    Accesses, DetectorRule, FingerprintRule, Origin, OutputRule, RawRight, Runner, ScratchRule, SideChannelRule,
+    SignatureRule, StreamRule,
 };
 
 /// The shape of a sandbox: checked, complete, and with the origin of each value.

@@ -24,8 +24,8 @@ use crate::keys::{open_log, seal};
 use crate::model::Model;
 use crate::observe::{Observer, ProgressFilter, Step};
 use crate::policy::PolicyWatch;
-use crate::receipt::{self, Account};
 use crate::prints::Prints;
+use crate::receipt::{self, Account};
 use crate::release::{self};
 use crate::running::{self, Marker, RunningTask};
 use crate::spec::{TaskSpec, Work};
@@ -166,7 +166,8 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         workload,
         watch: None,
         engine: None,
-        views: Vec::new(), prints: None,
+        views: Vec::new(),
+        prints: None,
     };
     let clock = journey.context.clock;
     journey.go(grant).inspect_err(|error| {
@@ -420,8 +421,8 @@ impl Journey<'_, '_> {
             remedy: "run the task again",
         })?;
         let prints = self.prints.as_mut().map(|prints| &mut prints.model);
-        let digest =
-            model.open_into(allowed, building.model_sink(), prints, &mut |bytes, total| observer.opening(bytes, total))?;
+        let digest = model
+            .open_into(allowed, building.model_sink(), prints, &mut |bytes, total| observer.opening(bytes, total))?;
         Ok((record, digest))
     }
 

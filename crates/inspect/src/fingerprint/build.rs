@@ -140,7 +140,9 @@ impl Builder {
         self.input_bytes += bytes.len() as u64;
         self.sampler.push(bytes);
         match self.sampler.hashes.len() > MAX_PRINTS {
-            true => Err(BuildError::TooLarge { most: MAX_PRINTS * self.size.step(), what: "bytes of this size of index" }),
+            true => {
+                Err(BuildError::TooLarge { most: MAX_PRINTS * self.size.step(), what: "bytes of this size of index" })
+            }
             false => Ok(()),
         }
     }

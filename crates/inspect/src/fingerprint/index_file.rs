@@ -99,7 +99,8 @@ impl Fingerprints {
         if !bytes.starts_with(MAGIC) {
             return Err(IndexError::NotAnIndex);
         }
-        let version = bytes.get(8..10).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_be_bytes(*bytes));
+        let version =
+            bytes.get(8..10).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_be_bytes(*bytes));
         if version != VERSION {
             return Err(IndexError::Version { version });
         }
@@ -137,7 +138,8 @@ impl Fingerprints {
             return None;
         }
         let starts: Vec<u32> = starts.as_chunks().0.iter().map(|bytes| u32::from_be_bytes(*bytes)).collect();
-        if !starts.is_sorted() || starts.first() != Some(&0) || starts.last().map(|last| *last as usize) != Some(prints) {
+        if !starts.is_sorted() || starts.first() != Some(&0) || starts.last().map(|last| *last as usize) != Some(prints)
+        {
             return None;
         }
         let pair = |bytes: &[u8; 8]| {
@@ -170,7 +172,9 @@ impl Explain for IndexError {
             Self::Read(_) => "check that the file exists and that you may read it",
             Self::NotAnIndex => "name a file that `hotcell fingerprint` wrote",
             Self::Version { .. } | Self::Damaged => "make it again: hotcell fingerprint PATH --output INDEX",
-            Self::OtherInputs { .. } => "make it of all inputs of the task as they are now: hotcell fingerprint PATH --output INDEX",
+            Self::OtherInputs { .. } => {
+                "make it of all inputs of the task as they are now: hotcell fingerprint PATH --output INDEX"
+            }
             Self::TooLong => "make a coarse index (hotcell fingerprint --coarse), or one for each part of the input",
         }
         .to_owned()
@@ -181,7 +185,7 @@ impl Explain for IndexError {
             Self::Read(_) => Exit::Failed,
             Self::NotAnIndex | Self::Version { .. } | Self::Damaged | Self::TooLong | Self::OtherInputs { .. } => {
                 Exit::Integrity
-            },
+            }
         }
     }
 }

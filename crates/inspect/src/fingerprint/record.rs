@@ -62,7 +62,8 @@ impl Records {
         for column in cells.chunk_by(|a, b| a.column == b.column) {
             let count = column.len() as f64;
             let equal = |a: &Cell, b: &Cell| a.hash == b.hash;
-            let pairs: f64 = column.chunk_by(equal).map(|same| (same.len() as f64) * (same.len() as f64 - 1.0) / 2.0).sum();
+            let pairs: f64 =
+                column.chunk_by(equal).map(|same| (same.len() as f64) * (same.len() as f64 - 1.0) / 2.0).sum();
             // Two values of the column are equal once in so many pairs.
             let collision = ((count * (count - 1.0) / 2.0).max(1.0) / (pairs + 1.0)).log2();
             for same in column.chunk_by(equal).filter(|same| same.len() <= MAX_SHARED) {
@@ -125,7 +126,14 @@ impl Records {
 
     /// Records in the bytes, at most so many.
     pub(crate) fn look(&self, bytes: &[u8], most: usize) -> Vec<Print> {
-        let mut look = Look { records: self, open: HashMap::new(), most_open: MAX_OPEN, last: [(u32::MAX, 0); 4], prints: Vec::new(), most };
+        let mut look = Look {
+            records: self,
+            open: HashMap::new(),
+            most_open: MAX_OPEN,
+            last: [(u32::MAX, 0); 4],
+            prints: Vec::new(),
+            most,
+        };
         if !self.is_empty() {
             self.hash.each(bytes, |hash, start, end| {
                 let hash = (hash >> (64 - HASH_BITS)) as u32;

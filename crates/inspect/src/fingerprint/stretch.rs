@@ -166,7 +166,8 @@ impl Stretches {
         let (bucket, rest) = part(mixed, self.bits);
         let (Some(from), Some(to)) = (self.starts.get(bucket), self.starts.get(bucket + 1)) else { return false };
         let entries = self.entries.get(*from as usize * ENTRY_BYTES..*to as usize * ENTRY_BYTES).unwrap_or_default();
-        let mut same = entries.chunks_exact(ENTRY_BYTES).filter(|entry| entry.starts_with(&rest.to_be_bytes())).peekable();
+        let mut same =
+            entries.chunks_exact(ENTRY_BYTES).filter(|entry| entry.starts_with(&rest.to_be_bytes())).peekable();
         if same.peek().is_none() {
             return false;
         }

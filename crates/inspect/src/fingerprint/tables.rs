@@ -41,12 +41,19 @@ impl Form {
         if head.trim_ascii_start().starts_with(b"{") || head.trim_ascii_start().starts_with(b"[") {
             return Self::Json;
         }
+        // A character that only the end of the head cuts is none that is wrong.
+        let is_odd = std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some());
+        if is_odd || head.contains(&0) {
+            return Self::Other;
+        }
         let lines: Vec<&[u8]> = head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(3).collect();
         let [first, second, ..] = lines.as_slice() else { return Self::Other };
         let count = |line: &[u8], sign: u8| memchr::memchr_iter(sign, line).count();
         let parts = [b',', b'\t', b';', b'|'].into_iter().max_by_key(|sign| count(first, *sign)).unwrap_or(b',');
         match (count(first, parts), count(second, parts)) {
-            (1.., 1..) => Self::Separated(parts),
+            (first_count @ 1.., second_count) if first_count == second_count && is_header(first, parts) => {
+                Self::Separated(parts)
+            }
             _ => Self::Other,
         }
     }
@@ -59,6 +66,14 @@ impl Form {
         }
     }
 }
+
+/// Whether a line looks as if it named columns, and not as a sentence with a comma in it.
+fn is_header(line: &[u8], parts: u8) -> bool {
+    line.split(|byte| *byte == parts).all(|name| name.len() <= MAX_NAME_BYTES && !name.trim_ascii().contains(&b'.'))
+}
+
+/// Longest name of a column.
+const MAX_NAME_BYTES: usize = 64;
 
 impl Cells {
     /// Adds the records of a table. What in it is no record is passed over: as a stretch it is known all the same.
@@ -104,7 +119,12 @@ impl Cells {
         Ok(())
     }
 
-    fn read_object(&mut self, object: &Value, names: &mut HashMap<String, u32>, hash: ValueHash) -> Result<(), TooMany> {
+    fn read_object(
+        &mut self,
+        object: &Value,
+        names: &mut HashMap<String, u32>,
+        hash: ValueHash,
+    ) -> Result<(), TooMany> {
         let mut todo = vec![(String::new(), object)];
         let (mut bytes, mut fields) = (0, 0);
         while let Some((name, value)) = todo.pop() {

@@ -31,7 +31,8 @@ impl ValueHash {
             product as u64 ^ (product >> 64) as u64
         };
         let (words, rest) = value.as_chunks::<8>();
-        let hash = words.iter().fold(self.start ^ value.len() as u64, |hash, word| fold(hash, u64::from_le_bytes(*word)));
+        let hash =
+            words.iter().fold(self.start ^ value.len() as u64, |hash, word| fold(hash, u64::from_le_bytes(*word)));
         let mut last = [0; 8];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         let hash = fold(hash, u64::from_le_bytes(last));
@@ -182,7 +183,9 @@ mod tests {
 
     #[test]
     fn signs_bound_what_a_value_can_say() {
-        for (value, least, most) in [("0.12", 6, 6), ("17.99", 13, 13), ("no", 4, 4), ("0.00", 0, 0), ("Jane Doe", 14, 14)] {
+        for (value, least, most) in
+            [("0.12", 6, 6), ("17.99", 13, 13), ("no", 4, 4), ("0.00", 0, 0), ("Jane Doe", 14, 14)]
+        {
             let bits = bits_of_signs(value.as_bytes());
             assert!((least..=most).contains(&bits), "{value}: {bits}");
         }

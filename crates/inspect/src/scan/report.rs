@@ -91,7 +91,9 @@ const MAX_UNSEEN: usize = 100;
 
 impl Tally {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, findings: Vec::new(),
+        Self {
+            bounds,
+            findings: Vec::new(),
             more: 0,
             prints: Vec::new(),
             unseen: Vec::new(),

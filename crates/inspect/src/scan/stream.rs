@@ -33,7 +33,16 @@ impl<'a> StreamScanner<'a> {
     /// The same with less memory, at least twice the overlap.
     pub fn with_window(scanner: &'a Scanner, window: usize) -> Self {
         let window = window.max(2 * Self::OVERLAP);
-        Self { scanner, held: Vec::new(), window, at: 0, findings: Vec::new(), more: 0, prints: Vec::new(), unseen: Vec::new() }
+        Self {
+            scanner,
+            held: Vec::new(),
+            window,
+            at: 0,
+            findings: Vec::new(),
+            more: 0,
+            prints: Vec::new(),
+            unseen: Vec::new(),
+        }
     }
 
     /// Takes the next piece.

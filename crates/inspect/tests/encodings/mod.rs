@@ -48,7 +48,8 @@ pub fn encode(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
         "hex" => each(|byte| format!("{byte:02x}")),
         "escapes \\x" => each(|byte| format!("\\x{byte:02x}")),
         "escapes \\u" => is_text(bytes).then(|| {
-            let units = String::from_utf8_lossy(bytes).encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            let units =
+                String::from_utf8_lossy(bytes).encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
             units.into_bytes()
         }),
         "utf-16" => wide(bytes, u16::to_le_bytes),

@@ -19,7 +19,9 @@ const TABLE: &str = "patient,name,born,radius,town\n\
 /// A task over the table that may leave files under a profile of its own, which says this of fingerprints.
 fn task(place: &Place, rule: &str, script: &str) -> TaskSpec {
     let data = place.file("data.csv", TABLE);
-    let own = format!("name = \"own\"\nextends = \"strict\"\n[inspection]\nfingerprints = \"{rule}\"\nstreams = \"inspect\"\n");
+    let own = format!(
+        "name = \"own\"\nextends = \"strict\"\n[inspection]\nfingerprints = \"{rule}\"\nstreams = \"inspect\"\n"
+    );
     TaskSpec {
         inputs: vec![input("data", &data)],
         profile: Some(place.file("own.toml", &own).to_string_lossy().into_owned()),
@@ -88,9 +90,12 @@ fn a_score_beside_each_id_leaves() {
             {"name": "score", "type": "decimal", "min": 0, "max": 1, "precision": 2}]}]"#,
     )
     .unwrap();
-    let script = r#"awk -F, 'NR==1 {print "patient,score"} NR>1 {print $1 ",0.5" NR}' /input/data > /output/scores.csv"#;
+    let script =
+        r#"awk -F, 'NR==1 {print "patient,score"} NR>1 {print $1 ",0.5" NR}' /input/data > /output/scores.csv"#;
     let place = Place::new();
-    let done = place.run(TaskSpec { outputs: Some(schema), profile: Some("infer".into()), ..task(&place, "refuse", script) }).unwrap();
+    let done = place
+        .run(TaskSpec { outputs: Some(schema), profile: Some("infer".into()), ..task(&place, "refuse", script) })
+        .unwrap();
     assert_eq!(done.outcome, Outcome::Released, "{:?}", done.problem);
     let place = Place::new();
     let script = "echo 'the mean of the radius is 17.42 and there are 4 patients' | tee /output/summary.txt";

@@ -116,8 +116,8 @@ mod tests {
         let encoded = "dGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyID4-Pz8";
         for before in ["", "A", "AB", "ABC"] {
             let signs = format!("{before}{encoded}");
-            let found =
-                base64(signs.as_bytes(), 0, &is_plausible).any(|decoded| String::from_utf8_lossy(&decoded.bytes).contains(plain));
+            let found = base64(signs.as_bytes(), 0, &is_plausible)
+                .any(|decoded| String::from_utf8_lossy(&decoded.bytes).contains(plain));
             assert!(found, "{before}");
         }
         assert_eq!(decode(b"Pj4/Pw"), b">>??");

@@ -545,7 +545,8 @@ impl Layer<'_> {
         if self.is_binary() && !compressed::has_magic(self.bytes) {
             for format in [Unmarked::Deflate, Unmarked::Brotli] {
                 let most = compressed::bound(self.bytes.len(), tally.decoded_left());
-                let (unpacked, thrown_away) = compressed::unpack_unmarked(format, self.bytes, most, &|bytes| is_believed(scanner, bytes));
+                let (unpacked, thrown_away) =
+                    compressed::unpack_unmarked(format, self.bytes, most, &|bytes| is_believed(scanner, bytes));
                 if !tally.spend(thrown_away) || most == 0 {
                     tally.unseen(self.in_original(0..self.bytes.len()), Bound::Size);
                     break;
@@ -621,8 +622,18 @@ impl Layer<'_> {
 
 /// Whether bytes were decoded rightly: they hold text, or something of an input.
 fn is_believed(scanner: &Scanner, bytes: &[u8]) -> bool {
-    decode::is_plausible(bytes) || scanner.knows(bytes)
+    let is_something = |bytes: &[u8]| decode::is_plausible(bytes) || scanner.knows(bytes);
+    // Packed without a magic number it is neither, until it is unpacked.
+    let is_packed = |format| {
+        let (unpacked, _) = compressed::unpack_unmarked(format, bytes, MAX_TRIED, &is_something);
+        !matches!(unpacked, compressed::Unpacked::Nothing)
+    };
+    is_something(bytes)
+        || !scanner.prints.is_empty() && [Unmarked::Deflate, Unmarked::Brotli].into_iter().any(is_packed)
 }
+
+/// How much is unpacked only to see whether it is something.
+const MAX_TRIED: usize = 4096;
 
 /// Context words up to this length have to end where they end.
 const SHORT_WORD: usize = 4;
@@ -717,10 +728,26 @@ fn merge_lines(bytes: &[u8], runs: Vec<(Range<usize>, Signs)>) -> Vec<(Lines, Si
             if last_end.is_none() {
                 merged.extend(open.take().map(|lines| (lines, signs)));
             }
+            // The last line may be shorter than any run.
+            if let (Some(lines), Some(tail)) = (open.as_mut(), last_end.and_then(|end| short_tail(bytes, end))) {
+                lines.map.push(lines.signs.len(), tail.start, SAME);
+                lines.signs.extend_from_slice(bytes.get(tail).unwrap_or_default());
+                merged.extend(open.take().map(|lines| (lines, signs)));
+                last_end = None;
+            }
         }
         merged.extend(open.map(|lines| (lines, signs)));
     }
     merged
+}
+
+/// The signs of the next line, where it is too short to be a run.
+fn short_tail(bytes: &[u8], end: usize) -> Option<Range<usize>> {
+    let rest = bytes.get(end..)?;
+    let start = end + rest.iter().take(17).position(|byte| CLASSES[usize::from(*byte)] != 0)?;
+    let length =
+        bytes.get(start..)?.iter().take(LEAST_RUN).take_while(|byte| CLASSES[usize::from(**byte)] != 0).count();
+    (length < LEAST_RUN && is_line_end(bytes, end, start)).then_some(start..start + length)
 }
 
 /// Whether only the end of a line, and what stands at its edges, lies between two places.
