@@ -4,6 +4,7 @@
 
 mod contest;
 mod ends;
+mod fingerprint;
 mod hotcell;
 mod overhead;
 mod peers;
@@ -31,7 +32,7 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends` or `seal`?".into());
+        return Err("which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `fingerprint` or `seal`?".into());
     };
     let wishes = wishes(options)?;
     match name.as_str() {
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &[String]) -> Result {
         "quick" => quick::run(&wishes),
         "scratch" => scratch::run(&wishes),
         "ends" => ends::run(&wishes),
+        "fingerprint" => fingerprint::run(&wishes),
         "seal" => seal::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),
     }
