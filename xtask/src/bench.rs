@@ -32,7 +32,9 @@ pub(crate) struct Wishes {
 /// `cargo xtask bench NAME`.
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
-        return Err("which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `fingerprint` or `seal`?".into());
+        return Err(
+            "which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `fingerprint` or `seal`?".into()
+        );
     };
     let wishes = wishes(options)?;
     match name.as_str() {

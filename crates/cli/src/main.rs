@@ -206,6 +206,7 @@ impl Command {
             | Self::Open(_)
             | Self::Policy(_)
             | Self::Scan(_)
+            | Self::Fingerprint(_)
             | Self::Receipt(_)
             | Self::Explain(_)
             | Self::Completions(_) => false,

@@ -154,7 +154,7 @@ mod tests {
 
     fn values(text: &str) -> Vec<u64> {
         let mut seen = Vec::new();
-        ValueHash::of(&[7; 32]).each(text.as_bytes(), |hash, ..| seen.push(hash));
+        ValueHash::of(&[7; 32]).each(text.as_bytes(), |hash, _, _| seen.push(hash));
         seen
     }
 

@@ -199,10 +199,12 @@ mod tests {
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap()
         };
-        let (unpacked, thrown_away) = unpack_unmarked(Unmarked::Deflate, &packed(&vec![1; 1 << 20]), 1 << 24);
+        let (unpacked, thrown_away) =
+            unpack_unmarked(Unmarked::Deflate, &packed(&vec![1; 1 << 20]), 1 << 24, &super::super::is_plausible);
         assert!(matches!(unpacked, Unpacked::Nothing));
         assert_eq!(thrown_away, 1 << 20);
-        let (unpacked, thrown_away) = unpack_unmarked(Unmarked::Deflate, &packed(&vec![b'a'; 1 << 20]), 1 << 24);
+        let (unpacked, thrown_away) =
+            unpack_unmarked(Unmarked::Deflate, &packed(&vec![b'a'; 1 << 20]), 1 << 24, &super::super::is_plausible);
         assert!(matches!(unpacked, Unpacked::Bytes(_)));
         assert_eq!(thrown_away, 0);
     }
