@@ -4,6 +4,7 @@
 
 mod contest;
 mod ends;
+mod fingerprint;
 mod hotcell;
 mod inspect;
 mod overhead;
@@ -34,7 +35,8 @@ pub(crate) struct Wishes {
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
         return Err(
-            "which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `seal`, `policy` or `inspect`?".into(),
+            "which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `seal`, `policy`, `inspect` or `fingerprint`?"
+                .into(),
         );
     };
     let wishes = wishes(options)?;
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &[String]) -> Result {
         "scratch" => scratch::run(&wishes),
         "ends" => ends::run(&wishes),
         "policy" => policy::run(&wishes),
+        "fingerprint" => fingerprint::run(&wishes),
         "seal" => seal::run(&wishes),
         "inspect" => inspect::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),

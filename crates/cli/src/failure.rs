@@ -216,6 +216,7 @@ explained!(
     hotcell_crypto::age_seal::SealError,
     hotcell_crypto::keyfile::KeyFileError,
     hotcell_disclosure::DisclosureError,
+    hotcell_inspect::fingerprint::BuildError,
     hotcell_inspect::scan::DetectorError,
     hotcell_isolate::IsolateError,
     hotcell_oci::OciError,

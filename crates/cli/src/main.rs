@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod feed;
+mod fingerprint;
 mod help;
 mod hostile;
 mod image;
@@ -103,6 +104,7 @@ enum Command {
     Model(model::Arguments),
     Scan(scan::Arguments),
     Redact(redact::Arguments),
+    Fingerprint(fingerprint::Arguments),
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
     Explain(explain::Arguments),
@@ -179,6 +181,7 @@ fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failur
         Command::Model(arguments) => model::run(arguments, &app),
         Command::Scan(arguments) => scan::run(&arguments, &app),
         Command::Redact(arguments) => redact::run(&arguments, &app),
+        Command::Fingerprint(arguments) => fingerprint::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
         Command::Explain(arguments) => explain::run(&arguments, &app),
@@ -217,6 +220,7 @@ impl Command {
             | Self::Policy(_)
             | Self::Scan(_)
             | Self::Redact(redact::Arguments { reverse: false, .. })
+            | Self::Fingerprint(_)
             | Self::Receipt(_)
             | Self::Explain(_)
             | Self::Completions(_) => false,

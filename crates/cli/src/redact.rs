@@ -165,9 +165,7 @@ fn open_again(arguments: &Arguments, app: &App, view: &View, format: Format, key
     to.publish()?;
     match (app.json, &arguments.output) {
         (true, output) => print::json(&json!({ "output": output, "fields_opened": fields }))?,
-        (false, Some(output)) => {
-            writeln!(print::out(), "{}: {fields} fields opened", print::theirs(output.display()))?
-        }
+        (false, Some(output)) => writeln!(print::out(), "{}: {fields} fields opened", print::theirs(output.display()))?,
         (false, None) => writeln!(print::err(), "{fields} fields opened")?,
     }
     Ok(Exit::Yes)

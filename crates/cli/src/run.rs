@@ -44,6 +44,10 @@ pub(crate) struct Arguments {
     /// Default: infer for the built-in runner with declared outputs or a sealed model, else strict.
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<String>,
+    /// Index of the inputs that `hotcell fingerprint` made ahead: what it recognises does not leave, whatever the profile
+    /// says.
+    #[arg(long, value_name = "INDEX")]
+    fingerprints: Option<PathBuf>,
     /// Folder to show at /code, where the command then starts.
     #[arg(long, value_name = "DIR")]
     code: Option<PathBuf>,
@@ -269,6 +273,7 @@ fn spec(arguments: Arguments, app: &App) -> Result<TaskSpec, Failure> {
         }
     }
     spec.inputs.extend(arguments.inputs.into_iter().map(|(name, path)| TaskInput { name, path: path.into() }));
+    spec.fingerprints = arguments.fingerprints;
     spec.code = arguments.code.or(spec.code);
     spec.output = arguments.output.or(spec.output);
     spec.env.extend(arguments.env.into_iter().map(|(name, value)| (name.into(), value.into())));

@@ -102,6 +102,11 @@ fn standard_input(scanner: &Scanner) -> Result<Looked, Failure> {
     Ok(Looked { path: PathBuf::from("-"), bytes, report: stream.finish(), lines: Vec::new() })
 }
 
+/// Every regular file at or below a path, with its size.
+pub(crate) fn files_at(path: &Path) -> Result<Vec<(PathBuf, u64)>, Failure> {
+    files::list(path)
+}
+
 /// What a scan as a whole found, on standard error.
 pub(crate) fn closing(findings: u64, files: u64, bytes: u64) -> io::Result<()> {
     let found = match findings {

@@ -45,7 +45,7 @@ impl<'a> CellScan<'a> {
     }
 
     fn scan(&mut self) {
-        let Report { findings, more, unseen } = self.scanner.scan(self.text.as_bytes());
+        let Report { findings, more, unseen, .. } = self.scanner.scan(self.text.as_bytes());
         let found = findings.iter().map(|finding| (finding.kind.as_str(), finding.start));
         let unseen = unseen.iter().map(|unseen| ("what could not be decoded", unseen.start));
         for (kind, start) in found.chain(unseen) {

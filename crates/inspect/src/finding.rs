@@ -56,6 +56,8 @@ coded! {
         StreamHoldsInput = "INS-303", "the stream holds values of the input", "do not print input data";
         SensitiveData = "INS-501", "personal data or a secret stands in it", "do not write it; or let your own profile say `detectors = \"off\"` under [inspection] where it may leave";
         NotDecoded = "INS-502", "it is encoded deeper, or unpacks to more, than inspection looks at", "write it plainly";
+        InputStretch = "INS-503", "a stretch of an input stands in it as it is", "write what was computed, not what was read; or let your own profile say `fingerprints = \"off\"` under [inspection] where it may leave";
+        InputRecord = "INS-504", "values of one record of an input stand in it together", "write fewer of a record's values; or let your own profile say `fingerprints = \"off\"` under [inspection] where they may leave";
     }
 }
 

@@ -6,7 +6,8 @@
 //!   whatever is not a plain file that may leave;
 //! * [`canonicalize`] parses a declared table, checks it against its [`CheckedFile`] and writes it anew from its
 //!   values, so that nothing hides in digits, quoting or order, and says how many bits it can still carry;
-//! * [`sensitive_in_file`] and [`sensitive_in_table`] hold what would leave against the detectors of [`scan`];
+//! * [`sensitive_in_file`], [`sensitive_in_table`] and [`sensitive_in_names`] hold what would leave against the
+//!   detectors of [`scan`] and the prints of the inputs ([`fingerprint`]);
 //! * [`CellScan`] holds the cells of a table that was made here against them, column by column;
 //! * [`inspect_stream`] judges captured standard streams, and [`Neutralizer`] makes live ones harmless to a terminal.
 //!
@@ -26,6 +27,7 @@ mod column;
 mod controls;
 mod decimal;
 mod finding;
+pub mod fingerprint;
 mod keys;
 mod names;
 mod read_csv;
@@ -48,5 +50,5 @@ pub use schema::{
     CheckedFile, CheckedSchema, ColumnSpec, ColumnType, Format, Number, Order, OutputFile, OutputSchema, RowRule,
     SchemaError, SchemaProblem,
 };
-pub use sensitive::{sensitive_in_file, sensitive_in_table};
+pub use sensitive::{sensitive_in_file, sensitive_in_names, sensitive_in_table};
 pub use stream::{SensitiveValues, StreamRule, StreamVerdict, inspect_stream};

@@ -64,9 +64,10 @@ pub fn sensitive_in_table(file: &CheckedFile, canonical: &[u8], scanner: &Scanne
         }
     }
     let report = scanner.scan(text.as_bytes());
+    let records = scanner.fingerprints().iter().flat_map(|prints| prints.records_in(canonical));
     let mut findings = reasons(&file.name, &report);
-    let starts =
-        report.findings.iter().map(|finding| finding.start).chain(report.unseen.iter().map(|unseen| unseen.start));
+    let starts = report.prints.iter().chain(&report.findings).map(|finding| finding.start);
+    let starts = starts.chain(report.unseen.iter().map(|unseen| unseen.start));
     for (finding, start) in findings.iter_mut().zip(starts) {
         let cell = cells.partition_point(|(end, ..)| *end as u64 <= start);
         if let Some((_, row, place)) = cells.get(cell) {
@@ -77,16 +78,56 @@ pub fn sensitive_in_table(file: &CheckedFile, canonical: &[u8], scanner: &Scanne
                 finding.detail.take().map(|detail| detail.split(" at ").next().unwrap_or_default().to_owned());
         }
     }
+    // Values of one record beside each other are that record, whatever each of them was declared to be.
+    findings.extend(records.take(1).map(|record| {
+        let before = canonical.get(..record.at.start).unwrap_or_default();
+        let line = memchr::memchr_iter(b'\n', before).count() as u64;
+        let header = u64::from(file.format == Format::Csv);
+        let mut finding = Finding::of_file(FindingKind::InputRecord, &file.name);
+        finding.row = Some((line + 1).saturating_sub(header).max(1));
+        finding
+    }));
     findings
 }
 
+/// Holds the names of files that would leave against fingerprints: each, and at all of them one after the other.
+pub fn sensitive_in_names<'a>(names: impl Iterator<Item = &'a str> + Clone, scanner: &Scanner) -> Vec<Finding> {
+    if scanner.fingerprints().is_empty() {
+        return Vec::new();
+    }
+    let mut stems = String::new();
+    for name in names.clone() {
+        let base = name.rsplit('/').next().unwrap_or(name);
+        stems.push_str(base.rsplit_once('.').map_or(base, |(stem, _)| stem));
+    }
+    let mut lines: String = names.clone().map(|name| format!("{name}\n")).collect();
+    lines.extend(names);
+    for text in [lines, stems] {
+        let mut report = scanner.scan(text.as_bytes());
+        // What looks like personal data or a key in a name is seldom one.
+        report.findings.clear();
+        if !report.is_clean() {
+            let mut findings = reasons(NAMES, &report);
+            // A place in what was put together for the look means nothing to anybody.
+            findings.iter_mut().for_each(|finding| finding.detail = None);
+            return findings;
+        }
+    }
+    Vec::new()
+}
+
+/// What findings in names speak of.
+const NAMES: &str = "names of files";
+
 /// A report as reasons: kinds and places, never a value.
 pub(crate) fn reasons(name: &str, report: &Report) -> Vec<Finding> {
+    let prints = report.prints.iter().map(|print| {
+        let kind = if print.kind == RECORD { FindingKind::InputRecord } else { FindingKind::InputStretch };
+        let what = format!("bytes {} to {}{}", print.start, print.end, encoded(&print.encodings));
+        Finding::of_file(kind, name).with_detail(what)
+    });
     let found = report.findings.iter().map(|finding| {
-        let encoded = match finding.encodings.as_slice() {
-            [] => String::new(),
-            names => format!(", in {}", names.join(", then ")),
-        };
+        let encoded = encoded(&finding.encodings);
         let what = format!("{} at bytes {} to {}{encoded}", finding.kind, finding.start, finding.end);
         Finding::of_file(FindingKind::SensitiveData, name).with_detail(what)
     });
@@ -94,5 +135,15 @@ pub(crate) fn reasons(name: &str, report: &Report) -> Vec<Finding> {
         let what = format!("at bytes {} to {}: {}", unseen.start, unseen.end, unseen.reason.what());
         Finding::of_file(FindingKind::NotDecoded, name).with_detail(what)
     });
-    found.chain(unseen).take(MAX_TOLD).collect()
+    prints.chain(found).chain(unseen).take(MAX_TOLD).collect()
 }
+
+fn encoded(encodings: &[&str]) -> String {
+    match encodings {
+        [] => String::new(),
+        names => format!(", in {}", names.join(", then ")),
+    }
+}
+
+/// The kind of a print that is a record.
+const RECORD: &str = "input-record";

@@ -59,6 +59,7 @@ impl Profile {
         rows.push(plain("inspection.streams", &self.streams));
         rows.push(plain("inspection.outputs", &self.outputs));
         rows.push(plain("inspection.detectors", &self.detectors));
+        rows.push(plain("inspection.fingerprints", &self.fingerprints));
         rows.push(plain("model.signature", &self.signature));
         rows.push(set("walls.required", &self.walls));
         rows.push(plain("side_channels", &self.side_channels));

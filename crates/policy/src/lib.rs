@@ -80,7 +80,7 @@ pub use request::{
     DatasetFacts, Form, ItemKind, ModelFacts, Principal, ReleaseItem, Request, Runner, Shown, Signature,
 };
 pub use rights::{Access, Accesses, BASE_DEVICES, Object, RUNNER_PATH, Right, Rights};
-pub use rule::{DetectorRule, OutputRule, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
+pub use rule::{DetectorRule, FingerprintRule, OutputRule, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
 pub use rules::{DEFAULT_POLICY, SCHEMA};
 pub use system_view::{SYSTEM_VIEW, SystemView, ViewRule};
 pub use wish::RawRight;

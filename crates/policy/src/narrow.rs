@@ -51,6 +51,10 @@ impl Profile {
             let own = origin.is_own_choice();
             tighten("inspection.detectors", &mut self.detectors, asked, origin, |new, old| own || new >= old)?;
         }
+        if let Some(asked) = overlay.inspection.fingerprints {
+            let own = origin.is_own_choice();
+            tighten("inspection.fingerprints", &mut self.fingerprints, asked, origin, |new, old| own || new >= old)?;
+        }
         if let Some(asked) = overlay.model.signature {
             tighten("model.signature", &mut self.signature, asked, origin, |new, old| new >= old)?;
         }

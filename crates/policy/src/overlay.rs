@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer};
 use crate::error::ProfileError;
 use crate::limit::{Demand, LimitKey};
 use crate::{
-    Access, CallGroup, DetectorRule, OutputRule, RawRight, ScratchRule, SideChannelRule, SignatureRule, StreamRule,
+    Access, CallGroup, DetectorRule, FingerprintRule, OutputRule, RawRight, ScratchRule, SideChannelRule,
+    SignatureRule, StreamRule,
 };
 
 /// Settings that one layer makes.
@@ -143,6 +144,8 @@ pub struct InspectionSettings {
     pub outputs: Option<OutputRule>,
     /// Personal data and secrets in what would leave.
     pub detectors: Option<DetectorRule>,
+    /// What of the inputs stands in what would leave.
+    pub fingerprints: Option<FingerprintRule>,
 }
 
 /// What is asked of a model.

@@ -14,8 +14,8 @@ use crate::overlay::{
 };
 use crate::system_view::{SystemView, check_path};
 use crate::{
-    Accesses, DetectorRule, Origin, OutputRule, RawRight, Runner, ScratchRule, SideChannelRule, SignatureRule,
-    StreamRule,
+    Accesses, DetectorRule, FingerprintRule, Origin, OutputRule, RawRight, Runner, ScratchRule, SideChannelRule,
+    SignatureRule, StreamRule,
 };
 
 /// The shape of a sandbox: checked, complete, and with the origin of each value.
@@ -42,6 +42,7 @@ pub struct Profile {
     pub(crate) streams: Setting<StreamRule>,
     pub(crate) outputs: Setting<OutputRule>,
     pub(crate) detectors: Setting<DetectorRule>,
+    pub(crate) fingerprints: Setting<FingerprintRule>,
     pub(crate) signature: Setting<SignatureRule>,
     pub(crate) walls: Setting<BTreeSet<Wall>>,
     pub(crate) side_channels: Setting<SideChannelRule>,
@@ -189,6 +190,11 @@ impl Profile {
         self.detectors.value
     }
 
+    /// What fingerprints of the inputs do to what would leave.
+    pub fn fingerprints(&self) -> FingerprintRule {
+        self.fingerprints.value
+    }
+
     /// Which signature a model needs.
     pub fn signature(&self) -> SignatureRule {
         self.signature.value
@@ -333,6 +339,7 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         streams: present(overlay.inspection.streams, "inspection.streams", origin)?,
         outputs: present(overlay.inspection.outputs, "inspection.outputs", origin)?,
         detectors: present(overlay.inspection.detectors, "inspection.detectors", origin)?,
+        fingerprints: present(overlay.inspection.fingerprints, "inspection.fingerprints", origin)?,
         signature: present(overlay.model.signature, "model.signature", origin)?,
         walls: from(walls.into_iter().collect(), origin),
         side_channels: present(overlay.side_channels, "side_channels", origin)?,

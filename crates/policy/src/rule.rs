@@ -34,6 +34,16 @@ pub enum DetectorRule {
     Refuse,
 }
 
+/// What fingerprints of the inputs do to outputs, their names, and streams that would be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FingerprintRule {
+    /// None are made.
+    Off,
+    /// What they recognise does not leave.
+    Refuse,
+}
+
 /// Which signature a model needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +90,7 @@ macro_rules! words {
 
 words!(StreamRule: Live = "live", Inspect = "inspect");
 words!(DetectorRule: Off = "off", Refuse = "refuse");
+words!(FingerprintRule: Off = "off", Refuse = "refuse");
 words!(OutputRule: Any = "any", Declared = "declared");
 words!(ScratchRule: Auto = "auto", Memory = "memory", Encrypted = "encrypted");
 words!(SideChannelRule: Usual = "usual", Hardened = "hardened");

@@ -87,6 +87,17 @@ impl Input {
         Ok(())
     }
 
+    /// Every regular file of it, with its size.
+    pub(crate) fn files(&self) -> Result<Vec<(PathBuf, u64)>, TaskError> {
+        if !self.is_folder {
+            let bytes = fs::metadata(&self.path).map_err(TaskError::file("read the input", &self.path))?.len();
+            return Ok(vec![(self.path.clone(), bytes)]);
+        }
+        let mut files = Vec::new();
+        list(&self.path, &self.path, 0, &mut files)?;
+        Ok(files.into_iter().map(|(name, bytes)| (self.path.join(name), bytes)).collect())
+    }
+
     /// What the receipt says of it.
     ///
     /// The commitment is SHA-256 over `hotcell input v1`, NUL, the salt, and the digest of the content; of a folder,

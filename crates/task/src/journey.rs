@@ -13,7 +13,7 @@ use hotcell_inspect::{InputKeys, StreamVerdict};
 use hotcell_isolate::{
     Ask, Beside, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal,
 };
-use hotcell_policy::{Decision, Denial, DenialKind, Engine, Grant, GrantUse, StreamRule, Tag};
+use hotcell_policy::{Decision, Denial, DenialKind, Engine, FingerprintRule, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
     AuditLevel, Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Observation, Outcome,
     PolicyRecord, ReceiptBody, TaskId, Timestamp, WorkloadRecord,
@@ -30,6 +30,7 @@ use crate::model::Model;
 use crate::network::{self, Notes};
 use crate::observe::{Observer, ProgressFilter, Step};
 use crate::policy::PolicyWatch;
+use crate::prints::Prints;
 use crate::receipt::{self, Account};
 use crate::release::{self};
 use crate::running::{self, Marker, RunningTask};
@@ -181,6 +182,7 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         engine: None,
         views: Vec::new(),
         service: None,
+        prints: None,
     };
     let clock = journey.context.clock;
     journey.go(grant).inspect_err(|error| {
@@ -210,6 +212,8 @@ pub(crate) struct Journey<'c, 'a> {
     views: Vec<View>,
     /// The gateway, where the task may reach hosts.
     service: Option<Service>,
+    /// Fingerprints in the making, where what leaves is held against them.
+    pub(crate) prints: Option<Prints>,
 }
 
 /// A sandbox whose walls stand, with the record of its model and the digest of a sealed one.
@@ -388,6 +392,11 @@ impl Journey<'_, '_> {
         let model = self.submitted.model.take();
         let image = self.fetch_image()?;
         let inputs = &self.submitted.inputs;
+        // An index that was named is an order, whatever the profile says.
+        let ahead = self.submitted.spec.fingerprints.as_deref();
+        if grant.profile().fingerprints() == FingerprintRule::Refuse || ahead.is_some() {
+            self.prints = Some(Prints::begin(inputs, ahead)?);
+        }
         let records: Vec<_> = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
@@ -534,8 +543,9 @@ impl Journey<'_, '_> {
             what: "a model that policy was not asked for".to_owned(),
             remedy: "run the task again",
         })?;
-        let digest =
-            model.open_into(allowed, building.model_sink(), &mut |bytes, total| observer.opening(bytes, total))?;
+        let prints = self.prints.as_mut().map(|prints| &mut prints.model);
+        let digest = model
+            .open_into(allowed, building.model_sink(), prints, &mut |bytes, total| observer.opening(bytes, total))?;
         Ok((record, digest))
     }
 

@@ -15,6 +15,7 @@ use crate::TaskError;
 use crate::inputs::sensitive_values;
 use crate::journey::{Journey, Problem};
 use crate::observe::Step;
+use crate::prints::Prints;
 use crate::release::{self, Inspection};
 use crate::spec::Work;
 use crate::streams::Captured;
@@ -73,9 +74,9 @@ impl Journey<'_, '_> {
         // Making the detectors takes time that a task without anything to look at does not pay.
         let captured =
             grant.streams() != StreamRule::Live && left.streams.iter().any(|stream| !stream.kept().is_empty());
-        let scanner = match grant.profile().detectors() {
-            DetectorRule::Refuse if output.is_some() || captured => Some(Scanner::builtin().map_err(TaskError::part)?),
-            DetectorRule::Refuse | DetectorRule::Off => None,
+        let scanner = match output.is_some() || captured {
+            true => self.scanner(grant)?,
+            false => None,
         };
         if let Some(output) = output {
             // What ended is told now: inspection may take longer than the log's entries may be late.
@@ -84,6 +85,17 @@ impl Journey<'_, '_> {
         }
         self.judge_streams(grant, left, scanner.as_ref(), &mut judged)?;
         Ok(judged)
+    }
+
+    /// What looks at what would leave, as the profile has it.
+    fn scanner(&mut self, grant: &GrantUse) -> Result<Option<Scanner>, TaskError> {
+        let prints = self.prints.take().map(Prints::finish).transpose()?.unwrap_or_default();
+        let scanner = match grant.profile().detectors() {
+            DetectorRule::Refuse => Scanner::builtin().map_err(TaskError::part)?,
+            DetectorRule::Off if prints.is_empty() => return Ok(None),
+            DetectorRule::Off => Scanner::without_detectors(),
+        };
+        Ok(Some(prints.into_iter().fold(scanner, Scanner::with_fingerprints)))
     }
 
     fn release_files(

@@ -22,6 +22,7 @@ mod model;
 mod network;
 mod observe;
 mod policy;
+mod prints;
 mod receipt;
 mod registry;
 mod release;

@@ -1,10 +1,11 @@
 //! The model of a task: plain, or sealed and opened only inside.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use hotcell_inspect::OutputSchema;
+use hotcell_inspect::fingerprint::Builder;
 use hotcell_isolate::ModelMount;
 use hotcell_policy::{ModelFacts, Signature};
 use hotcell_types::{Digest, ModelRecord, Timestamp};
@@ -128,12 +129,34 @@ impl Model {
         self,
         _allowed: hotcell_policy::ModelUse<'_>,
         sink: Option<File>,
+        prints: Option<&mut Builder>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<Digest>, TaskError> {
         let (Self::Sealed { file, unlocked, .. }, Some(sink)) = (self, sink) else { return Ok(None) };
+        let sink = Printed { sink, prints };
         let total = unlocked.file_bytes();
         let report = unlocked.open_body(file, sink, &mut |bytes| progress(bytes, total)).map_err(TaskError::part)?;
         Ok(Some(report.digest))
+    }
+}
+
+/// The plain bytes of a sealed model on their way into the sandbox, of which fingerprints are taken.
+struct Printed<'a> {
+    sink: File,
+    prints: Option<&'a mut Builder>,
+}
+
+impl Write for Printed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.sink.write(bytes)?;
+        if let Some(prints) = &mut self.prints {
+            prints.feed(bytes.get(..count).unwrap_or_default()).map_err(io::Error::other)?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
     }
 }
 

@@ -12,7 +12,7 @@ use hotcell_disclosure::{DisclosureError, Format};
 use hotcell_inspect::scan::Scanner;
 use hotcell_inspect::{
     CanonicalizeError, CheckedSchema, CollectError, CollectRule, Collected, Finding, InputKeys, canonicalize, collect,
-    sensitive_in_file, sensitive_in_table,
+    sensitive_in_file, sensitive_in_names, sensitive_in_table,
 };
 use hotcell_policy::{Engine, Form, GrantUse, ItemKind, OutputRule, ReleaseGrant, ReleaseItem};
 use hotcell_types::{Bits, Explain, OutputRecord, Refusal, TaskId};
@@ -84,6 +84,13 @@ pub(crate) fn inspect(
         }
         Err(error) => return Err(TaskError::part(error)),
     };
+    // Names that were declared are nobody's to choose.
+    if let Some(scanner) = scanner.filter(|_| schema.is_none()) {
+        let names = collected.iter().map(|file| file.path.as_str());
+        if let Some(refused) = refused(sensitive_in_names(names, scanner)) {
+            return Ok(refused);
+        }
+    }
     let mut inspected = Vec::new();
     for file in collected {
         let declared = schema.and_then(|schema| schema.files().iter().find(|declared| declared.name() == file.path));

@@ -29,6 +29,8 @@ pub struct TaskSpec {
     pub model: Option<ModelSpec>,
     /// The inputs.
     pub inputs: Vec<TaskInput>,
+    /// An index of fingerprints that was made ahead: what it knows does not leave either.
+    pub fingerprints: Option<PathBuf>,
     /// The folder shown at `/code`.
     pub code: Option<PathBuf>,
     /// Where released files go. Without it no file leaves.
@@ -126,6 +128,7 @@ impl TaskSpec {
             overlays: Vec::new(),
             model: None,
             inputs: Vec::new(),
+            fingerprints: None,
             code: None,
             output: None,
             env: Vec::new(),

@@ -4,9 +4,12 @@ mod index;
 mod layer;
 mod words;
 
+use std::sync::Arc;
+
 use super::detector::{self, Detector};
 use super::report::{Report, Tally};
 use super::{DetectorError, Finding};
+use crate::fingerprint::Fingerprints;
 use index::Index;
 
 /// How far a scan goes.
@@ -34,6 +37,7 @@ pub struct Scanner {
     detectors: Vec<Detector>,
     index: Index,
     bounds: Bounds,
+    prints: Vec<Arc<Fingerprints>>,
 }
 
 /// The detectors that come with Hotcell: file name and text.
@@ -75,7 +79,29 @@ impl Scanner {
 
     fn of(detectors: Vec<Detector>) -> Self {
         let index = Index::of(&detectors);
-        Self { detectors, index, bounds: Bounds::default() }
+        Self { detectors, index, bounds: Bounds::default(), prints: Vec::new() }
+    }
+
+    /// A scanner that finds nothing by itself: only what fingerprints know.
+    pub fn without_detectors() -> Self {
+        Self::of(Vec::new())
+    }
+
+    /// The same, which also holds every layer against these fingerprints.
+    #[must_use]
+    pub fn with_fingerprints(mut self, prints: Arc<Fingerprints>) -> Self {
+        self.prints.push(prints);
+        self
+    }
+
+    /// The fingerprints that it holds against what it sees.
+    pub fn fingerprints(&self) -> &[Arc<Fingerprints>] {
+        &self.prints
+    }
+
+    /// Whether decoded bytes that are no text are something of an input: then they were decoded rightly.
+    fn knows(&self, bytes: &[u8]) -> bool {
+        self.prints.iter().any(|prints| prints.knows(bytes))
     }
 
     /// The same with other bounds.

@@ -71,6 +71,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings beyond those that are kept.
     pub more: u64,
+    /// What fingerprints recognised, in the order in which it was met; never among the findings of detectors.
+    pub prints: Vec<Finding>,
     /// What was not looked at.
     pub unseen: Vec<Unseen>,
 }
@@ -78,7 +80,7 @@ pub struct Report {
 impl Report {
     /// Whether everything was looked at and nothing was found.
     pub fn is_clean(&self) -> bool {
-        self.findings.is_empty() && self.more == 0 && self.unseen.is_empty()
+        self.findings.is_empty() && self.prints.is_empty() && self.more == 0 && self.unseen.is_empty()
     }
 }
 
@@ -88,6 +90,7 @@ pub(crate) struct Tally {
     bounds: Bounds,
     findings: Vec<Finding>,
     more: u64,
+    prints: Vec<Finding>,
     unseen: Vec<Unseen>,
     decoded_left: usize,
 }
@@ -97,7 +100,14 @@ const MAX_UNSEEN: usize = 100;
 
 impl Tally {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, findings: Vec::new(), more: 0, unseen: Vec::new(), decoded_left: bounds.decoded_bytes }
+        Self {
+            bounds,
+            findings: Vec::new(),
+            more: 0,
+            prints: Vec::new(),
+            unseen: Vec::new(),
+            decoded_left: bounds.decoded_bytes,
+        }
     }
 
     pub(crate) fn add(&mut self, finding: Finding) {
@@ -110,6 +120,10 @@ impl Tally {
         } else {
             self.more += 1;
         }
+    }
+
+    pub(crate) fn add_print(&mut self, print: Finding) {
+        note_print(&mut self.prints, print);
     }
 
     pub(crate) fn unseen(&mut self, place: Range<u64>, reason: Bound) {
@@ -140,7 +154,28 @@ impl Tally {
         let mut findings = surest(self.findings);
         let more = self.more + findings.len().saturating_sub(self.bounds.findings) as u64;
         findings.truncate(self.bounds.findings);
-        Report { findings, more, unseen: self.unseen }
+        Report { findings, more, prints: self.prints, unseen: self.unseen }
+    }
+}
+
+/// Most places that are told of what fingerprints recognised.
+const MAX_PRINTS: usize = 1000;
+/// How many of them are looked at for one that goes on.
+const LATEST: usize = 100;
+
+/// Adds what fingerprints recognised; what only goes on is made longer.
+pub(crate) fn note_print(prints: &mut Vec<Finding>, print: Finding) {
+    let goes_on = |known: &&mut Finding| {
+        known.kind == print.kind
+            && known.encodings == print.encodings
+            && known.start <= print.end
+            && print.start <= known.end
+    };
+    let full = prints.len() >= MAX_PRINTS;
+    match prints.iter_mut().rev().take(LATEST).find(goes_on) {
+        Some(known) => (known.start, known.end) = (known.start.min(print.start), known.end.max(print.end)),
+        None if full => {}
+        None => prints.push(print),
     }
 }
 

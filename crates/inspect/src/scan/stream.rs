@@ -1,7 +1,7 @@
 //! Bytes that come in pieces.
 
 use super::Scanner;
-use super::report::{Finding, Report, Unseen, surest};
+use super::report::{Finding, Report, Unseen, note_print, surest};
 
 /// Scans a stream in bounded memory: what a cut between two pieces parts is put together.
 ///
@@ -15,6 +15,7 @@ pub struct StreamScanner<'a> {
     at: u64,
     findings: Vec<Finding>,
     more: u64,
+    prints: Vec<Finding>,
     unseen: Vec<Unseen>,
 }
 
@@ -32,7 +33,16 @@ impl<'a> StreamScanner<'a> {
     /// The same with less memory, at least twice the overlap.
     pub fn with_window(scanner: &'a Scanner, window: usize) -> Self {
         let window = window.max(2 * Self::OVERLAP);
-        Self { scanner, held: Vec::new(), window, at: 0, findings: Vec::new(), more: 0, unseen: Vec::new() }
+        Self {
+            scanner,
+            held: Vec::new(),
+            window,
+            at: 0,
+            findings: Vec::new(),
+            more: 0,
+            prints: Vec::new(),
+            unseen: Vec::new(),
+        }
     }
 
     /// Takes the next piece.
@@ -51,6 +61,12 @@ impl<'a> StreamScanner<'a> {
         }
     }
 
+    /// What fingerprints recognise in what has come so far.
+    pub fn prints_so_far(&mut self) -> &[Finding] {
+        self.look();
+        &self.prints
+    }
+
     /// Ends the stream.
     pub fn finish(mut self) -> Report {
         self.look();
@@ -58,7 +74,7 @@ impl<'a> StreamScanner<'a> {
         let mut findings = surest(self.findings);
         let more = self.more + findings.len().saturating_sub(kept) as u64;
         findings.truncate(kept);
-        Report { findings, more, unseen: self.unseen }
+        Report { findings, more, prints: self.prints, unseen: self.unseen }
     }
 
     fn look(&mut self) {
@@ -87,6 +103,11 @@ impl<'a> StreamScanner<'a> {
             } else {
                 beyond += 1;
             }
+        }
+        for mut print in report.prints {
+            print.start += self.at;
+            print.end += self.at;
+            note_print(&mut self.prints, print);
         }
         self.more += report.more + beyond;
         for mut unseen in report.unseen {

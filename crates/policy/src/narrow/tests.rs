@@ -90,6 +90,7 @@ fn the_local_user_chooses_up_to_the_bound_and_a_file_only_tightens() {
         ("inspection.streams = \"inspect\"", task(), true),
         ("inspection.outputs = \"declared\"", task(), true),
         ("inspection.detectors = \"refuse\"", task(), true),
+        ("inspection.fingerprints = \"refuse\"", task(), true),
         ("model.signature = \"trusted\"", task(), true),
         ("walls.required = [\"seccomp\"]", flag(), false),
     ] {

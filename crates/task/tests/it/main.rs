@@ -5,5 +5,6 @@ mod clock;
 mod harness;
 mod outputs;
 mod policies;
+mod prints;
 mod runs;
 mod views;

@@ -1,7 +1,10 @@
 //! Base64 at any offset, base32 and hexadecimal.
 
 use super::super::place::{Map, Scale};
-use super::{Decoded, is_plausible};
+use super::Decoded;
+
+/// Whether what was decoded is something, and not the sense of signs that were never encoded.
+type Belief<'a> = &'a dyn Fn(&[u8]) -> bool;
 
 /// Bits of a sign of base64, in either alphabet; 255 for what is none.
 const VALUES: [u8; 256] = {
@@ -52,17 +55,17 @@ pub(crate) fn decode(signs: &[u8]) -> Vec<u8> {
 }
 
 /// What a run of signs of base64 can stand for, begun at each of its first four signs.
-pub(crate) fn base64(signs: &[u8], from: usize) -> impl Iterator<Item = Decoded> {
+pub(crate) fn base64<'a>(signs: &'a [u8], from: usize, believed: Belief<'a>) -> impl Iterator<Item = Decoded> + 'a {
     (0..4).filter_map(move |offset| {
         let bytes = decode(signs.get(offset..)?);
         let mut map = Map::default();
         map.push(0, from + offset, Scale::Ratio { before: 4, after: 3 });
-        is_plausible(&bytes).then_some(Decoded { name: "base64", bytes, map })
+        believed(&bytes).then_some(Decoded { name: "base64", bytes, map })
     })
 }
 
 /// The same for base32.
-pub(crate) fn base32(signs: &[u8], from: usize) -> impl Iterator<Item = Decoded> {
+pub(crate) fn base32<'a>(signs: &'a [u8], from: usize, believed: Belief<'a>) -> impl Iterator<Item = Decoded> + 'a {
     (0..8).filter_map(move |offset| {
         let mut bytes = Vec::with_capacity(signs.len());
         let (mut bits, mut count) = (0u32, 0);
@@ -80,18 +83,18 @@ pub(crate) fn base32(signs: &[u8], from: usize) -> impl Iterator<Item = Decoded>
         }
         let mut map = Map::default();
         map.push(0, from + offset, Scale::Ratio { before: 8, after: 5 });
-        is_plausible(&bytes).then_some(Decoded { name: "base32", bytes, map })
+        believed(&bytes).then_some(Decoded { name: "base32", bytes, map })
     })
 }
 
 /// The same for hexadecimal.
-pub(crate) fn hex(signs: &[u8], from: usize) -> impl Iterator<Item = Decoded> {
+pub(crate) fn hex<'a>(signs: &'a [u8], from: usize, believed: Belief<'a>) -> impl Iterator<Item = Decoded> + 'a {
     (0..2).filter_map(move |offset| {
         let pairs = signs.get(offset..)?.chunks_exact(2);
         let bytes: Vec<u8> = pairs.map_while(pair_value).collect();
         let mut map = Map::default();
         map.push(0, from + offset, Scale::Ratio { before: 2, after: 1 });
-        is_plausible(&bytes).then_some(Decoded { name: "hex", bytes, map })
+        believed(&bytes).then_some(Decoded { name: "hex", bytes, map })
     })
 }
 
@@ -104,6 +107,7 @@ pub(crate) fn pair_value(pair: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::is_plausible;
     use super::*;
 
     #[test]
@@ -112,21 +116,21 @@ mod tests {
         let encoded = "dGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyID4-Pz8";
         for before in ["", "A", "AB", "ABC"] {
             let signs = format!("{before}{encoded}");
-            let found =
-                base64(signs.as_bytes(), 0).any(|decoded| String::from_utf8_lossy(&decoded.bytes).contains(plain));
+            let found = base64(signs.as_bytes(), 0, &is_plausible)
+                .any(|decoded| String::from_utf8_lossy(&decoded.bytes).contains(plain));
             assert!(found, "{before}");
         }
         assert_eq!(decode(b"Pj4/Pw"), b">>??");
         assert_eq!(decode(b"!!!!"), b"");
-        assert!(base64(b"ThisIsAnIdentifierOfAProgram", 0).next().is_none());
+        assert!(base64(b"ThisIsAnIdentifierOfAProgram", 0, &is_plausible).next().is_none());
     }
 
     #[test]
     fn base32_and_hexadecimal_are_read() {
-        let found = base32(b"JBSWY3DPEBLW64TMMQQQ", 3).next().unwrap();
+        let found = base32(b"JBSWY3DPEBLW64TMMQQQ", 3, &is_plausible).next().unwrap();
         assert_eq!(found.bytes, b"Hello World!");
         assert_eq!(found.map.before(&(0..5)), 3..11);
-        let found = hex(b"48656c6c6f20576f726c6421", 0).next().unwrap();
+        let found = hex(b"48656c6c6f20576f726c6421", 0, &is_plausible).next().unwrap();
         assert_eq!(found.bytes, b"Hello World!");
         assert_eq!(found.map.before(&(6..12)), 12..24);
     }

@@ -93,7 +93,12 @@ pub(crate) enum Unmarked {
 
 /// Tries a whole buffer as a stream without a magic number, to at most `most` bytes. Also says how many bytes were made
 /// and thrown away, because they hold nothing that can be believed: they cost as much as those that are kept.
-pub(crate) fn unpack_unmarked(format: Unmarked, bytes: &[u8], most: usize) -> (Unpacked, usize) {
+pub(crate) fn unpack_unmarked(
+    format: Unmarked,
+    bytes: &[u8],
+    most: usize,
+    believed: &dyn Fn(&[u8]) -> bool,
+) -> (Unpacked, usize) {
     if bytes.len() < LEAST_UNMARKED {
         return (Unpacked::Nothing, 0);
     }
@@ -103,7 +108,7 @@ pub(crate) fn unpack_unmarked(format: Unmarked, bytes: &[u8], most: usize) -> (U
         Unmarked::Brotli => ("brotli", take(brotli_decompressor::Decompressor::new(bytes, 4096), most)),
     };
     let made = read.0.len();
-    match only_text(finish(name, read, 0, bytes.len(), LEAST_UNPACKED)) {
+    match only_believed(finish(name, read, 0, bytes.len(), LEAST_UNPACKED), believed) {
         Unpacked::Nothing => (Unpacked::Nothing, made),
         unpacked => (unpacked, 0),
     }
@@ -112,9 +117,9 @@ pub(crate) fn unpack_unmarked(format: Unmarked, bytes: &[u8], most: usize) -> (U
 /// Without a magic number only what holds something is believed; and what was cut, whatever it began with. Bytes that
 /// are no stream break the format's rules within the first kilobytes, and a cut comes after sixteen at least: it is a
 /// stream, most of which nobody has seen.
-fn only_text(unpacked: Unpacked) -> Unpacked {
+fn only_believed(unpacked: Unpacked, believed: &dyn Fn(&[u8]) -> bool) -> Unpacked {
     match unpacked {
-        Unpacked::Bytes(decoded) if super::is_plausible(&decoded.bytes) => Unpacked::Bytes(decoded),
+        Unpacked::Bytes(decoded) if believed(&decoded.bytes) => Unpacked::Bytes(decoded),
         Unpacked::Cut(decoded) => Unpacked::Cut(decoded),
         _ => Unpacked::Nothing,
     }
@@ -196,10 +201,12 @@ mod tests {
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap()
         };
-        let (unpacked, thrown_away) = unpack_unmarked(Unmarked::Deflate, &packed(&vec![1; 1 << 20]), 1 << 24);
+        let (unpacked, thrown_away) =
+            unpack_unmarked(Unmarked::Deflate, &packed(&vec![1; 1 << 20]), 1 << 24, &super::super::is_plausible);
         assert!(matches!(unpacked, Unpacked::Nothing));
         assert_eq!(thrown_away, 1 << 20);
-        let (unpacked, thrown_away) = unpack_unmarked(Unmarked::Deflate, &packed(&vec![b'a'; 1 << 20]), 1 << 24);
+        let (unpacked, thrown_away) =
+            unpack_unmarked(Unmarked::Deflate, &packed(&vec![b'a'; 1 << 20]), 1 << 24, &super::super::is_plausible);
         assert!(matches!(unpacked, Unpacked::Bytes(_)));
         assert_eq!(thrown_away, 0);
     }
@@ -212,7 +219,7 @@ mod tests {
         let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(&plain).unwrap();
         let packed = encoder.finish().unwrap();
-        let (unpacked, _) = unpack_unmarked(Unmarked::Deflate, &packed, 1 << 19);
+        let (unpacked, _) = unpack_unmarked(Unmarked::Deflate, &packed, 1 << 19, &super::super::is_plausible);
         assert!(matches!(unpacked, Unpacked::Cut(decoded) if decoded.bytes.len() == 1 << 19));
     }
 
@@ -228,7 +235,8 @@ mod tests {
         for length in (0..3000).map(|round| 16 + round * round % 4001) {
             let bytes: Vec<u8> = (0..length).map(|_| next()).collect();
             for format in [Unmarked::Deflate, Unmarked::Brotli] {
-                let (unpacked, _) = unpack_unmarked(format, &bytes, bound(bytes.len(), usize::MAX));
+                let (unpacked, _) =
+                    unpack_unmarked(format, &bytes, bound(bytes.len(), usize::MAX), &super::super::is_plausible);
                 assert!(!matches!(unpacked, Unpacked::Cut(_)), "{format:?} of {length} bytes");
             }
         }

@@ -97,6 +97,7 @@ const STREAM_COST: usize = 64;
 
 impl Layer<'_> {
     fn scan(&self, scanner: &Scanner, tally: &mut Tally) {
+        self.hold_against_prints(scanner, tally);
         let mut seen = Seen::default();
         self.words(scanner, &mut seen);
         self.signs(scanner, tally, &mut seen);
@@ -105,6 +106,37 @@ impl Layer<'_> {
             self.try_word(scanner, tally, &seen, &mut searched, hint);
         }
         self.decode(scanner, tally, seen);
+    }
+
+    /// What of the inputs stands in it.
+    fn hold_against_prints(&self, scanner: &Scanner, tally: &mut Tally) {
+        for print in scanner.prints.iter().flat_map(|prints| prints.look(self.bytes)) {
+            let place = self.in_original(print.at);
+            tally.add_print(Finding {
+                detector: usize::MAX,
+                kind: print.kind.name().to_owned(),
+                start: place.start,
+                end: place.end,
+                confidence: print.kind.confidence(),
+                checksum: false,
+                context: false,
+                context_in_line: false,
+                encodings: self.encodings(),
+            });
+        }
+    }
+
+    /// The encodings that it was found in, from the outermost.
+    fn encodings(&self) -> Vec<&'static str> {
+        let mut encodings = Vec::new();
+        let mut layer = self;
+        while let Some((above, _, name)) = layer.above {
+            if !name.is_empty() {
+                encodings.insert(0, name);
+            }
+            layer = above;
+        }
+        encodings
     }
 
     /// The pass for words, all at once.
@@ -526,14 +558,7 @@ impl Layer<'_> {
         if needs && context == Context::Absent {
             return;
         }
-        let mut encodings = Vec::new();
-        let mut layer = self;
-        while let Some((above, _, name)) = layer.above {
-            if !name.is_empty() {
-                encodings.insert(0, name);
-            }
-            layer = above;
-        }
+        let encodings = self.encodings();
         let place_of = self.in_original(at);
         let confidence = detector.confidence;
         tally.add(Finding {
@@ -603,7 +628,8 @@ impl Layer<'_> {
         if self.is_binary() && !compressed::has_magic(self.bytes) {
             for format in [Unmarked::Deflate, Unmarked::Brotli] {
                 let most = compressed::bound(self.bytes.len(), tally.decoded_left());
-                let (unpacked, thrown_away) = compressed::unpack_unmarked(format, self.bytes, most);
+                let (unpacked, thrown_away) =
+                    compressed::unpack_unmarked(format, self.bytes, most, &|bytes| is_believed(scanner, bytes));
                 if !tally.spend(thrown_away) || most == 0 {
                     tally.unseen(self.in_original(0..self.bytes.len()), Bound::Size);
                     break;
@@ -624,10 +650,11 @@ impl Layer<'_> {
     }
 
     fn decode_run(&self, scanner: &Scanner, tally: &mut Tally, run: &Lines, signs: Signs) {
+        let believed = &|bytes: &[u8]| is_believed(scanner, bytes);
         let decoded: Vec<Decoded> = match signs {
-            Signs::Base64 => base64::base64(&run.signs, 0).collect(),
-            Signs::Base32 => base64::base32(&run.signs, 0).collect(),
-            Signs::Hex => base64::hex(&run.signs, 0).collect(),
+            Signs::Base64 => base64::base64(&run.signs, 0, believed).collect(),
+            Signs::Base32 => base64::base32(&run.signs, 0, believed).collect(),
+            Signs::Hex => base64::hex(&run.signs, 0, believed).collect(),
         };
         // The lines joined are a layer of their own, which only leads back.
         let joined = Layer { bytes: &run.signs, above: Some((self, &run.map, "")), depth: self.depth };
@@ -675,6 +702,25 @@ impl Layer<'_> {
         std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some()) || odd * 20 > head.len()
     }
 }
+
+/// Whether bytes were decoded rightly: they hold text, or something of an input.
+fn is_believed(scanner: &Scanner, bytes: &[u8]) -> bool {
+    let is_something = |bytes: &[u8]| decode::is_plausible(bytes) || scanner.knows(bytes);
+    // Packed without a magic number it is neither, until it is unpacked.
+    let is_packed = |format| {
+        let (unpacked, _) = compressed::unpack_unmarked(format, bytes, MAX_TRIED, &is_something);
+        match unpacked {
+            compressed::Unpacked::Bytes(_) => true,
+            compressed::Unpacked::Cut(begun) => is_something(&begun.bytes),
+            compressed::Unpacked::Nothing => false,
+        }
+    };
+    is_something(bytes)
+        || !scanner.prints.is_empty() && [Unmarked::Deflate, Unmarked::Brotli].into_iter().any(is_packed)
+}
+
+/// How much is unpacked only to see whether it is something.
+const MAX_TRIED: usize = 4096;
 
 /// Longest word of hexadecimal signs that need not have both letters and digits.
 const SHORT_TOKEN: usize = 2;
@@ -771,10 +817,26 @@ fn merge_lines(bytes: &[u8], runs: Vec<(Range<usize>, Signs)>) -> Vec<(Lines, Si
             if last_end.is_none() {
                 merged.extend(open.take().map(|lines| (lines, signs)));
             }
+            // The last line may be shorter than any run.
+            if let (Some(lines), Some(tail)) = (open.as_mut(), last_end.and_then(|end| short_tail(bytes, end))) {
+                lines.map.push(lines.signs.len(), tail.start, SAME);
+                lines.signs.extend_from_slice(bytes.get(tail).unwrap_or_default());
+                merged.extend(open.take().map(|lines| (lines, signs)));
+                last_end = None;
+            }
         }
         merged.extend(open.map(|lines| (lines, signs)));
     }
     merged
+}
+
+/// The signs of the next line, where it is too short to be a run.
+fn short_tail(bytes: &[u8], end: usize) -> Option<Range<usize>> {
+    let rest = bytes.get(end..)?;
+    let start = end + rest.iter().take(17).position(|byte| CLASSES[usize::from(*byte)] != 0)?;
+    let length =
+        bytes.get(start..)?.iter().take(LEAST_RUN).take_while(|byte| CLASSES[usize::from(**byte)] != 0).count();
+    (length < LEAST_RUN && is_line_end(bytes, end, start)).then_some(start..start + length)
 }
 
 /// Whether only the end of a line, and what stands at its edges, lies between two places.
