@@ -120,7 +120,7 @@ const MAX_ADDRESSES: usize = 4;
 /// # Errors
 /// When the host is gone, or `host` is none.
 pub fn serve(host: OwnedFd) -> io::Result<()> {
-    let Some((Order { rules }, fds)) = wire::receive(&host)? else { return Err(not_ours()) };
+    let Some((Order { rules, .. }, fds)) = wire::receive(&host)? else { return Err(not_ours()) };
     let [gateway]: [OwnedFd; 1] = fds.try_into().map_err(|_| not_ours())?;
     let (host, gateway) = (Arc::new(host), Arc::new(gateway));
     // When the host wants an end, the gateway hears it; its last words still pass.

@@ -105,20 +105,21 @@ struct Gateway {
 }
 
 /// Serves until the broker is gone or the host wants an end. `control` is the socket by which everything comes; `lock_in`
-/// takes every right that is not needed any more from the process.
+/// takes every right that is not needed any more from the process; `inspection` makes what looks at requests, and is told
+/// whether they are to be judged.
 ///
 /// # Errors
 /// When the host is gone, or `control` is none.
 pub fn serve(
     control: OwnedFd,
     lock_in: impl FnOnce() -> io::Result<()>,
-    inspection: Box<dyn Inspection>,
+    inspection: impl FnOnce(bool) -> io::Result<Box<dyn Inspection>>,
 ) -> io::Result<()> {
-    let Some((Order { rules }, fds)) = wire::receive(&control)? else { return Err(not_ours()) };
+    let Some((Order { rules, judged }, fds)) = wire::receive(&control)? else { return Err(not_ours()) };
     let [roots]: [OwnedFd; 1] = fds.try_into().map_err(|_| not_ours())?;
     let plan = Plan::new(rules);
     // What is parsed from here on is parsed locked in.
-    let made = lock_in().and_then(|()| make(plan, roots.into(), control.try_clone()?, inspection));
+    let made = lock_in().and_then(|()| make(plan, roots.into(), control.try_clone()?, inspection(judged)?));
     let (gateway, certificate) = match made {
         Ok(made) => made,
         Err(error) => {

@@ -52,11 +52,11 @@ pub struct Service {
 
 impl Service {
     /// Starts the gateway for this plan: `executable` is this program. Words of the workload's own choice, such as the names
-    /// that it asks for, are told only with `quotes`.
+    /// that it asks for, are told only with `quotes`; what leaves opened is judged with `judged`.
     ///
     /// # Errors
     /// [`EgressError`]; nothing is left then.
-    pub fn start(executable: &Path, plan: Plan, quotes: bool) -> Result<Self, EgressError> {
+    pub fn start(executable: &Path, plan: Plan, quotes: bool, judged: bool) -> Result<Self, EgressError> {
         let wrap = |what| move |source| EgressError::Host { what, source };
         let roots = ROOTS.iter().find_map(|path| File::open(path).ok()).ok_or(EgressError::NoRoots)?;
         let (control, theirs) = wire::pair().map_err(wrap("making a socket"))?;
@@ -72,7 +72,7 @@ impl Service {
             certificates: Vec::new(),
             ledger,
         };
-        let order = Order { rules: service.plan.rules().to_vec() };
+        let order = Order { rules: service.plan.rules().to_vec(), judged };
         wire::send(control.as_fd(), &order, &[roots.as_fd()]).map_err(wrap("speaking to it"))?;
         let not_up = |why: &str| EgressError::NotUp { why: why.to_owned() };
         if !becomes_readable(control.as_fd(), PATIENCE) {
@@ -115,7 +115,7 @@ impl Service {
         wire::send(control.as_fd(), &Serve {}, &fds).map_err(wrap("handing the sockets over"))?;
         let (notes, theirs) = wire::pair().map_err(wrap("making a socket"))?;
         self.broker = Some(start(&self.executable, BROKER_NAME, theirs).map_err(wrap("starting the broker"))?);
-        let order = Order { rules: self.plan.rules().to_vec() };
+        let order = Order { rules: self.plan.rules().to_vec(), judged: false };
         wire::send(notes.as_fd(), &order, &[control.as_fd()]).map_err(wrap("speaking to the broker"))?;
         self.notes = Some(notes);
         Ok(())

@@ -25,6 +25,8 @@ pub(crate) const MAX_TEXT: usize = 300;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Order {
     pub(crate) rules: Vec<Rule>,
+    /// Whether what leaves opened is judged.
+    pub(crate) judged: bool,
 }
 
 /// The gateway's answer: the authority of its sandbox.

@@ -1,7 +1,7 @@
 //! What a model's files are, and whether one of them could do more than hold numbers.
 //!
 //! Every file is told by its content and not by its name, read with hard bounds, and never loaded: a pickle is
-//! *interpreted symbolically* ([`pickle`]), so that what it would call is known without calling anything.
+//! *interpreted symbolically* (in `pickle.rs`), so that what it would call is known without calling anything.
 //!
 //! INVARIANT (unknown-is-refused): what no reader here knows through and through is refused. A reader accounts for every
 //! byte of its file; two readings of one file that programs could choose between are refused too.

@@ -6,7 +6,7 @@ use std::path::Path;
 use hotcell_audit::{Durability, Log};
 use hotcell_egress::{Heard, Ledger, Plan, Rule, Service};
 use hotcell_isolate::{Network, NetworkSocket};
-use hotcell_policy::{GrantUse, StreamRule};
+use hotcell_policy::{DetectorRule, GrantUse, StreamRule};
 use hotcell_types::{Clock, Event, EventKind, TaskId};
 
 use crate::TaskError;
@@ -18,8 +18,16 @@ pub(crate) fn start(grant: &GrantUse) -> Result<Option<Service>, TaskError> {
     if rules.is_empty() {
         return Ok(None);
     }
+    let judged = grant.profile().detectors() == DetectorRule::Refuse;
+    if let (true, Some(unopened)) = (judged, rules.iter().find(|rule| rule.passes)) {
+        return Err(TaskError::Spec {
+            what: format!("the profile has what leaves inspected, and `{},pass` would not be opened", unopened.destination),
+            remedy: "leave out `,pass`, or use a profile file of yours with [inspection] detectors = \"off\"",
+        });
+    }
     let executable = Path::new("/proc/self/exe");
-    Service::start(executable, Plan::new(rules), grant.streams() == StreamRule::Live).map(Some).map_err(TaskError::part)
+    let quotes = grant.streams() == StreamRule::Live;
+    Service::start(executable, Plan::new(rules), quotes, judged).map(Some).map_err(TaskError::part)
 }
 
 /// What the sandbox needs of it.

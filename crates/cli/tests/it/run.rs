@@ -92,7 +92,7 @@ fn statuses_are_passed_on_and_bad_wishes_are_named() {
         (&["run", "--", "/bin/sh", "-c", "kill -9 $$"], 137, ""),
         (&["run", "--", "no-such-program"], 127, "no-such-program"),
         (&["run"], 2, "nothing to run"),
-        (&["run", "--egress", "example.org", "--", "true"], 2, "--egress"),
+        (&["run", "--egress", "no host", "--", "true"], 2, "--egress"),
         (&["run", "--best-effort", "everything", "--", "true"], 2, "seccomp"),
         (&["run", "--limit", "wall=200ms", "--", "/bin/sleep", "9"], 124, "--limit wall"),
         (&["run", "--limit", "memory=1TiB", "--", "true"], 121, "at most 64GiB"),

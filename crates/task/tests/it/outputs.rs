@@ -152,7 +152,9 @@ fn personal_data_and_secrets_in_a_text_column_do_not_leave_and_are_told_without_
         (encoded, "4111 1111 1111 1111", "bank-card"),
     ] {
         let place = Place::new();
-        let done = place.run(noted(&place, note, "infer")).unwrap();
+        // Fingerprints of the input would find it too.
+        let own = place.file("own.toml", "name = \"own\"\nextends = \"infer\"\n[inspection]\nfingerprints = \"off\"\n");
+        let done = place.run(noted(&place, note, &own.to_string_lossy())).unwrap();
         assert_eq!((done.outcome, done.status), (Outcome::Refused, 121), "{note}: {:?}", done.problem);
         let refusal = &done.body.refusals[0];
         assert_eq!(refusal.code, "INS-501");

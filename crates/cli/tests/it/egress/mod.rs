@@ -206,6 +206,42 @@ fn a_request_that_can_be_read_in_two_ways_is_refused_and_nothing_of_it_leaves() 
 }
 
 #[test]
+fn personal_data_does_not_leave_in_requests_where_the_profile_has_them_inspected() {
+    require_world!();
+    let world = World::new();
+    let profile = "name = \"looked-at\"\nextends = \"strict\"\n[inspection]\ndetectors = \"refuse\"\n";
+    world.place.file("looked-at.toml", profile);
+    let (card, encoded) = ("4111111111111111", "NDExMTExMTExMTExMTExMQ==");
+    let run = |options: &str, curl: &str| {
+        let script = format!("hotcell_run {options} --egress api.example -- curl -sS {curl}");
+        let output = world.run("root", &script);
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let attempts = [
+        format!("-d 'card {card}' https://api.example/pay"),
+        format!("-d 'card {encoded}' https://api.example/pay"),
+        format!("'https://api.example/pay?card={card}'"),
+        format!("-H 'X-Note: card {card}' https://api.example/pay"),
+    ];
+    let (out, err) = run("--profile looked-at.toml", "-d 'twelve loaves of bread' https://api.example/order");
+    assert!(out.contains("\"path\": \"/order\"") && world.seen().contains("twelve loaves"), "{out}{err}");
+    for attempt in &attempts {
+        let (out, err) = run("--profile looked-at.toml", attempt);
+        assert!(out.contains("bank-card") && err.contains("bank-card"), "{attempt}: {out}{err}");
+        assert!(!out.contains(card) && !err.contains(card), "{attempt}: {out}{err}");
+        assert!(!world.seen().contains(card) && !world.seen().contains(encoded), "{attempt}: {}", world.seen());
+    }
+    for attempt in &attempts {
+        let (out, err) = run("", attempt);
+        assert!(out.contains("\"path\": \"/pay"), "{attempt}: {out}{err}");
+    }
+    assert!(world.seen().contains(card) && world.seen().contains(encoded), "{}", world.seen());
+    // What passes unopened would be judged by nobody.
+    let (_, err) = run("--profile looked-at.toml --egress other.example,pass", "https://api.example/");
+    assert!(err.contains("`other.example:443,pass` would not be opened"), "{err}");
+}
+
+#[test]
 fn no_address_can_be_reached_but_those_that_stand_for_hosts() {
     require_world!();
     let world = World::new();

@@ -24,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         body = self.body()
-        os.write(seen, f"{self.command} {self.path}\n".encode())
+        os.write(seen, f"{self.command} {self.path}\n".encode() + body[:4096] + b"\n")
         answer = {"method": self.command, "path": self.path, "host": self.headers["Host"], "bytes": len(body)}
         text = json.dumps(answer).encode() + b"\n"
         self.send_response(200)
