@@ -43,7 +43,7 @@ impl ValueHash {
     pub(crate) fn each(self, bytes: &[u8], mut take: impl FnMut(u64, usize, usize)) {
         let mut start = 0;
         let mut spaces = 0;
-        for (at, byte) in bytes.iter().chain(&[b'\n']).enumerate() {
+        for (at, byte) in bytes.iter().chain(b"\n").enumerate() {
             match PARTS[usize::from(*byte)] {
                 ORDINARY => {}
                 SPACE => spaces += 1,
