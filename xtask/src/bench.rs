@@ -6,8 +6,10 @@ mod contest;
 mod ends;
 mod fingerprint;
 mod hotcell;
+mod inspect;
 mod overhead;
 mod peers;
+mod policy;
 mod pool;
 mod quick;
 mod scratch;
@@ -33,7 +35,8 @@ pub(crate) struct Wishes {
 pub(crate) fn run(args: &[String]) -> Result {
     let Some((name, options)) = args.split_first() else {
         return Err(
-            "which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `fingerprint` or `seal`?".into()
+            "which one: `start`, `overhead`, `pool`, `quick`, `scratch`, `ends`, `seal`, `policy`, `inspect` or `fingerprint`?"
+                .into(),
         );
     };
     let wishes = wishes(options)?;
@@ -44,8 +47,10 @@ pub(crate) fn run(args: &[String]) -> Result {
         "quick" => quick::run(&wishes),
         "scratch" => scratch::run(&wishes),
         "ends" => ends::run(&wishes),
+        "policy" => policy::run(&wishes),
         "fingerprint" => fingerprint::run(&wishes),
         "seal" => seal::run(&wishes),
+        "inspect" => inspect::run(&wishes),
         _ => Err(format!("there is no benchmark `{name}`").into()),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn provide() -> Vec<String> {
     let mut missing = Vec::new();
     for (series, release) in SERIES {
         let folder = target().join("kernels").join(series);
-        if folder.join("vmlinuz").is_file() {
+        if folder.join("vmlinuz").is_file() && folder.join(FUSE).is_file() {
             continue;
         }
         title(&format!("downloading a kernel {series}"));
@@ -55,9 +55,30 @@ fn bring(series: &str, release: &str, folder: &Path) -> Result {
     }
     let kernel = entry(&unpacked.join("boot"), &|name| name.starts_with("vmlinuz-"))?;
     fs::rename(kernel, folder.join("vmlinuz"))?;
+    if let Err(error) = keep_fuse(&unpacked, folder) {
+        eprintln!("the kernel {series} without {FUSE}: {error}");
+    }
     fs::remove_dir_all(unpacked)?;
     fs::remove_file(archive)?;
     Ok(())
+}
+
+/// The module that encrypted scratch needs, which these kernels do not have within.
+const FUSE: &str = "fuse.ko";
+
+/// Keeps that module of an unpacked kernel, unpacked itself.
+fn keep_fuse(unpacked: &Path, folder: &Path) -> Result {
+    let modules = entry(&unpacked.join("lib/modules"), &|_| true)?;
+    let module = entry(&modules.join("kernel/fs/fuse"), &|name| name.starts_with(FUSE))?;
+    if module.extension().is_some_and(|end| end == "ko") {
+        fs::copy(&module, folder.join(FUSE))?;
+        return Ok(());
+    }
+    let output = Command::new("xz").args(["--decompress", "--stdout"]).arg(&module).output()?;
+    if !output.status.success() {
+        return Err(format!("xz ended with {}", output.status).into());
+    }
+    Ok(fs::write(folder.join(FUSE), output.stdout)?)
 }
 
 /// The newest cloud kernel of a series in the lists of packages.

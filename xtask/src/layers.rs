@@ -13,9 +13,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proofs", &["hotcell-policy", "hotcell-crypto"]),
     // A proof too; it holds blobs against digests, which crypto makes.
     ("images", &["hotcell-oci"]),
+    // So is this one; its fields are hashed and encrypted by crypto.
+    ("views", &["hotcell-disclosure"]),
     (
         "engines",
-        &["hotcell-isolate", "hotcell-vault", "hotcell-models", "hotcell-inspect", "hotcell-audit", "hotcell-selftest"],
+        &[
+            "hotcell-isolate",
+            "hotcell-vault",
+            "hotcell-models",
+            "hotcell-inspect",
+            "hotcell-audit",
+            "hotcell-egress",
+            "hotcell-selftest",
+        ],
     ),
     ("spine", &["hotcell-task"]),
     ("edge", &["hotcell"]),
@@ -49,6 +59,8 @@ const FOREIGN_USED_BY: &[(&str, &[&str])] = &[
     ("age", &["hotcell-crypto"]),
     ("aws-lc-rs", &["hotcell-crypto"]),
     ("hpke", &["hotcell-crypto"]),
+    ("aes", &["hotcell-crypto"]),
+    ("fpe", &["hotcell-crypto"]),
     ("rten", &["hotcell-models"]),
     ("ureq", &["hotcell-oci"]),
     ("libc", &["hotcell-sys"]),

@@ -45,7 +45,7 @@ const RECIPES: &[Recipe] = &[
     Recipe { name: "kernels", what: "stock kernels for the long tests, into target/kernels", run: kernels::run },
     Recipe {
         name: "bench",
-        what: "`start`, `overhead`, `pool`, `scratch`, `ends` or `seal`: Hotcell beside its peers in one run (`--runs N`, `--json`)",
+        what: "`start`, `overhead`, `pool`, `scratch`, `ends`, `seal` or `inspect`: Hotcell beside its peers in one run (`--runs N`, `--json`)",
         run: bench::run,
     },
     Recipe {

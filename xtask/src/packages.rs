@@ -10,7 +10,7 @@ pub(crate) type Package = (&'static str, &'static str);
 
 /// What tests use: `age` opens what we sealed, `strace` and the languages and tools are workloads,
 /// `docker-registry`, `skopeo`, `umoci` and `buildah` are a real registry, its clients and a builder, `busybox` is what
-/// images hold, `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `chromium` prints a page,
+/// images hold, `ip` and `openssl` make a small internet for `curl` and `wget`, `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `chromium` prints a page,
 /// `apparmor_parser` reads the profile that is shipped, `python3-cryptography` serves another reader of the audit log, and
 /// `nats-server` takes its events.
 pub(crate) const TESTS: &[Package] = &[
@@ -24,6 +24,10 @@ pub(crate) const TESTS: &[Package] = &[
     ("gcc", "gcc"),
     ("make", "make"),
     ("git", "git"),
+    ("curl", "curl"),
+    ("wget", "wget"),
+    ("openssl", "openssl"),
+    ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
     ("perl", "perl"),
     ("gosu", "gosu"),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hotcell_types::{Event, EventKind, TaskId, Timestamp};
+use hotcell_types::{AuditLevel, Digest, Event, EventKind, TaskId, Timestamp};
 
 use crate::LogError;
 use crate::files::{Folder, failed, open_to_read, read_at};
-use crate::journal::{self, Line, Lines};
+use crate::journal::{self, Line, Lines, MAX_LINE_BYTES};
 use crate::note::Origin;
 
 /// Which events are wanted; an absent condition admits all.
@@ -21,6 +21,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Only events before this time.
     pub until: Option<Timestamp>,
+    /// Only events that are recorded up to this level.
+    pub level: Option<AuditLevel>,
     /// Only events whose principal stands in the log so: by one of these keyed hashes, or by name.
     pub principals: Option<Vec<String>>,
 }
@@ -32,6 +34,7 @@ impl Filter {
             && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
             && self.since.is_none_or(|since| event.time >= since)
             && self.until.is_none_or(|until| event.time < until)
+            && self.level.is_none_or(|level| event.kind.level() <= level)
             && self.principals.as_ref().is_none_or(|wanted| {
                 let there = event.data.get("principal").and_then(|value| value.get("id").unwrap_or(value).as_str());
                 there.is_some_and(|there| wanted.iter().any(|id| id == there))
@@ -67,6 +70,7 @@ pub struct Events {
     filter: Filter,
     origin: Origin,
     next: Place,
+    last: Option<Digest>,
     done: bool,
 }
 
@@ -94,7 +98,7 @@ impl Events {
             return Err(LogError::Shrank { before: next.offset, now: end });
         }
         let lines = Lines::new(file, next.offset, end).map_err(failed("read", &path))?;
-        Ok(Self { lines, path, filter, origin, next, done: false })
+        Ok(Self { lines, path, filter, origin, next, last: None, done: false })
     }
 
     /// The log's name.
@@ -107,12 +111,17 @@ impl Events {
         self.next
     }
 
+    /// The leaf hash of the last entry that was read.
+    pub(crate) fn last_leaf(&self) -> Option<Digest> {
+        self.last
+    }
+
     fn step(&mut self) -> Result<Option<Entry>, LogError> {
         loop {
             let index = self.next.index;
-            let (offset, length, entry) = match self.lines.next().map_err(failed("read", &self.path))? {
+            let (offset, length, entry, leaf) = match self.lines.next().map_err(failed("read", &self.path))? {
                 Line::End => return Ok(None),
-                Line::Entry { offset, length, entry, .. } => (offset, length, entry),
+                Line::Entry { offset, length, entry, leaf } => (offset, length, entry, leaf),
                 Line::Bad { offset, hole } => {
                     // A last line that is not whole is being written, or was torn: it is no entry yet.
                     let follows = !hole && self.lines.any_entry_follows().map_err(failed("read", &self.path))?;
@@ -121,6 +130,7 @@ impl Events {
             };
             let event: Event = serde_json::from_slice(entry).map_err(|_| LogError::Damaged { index, offset })?;
             self.next = Place { index: index + 1, offset: offset + length };
+            self.last = Some(leaf);
             if self.filter.admits(&event) {
                 return Ok(Some(Entry { index, event }));
             }
@@ -139,6 +149,18 @@ impl Iterator for Events {
         self.done = !matches!(step, Some(Ok(_)));
         step
     }
+}
+
+/// The leaf hash of the entry that ends at a place, if one does.
+pub(crate) fn leaf_before(dir: &Path, place: Place) -> Result<Option<Digest>, LogError> {
+    let path = Folder::new(dir).journal();
+    let file = open_to_read(&path)?;
+    let from = place.offset.saturating_sub(MAX_LINE_BYTES as u64);
+    let length = usize::try_from(place.offset - from).unwrap_or(0);
+    let bytes = read_at(&file, from, length).map_err(failed("read", &path))?;
+    let Some(line) = bytes.strip_suffix(b"\n").filter(|_| bytes.len() == length) else { return Ok(None) };
+    let start = line.iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
+    Ok(bytes.get(start..).and_then(journal::decode).map(|(_, leaf)| leaf))
 }
 
 /// The tasks among these events that were about to run and have not ended, with when they were.

@@ -13,8 +13,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use hotcell_types::{Exit, Explain};
-use rustix::fs::{FlockOperation, flock};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FlockOperation, flock, inotify};
 
+use crate::files::failed;
 use crate::{Events, Filter, LogError, Place};
 
 pub use format::{Format, format};
@@ -22,6 +24,9 @@ pub use sink::{Sink, Target};
 
 /// Events that are handed on before the cursor moves.
 const BATCH: u64 = 256;
+
+/// The folder of cursors, below the log's.
+const FOLDER: &str = "cursors";
 
 /// Longest name of a subscriber.
 const MAX_NAME_BYTES: usize = 64;
@@ -115,10 +120,10 @@ impl Explain for ExportError {
 }
 
 /// Where a subscriber stands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cursor {
-    path: PathBuf,
-    file: File,
+    /// Where that is kept; one without is forgotten with the process.
+    kept: Option<(PathBuf, File)>,
     place: Place,
 }
 
@@ -133,7 +138,7 @@ impl Cursor {
         if !fits {
             return Err(ExportError::BadName { name: name.chars().take(MAX_NAME_BYTES).collect() });
         }
-        let folder = log.join("cursors");
+        let folder = log.join(FOLDER);
         let path = folder.join(name);
         let wrong = |source| ExportError::Cursor { path: path.clone(), source };
         fs::create_dir_all(&folder).map_err(wrong)?;
@@ -144,15 +149,9 @@ impl Cursor {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(ExportError::Busy { name: name.to_owned() }),
             Err(error) => return Err(wrong(error.into())),
         }
-        let text = fs::read_to_string(&path).map_err(wrong)?;
-        let place = match text.trim_end_matches(['\0', '\n', ' ']) {
-            "" => Some(Place::default()),
-            text => text
-                .split_once(' ')
-                .and_then(|(index, offset)| Some(Place { index: index.parse().ok()?, offset: offset.parse().ok()? })),
-        };
+        let place = parse(&fs::read_to_string(&path).map_err(wrong)?);
         let place = place.ok_or_else(|| ExportError::BadCursor { path: path.clone() })?;
-        Ok(Self { path, file, place })
+        Ok(Self { kept: Some((path, file)), place })
     }
 
     /// Index of the next event that the subscriber is to get.
@@ -163,11 +162,22 @@ impl Cursor {
     /// One write of a fixed length: a crash leaves the place before or this one, and both lose nothing.
     fn move_to(&mut self, place: Place) -> Result<(), ExportError> {
         use std::os::unix::fs::FileExt as _;
-        let text = format!("{:020} {:020}\n", place.index, place.offset);
-        let moved = self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.sync_data());
-        moved.map_err(|source| ExportError::Cursor { path: self.path.clone(), source })?;
+        if let Some((path, file)) = self.kept.as_ref().filter(|_| place != self.place) {
+            let text = format!("{:020} {:020}\n", place.index, place.offset);
+            let moved = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.sync_data());
+            moved.map_err(|source| ExportError::Cursor { path: path.clone(), source })?;
+        }
         self.place = place;
         Ok(())
+    }
+}
+
+fn parse(text: &str) -> Option<Place> {
+    match text.trim_end_matches(['\0', '\n', ' ']) {
+        "" => Some(Place::default()),
+        text => text
+            .split_once(' ')
+            .and_then(|(index, offset)| Some(Place { index: index.parse().ok()?, offset: offset.parse().ok()? })),
     }
 }
 
@@ -180,22 +190,107 @@ pub fn hand_on(
     filter: &Filter,
     chosen: Format,
     target: &Target,
-    mut cursor: Option<&mut Cursor>,
+    cursor: &mut Cursor,
 ) -> Result<u64, ExportError> {
     let not_taken = |source| ExportError::NotTaken { target: target.to_string(), source };
-    let from = cursor.as_ref().map(|cursor| cursor.place).unwrap_or_default();
-    // The filter decides what is handed on, not how far the cursor moves.
-    let mut events = Events::open_at(log, Filter::default(), from)?;
     let mut sink = target.open().map_err(not_taken)?;
+    pass(log, filter, chosen, (target, sink.as_mut()), cursor)
+}
+
+/// Hands on what is there and what will be, without an end. Where the target does not take it, `wait` is asked, with how
+/// many times in a row that was, whether to try again: nothing is lost meanwhile.
+///
+/// # Errors
+/// [`ExportError`]; [`ExportError::NotTaken`] when `wait` says no.
+pub fn follow(
+    log: &Path,
+    filter: &Filter,
+    chosen: Format,
+    target: &Target,
+    cursor: &mut Cursor,
+    wait: &mut dyn FnMut(&ExportError, u32) -> bool,
+) -> Result<std::convert::Infallible, ExportError> {
+    let news = News::of(log)?;
+    let mut sink = None;
+    let mut failures = 0;
+    loop {
+        let before = cursor.next();
+        let passed = match &mut sink {
+            Some(open) => pass(log, filter, chosen, (target, Box::as_mut(open)), cursor),
+            None => match target.open() {
+                Ok(open) => pass(log, filter, chosen, (target, sink.insert(open).as_mut()), cursor),
+                Err(source) => Err(ExportError::NotTaken { target: target.to_string(), source }),
+            },
+        };
+        if cursor.next() > before {
+            failures = 0;
+        }
+        match passed {
+            Ok(_) => news.wait()?,
+            Err(error @ ExportError::NotTaken { .. }) => {
+                sink = None;
+                failures += 1;
+                if !wait(&error, failures) {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Wakes up when the journal has grown.
+struct News {
+    inotify: rustix::fd::OwnedFd,
+    path: PathBuf,
+}
+
+impl News {
+    /// From now on: what is written before the first wait wakes it up too.
+    fn of(log: &Path) -> Result<Self, ExportError> {
+        let path = crate::files::Folder::new(log).journal();
+        let watch = || -> rustix::io::Result<_> {
+            let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+            inotify::add_watch(&inotify, &path, inotify::WatchFlags::MODIFY)?;
+            Ok(inotify)
+        };
+        let inotify = watch().map_err(|error| failed("watch", &path)(error.into()))?;
+        Ok(Self { inotify, path })
+    }
+
+    fn wait(&self) -> Result<(), ExportError> {
+        let wrong = |error: rustix::io::Errno| ExportError::Log(failed("watch", &self.path)(error.into()));
+        let mut polled = [PollFd::new(&self.inotify, PollFlags::IN)];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(wrong(error)),
+        }
+        let mut events = [0; 4096];
+        match rustix::io::read(&self.inotify, &mut events) {
+            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(wrong(error)),
+        }
+    }
+}
+
+/// What is there now goes to a sink that is open.
+fn pass(
+    log: &Path,
+    filter: &Filter,
+    chosen: Format,
+    (target, sink): (&Target, &mut dyn Sink),
+    cursor: &mut Cursor,
+) -> Result<u64, ExportError> {
+    let not_taken = |source| ExportError::NotTaken { target: target.to_string(), source };
+    // The filter decides what is handed on, not how far the cursor moves.
+    let mut events = Events::open_at(log, Filter::default(), cursor.place)?;
     let (mut count, mut since) = (0, 0);
     loop {
         let entry = match events.next() {
             Some(Ok(entry)) => entry,
             other => {
                 sink.flush().map_err(not_taken)?;
-                if let Some(cursor) = cursor.as_deref_mut() {
-                    cursor.move_to(events.place())?;
-                }
+                cursor.move_to(events.place())?;
                 return other.transpose().map(|_| count).map_err(Into::into);
             }
         };
@@ -206,9 +301,7 @@ pub fn hand_on(
         since += 1;
         if since == BATCH {
             sink.flush().map_err(not_taken)?;
-            if let Some(cursor) = cursor.as_deref_mut() {
-                cursor.move_to(events.place())?;
-            }
+            cursor.move_to(events.place())?;
             since = 0;
         }
     }

@@ -42,8 +42,8 @@ pub struct Task {
     pub submitted: Timestamp,
     /// When its last event was.
     pub changed: Timestamp,
-    /// What it runs.
-    pub what: String,
+    /// What it runs, as it stands in the log: sealed, or by name in logs of earlier versions.
+    pub what: Value,
     /// The keyed hash of who asked, where it stands in the log so.
     pub principal: String,
     /// How it came out, or the code of what stopped it.
@@ -107,6 +107,23 @@ pub struct States {
     pub leases: BTreeMap<TaskId, Lease>,
 }
 
+impl Stage {
+    /// Its name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Denied => "denied",
+            Self::Granted => "granted",
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Destroyed => "destroyed",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// The tenant of events that name none: the local one.
 pub const LOCAL: &str = "local";
 
@@ -165,7 +182,7 @@ impl States {
                     stage: Stage::Submitted,
                     submitted: event.time,
                     changed: event.time,
-                    what: text(event, "workload"),
+                    what: event.data.get("workload").cloned().unwrap_or_default(),
                     principal: principal_of(event),
                     outcome: String::new(),
                 },
@@ -238,7 +255,7 @@ mod tests {
             let events: Vec<_> = way[..steps].iter().map(|(event, ..)| event.clone()).collect();
             let (last, stage, outcome) = &way[steps - 1];
             let task = &after(&events).tasks[&TaskId::from_bytes([1; 10])];
-            assert_eq!((task.stage, task.outcome.as_str(), task.what.as_str()), (*stage, *outcome, "true"));
+            assert_eq!((task.stage, task.outcome.as_str(), task.what.as_str()), (*stage, *outcome, Some("true")));
             assert!(task.submitted == Timestamp(1) && task.changed <= last.time);
         }
         let submitted = way[0].0.clone();

@@ -10,6 +10,7 @@
 //! The formats are specified in `docs/formats/audit-log.md` and `docs/formats/receipt.md`.
 
 mod canonical;
+mod clock;
 mod dsse;
 mod edge;
 mod error;
@@ -28,6 +29,7 @@ mod projection;
 mod prove;
 mod publish;
 pub mod receipt;
+mod snapshot;
 mod tile;
 mod verify;
 pub mod witness;
@@ -41,4 +43,5 @@ pub use merkle::ProofError;
 pub use note::{Checkpoint, Cosignature, MAX_NOTE_BYTES, NoteError, Origin, TreeHead, key_hash};
 #[cfg(feature = "sql")]
 pub use projection::{Projection, ProjectionError};
+pub use snapshot::Snapshot;
 pub use verify::{Report, VerifyError, verify, verify_against};

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hotcell_crypto::SigningKey;
-use hotcell_types::Digest;
+use hotcell_types::{Digest, Timestamp};
 
 use self::commit::{Group, Sync};
 use crate::LogError;
@@ -92,6 +92,8 @@ pub struct Log {
 /// What is known of the journal: all lines before `head.offset` are in the tree.
 struct State {
     head: Head,
+    /// The time of the last entry.
+    latest: Option<Timestamp>,
     cut: Option<Cut>,
 }
 
@@ -117,7 +119,7 @@ impl Log {
         let log = Self {
             head: open_to_write(&folder.head())?,
             checkpoint: open_to_write(&folder.checkpoint())?,
-            state: Mutex::new(State { head: Head::empty(0), cut: None }),
+            state: Mutex::new(State { head: Head::empty(0), latest: None, cut: None }),
             group: Mutex::default(),
             sync: Mutex::new(Sync { through: 0, failed: false }),
             signing: Mutex::new(()),

@@ -23,8 +23,23 @@ use zeroize::Zeroizing;
 
 use crate::files::Held;
 
-/// The particulars that tell of a person.
-pub const PERSONAL: &[&str] = &["principal", "purpose"];
+/// The particulars that tell of a person, or by a name of theirs of what they work on; each with the word under which
+/// its keyed hash is made, so that one input has one id wherever it stands.
+pub const PERSONAL: &[(&str, &str)] = &[
+    ("principal", "principal"),
+    ("purpose", "purpose"),
+    ("workload", "workload"),
+    ("inputs", "input"),
+    ("input", "input"),
+    ("output", "output"),
+    ("over", "over"),
+    ("tried", "tried"),
+    ("facts", FACTS),
+    ("errors", "errors"),
+];
+
+/// What an installed policy was told: sealed as a whole, and JSON again when it is opened.
+const FACTS: &str = "facts";
 
 /// Longest name of a tenant.
 const MAX_TENANT_BYTES: usize = 64;
@@ -187,19 +202,49 @@ impl PersonalKeys {
     /// # Errors
     /// [`PersonalError`] when a key is there and cannot be read.
     pub fn reveal(&self, event: &mut Event) -> Result<(), PersonalError> {
-        for value in event.data.values_mut() {
-            let Some(sealed) = Sealed::read(value) else { continue };
-            let key = match self.key(&sealed.tenant, sealed.epoch) {
-                Ok(key) => Some(key),
-                Err(PersonalError::NoKey { .. } | PersonalError::BadTenant { .. }) => None,
-                Err(error) => return Err(error),
-            };
-            *value = match key.and_then(|key| key.open(&sealed)) {
-                Some(text) => text.into(),
-                None => json!({ "erased": sealed.id }),
-            };
+        let mut known = Vec::new();
+        for (name, value) in &mut event.data {
+            self.reveal_value(name, value, &mut known)?;
         }
         Ok(())
+    }
+
+    /// What a sealed particular says; none where its key was destroyed, or it is not sealed.
+    ///
+    /// # Errors
+    /// [`PersonalError`] when a key is there and cannot be read.
+    pub fn opened(&self, value: &Value) -> Result<Option<String>, PersonalError> {
+        match Sealed::read(value) {
+            Some(sealed) => Ok(self.key_of(&sealed)?.and_then(|key| key.open(&sealed))),
+            None => Ok(None),
+        }
+    }
+
+    /// Replaces what is sealed in a value, or in the values of a list. `known` saves reading a key twice.
+    fn reveal_value(&self, name: &str, value: &mut Value, known: &mut Vec<EpochKey>) -> Result<(), PersonalError> {
+        if let Value::Array(values) = value {
+            return values.iter_mut().try_for_each(|value| self.reveal_value(name, value, known));
+        }
+        let Some(sealed) = Sealed::read(value) else { return Ok(()) };
+        let is_of = |key: &EpochKey| key.tenant == sealed.tenant && key.epoch == sealed.epoch;
+        if !known.iter().any(is_of) {
+            known.extend(self.key_of(&sealed)?);
+        }
+        *value = match known.iter().find(|key| is_of(key)).and_then(|key| key.open(&sealed)) {
+            Some(text) if name == FACTS => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            Some(text) => text.into(),
+            None => json!({ "erased": sealed.id }),
+        };
+        Ok(())
+    }
+
+    /// The key under which something is sealed; none where it was destroyed.
+    fn key_of(&self, sealed: &Sealed) -> Result<Option<EpochKey>, PersonalError> {
+        match self.key(&sealed.tenant, sealed.epoch) {
+            Ok(key) => Ok(Some(key)),
+            Err(PersonalError::NoKey { .. } | PersonalError::BadTenant { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Under which ids a value stands in the log, one for each epoch of the tenant whose key is there.
@@ -250,14 +295,25 @@ impl PersonalKeys {
 }
 
 impl EpochKey {
-    /// Seals the particulars of an event that tell of a person.
+    /// Seals the particulars of an event that tell of a person or of what they work on.
     pub fn seal(&self, event: &mut Event) {
-        for name in PERSONAL {
-            if let Some(value) = event.data.get_mut(*name)
-                && let Some(text) = value.as_str()
-            {
-                *value = self.sealed(name, text);
+        for (name, word) in PERSONAL {
+            if let Some(value) = event.data.get_mut(*name) {
+                self.seal_value(word, value);
             }
+        }
+    }
+
+    /// A text, each of a list, or all else as its JSON; what is sealed already stays.
+    fn seal_value(&self, word: &str, value: &mut Value) {
+        if let Value::Array(values) = value {
+            return values.iter_mut().for_each(|value| self.seal_value(word, value));
+        }
+        if Sealed::read(value).is_none() {
+            *value = match value.as_str() {
+                Some(text) => self.sealed(word, text),
+                None => self.sealed(word, &value.to_string()),
+            };
         }
     }
 

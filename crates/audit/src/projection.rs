@@ -226,7 +226,7 @@ impl Touched {
                 stage,
                 submitted,
                 changed,
-                task.what,
+                named(&task.what),
                 task.principal,
                 task.outcome,
                 json(task)
@@ -282,6 +282,11 @@ fn rows<K: Ord + std::str::FromStr, V: DeserializeOwned>(
         }
     }
     Ok(states)
+}
+
+/// The keyed hash of a name, or the name where it stands in plain.
+fn named(what: &serde_json::Value) -> &str {
+    what.get("id").unwrap_or(what).as_str().unwrap_or_default()
 }
 
 fn json(state: &impl Serialize) -> String {

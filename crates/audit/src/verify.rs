@@ -13,7 +13,7 @@ use crate::head::{Head, MAX_HEAD_BYTES};
 use crate::journal::{self, Line, Lines};
 use crate::merkle::empty_root;
 use crate::note::{Checkpoint, MAX_NOTE_BYTES, Origin, TreeHead, note_of};
-use crate::{LogError, tile};
+use crate::{LogError, clock, tile};
 
 /// What a log was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Report {
     pub torn_bytes: u64,
     /// Size of the largest of the checkpoints that were kept elsewhere; 0 without one.
     pub kept: u64,
-    /// How often the clock of the events went back by more than two writers at once explain. The order of entries is
-    /// that of their writing, whatever the clock says.
+    /// How often the clock of the events was set back, as the log itself says. The order of entries is that of their
+    /// writing, whatever the clock says.
     pub clock_went_back: u64,
 }
 
@@ -130,7 +130,8 @@ pub fn verify_against(dir: &Path, key: &VerifyingKey, kept: &[Checkpoint]) -> Re
         edge: Edge::default(),
         suspect: None,
         bad_tile: None,
-        latest: Timestamp(0),
+        latest: None,
+        untold: None,
         clock_went_back: 0,
     }
     .run(signed)
@@ -208,12 +209,11 @@ struct Walk<'a> {
     /// The first tile above the leaves that differs.
     bad_tile: Option<String>,
     /// The time of the entry before.
-    latest: Timestamp,
+    latest: Option<Timestamp>,
+    /// The first entry that lies before its predecessor, without an event that says that the clock was set back.
+    untold: Option<(u64, u64)>,
     clock_went_back: u64,
 }
-
-/// An event's time is taken some while before it is written; more than this is a clock that was set back.
-const ORDINARY_DELAY_MS: u64 = 60_000;
 
 impl Walk<'_> {
     fn run(mut self, signed: TreeHead) -> Result<Report, VerifyError> {
@@ -268,6 +268,10 @@ impl Walk<'_> {
         if let Some(path) = self.bad_tile {
             return Err(VerifyError::BadTile { path });
         }
+        // Last: an entry that is not the one that was recorded or signed tells more than its time.
+        if let Some((index, offset)) = self.untold {
+            return Err(VerifyError::BadEntry { index, offset, why: UNTOLD });
+        }
         Ok(Report {
             origin: snapshot.origin.clone(),
             entries,
@@ -284,10 +288,14 @@ impl Walk<'_> {
         let Some(time) = journal::time_of(entry).filter(|_| serde_json::from_slice::<Outline>(entry).is_ok()) else {
             return Err(self.first_bad(index, offset, "is no event"));
         };
-        if time.0.saturating_add(ORDINARY_DELAY_MS) < self.latest.0 {
+        if let Some(latest) = self.latest.filter(|latest| clock::back(*latest, time).is_some()) {
+            if self.untold.is_none() && !serde_json::from_slice(entry).is_ok_and(|event| clock::is_told(latest, &event))
+            {
+                self.untold = Some((index, offset));
+            }
             self.clock_went_back += 1;
         }
-        self.latest = time;
+        self.latest = Some(time);
         if self.suspect.is_none() && self.recorded.leaf(index).is_some_and(|recorded| recorded != leaf) {
             self.suspect = Some((index, offset));
         }
@@ -353,5 +361,7 @@ impl<'de> serde::de::Visitor<'de> for Particulars {
         Ok(self)
     }
 }
+
+const UNTOLD: &str = "lies before the entry before it, and no event says that the clock was set back";
 
 const DIFFERS: &str = "is not the one that was recorded there";

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use hotcell_audit::personal::PersonalKeys;
 use hotcell_audit::witness::{countersignature, read_anchors};
-use hotcell_audit::{Durability, Entry, Events, Filter, Report, verify_against};
+use hotcell_audit::{Durability, Entry, Events, Filter, Report, Snapshot, verify_against};
 use hotcell_crypto::{VerifyingKey, keyfile};
-use hotcell_types::{Clock as _, Event, EventKind, Exit, Explain, TaskId, Timestamp};
+use hotcell_types::{AuditLevel, Clock as _, Event, EventKind, Exit, Explain, TaskId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -44,6 +44,10 @@ enum Command {
     },
     /// Hand events on, to a file, syslog or NATS. Personal particulars leave sealed, as they stand in the log.
     Export(export::Arguments),
+    /// Drop what was made from the log to list tasks quickly, and make it again. Says whether it was the same.
+    ///
+    /// Exits with 1 when what was there said something else than the log.
+    Rebuild,
     /// Destroy the keys of a tenant's personal particulars: in the log, and in all that was made from it, nobody can
     /// read them any more. The log still verifies.
     Erase {
@@ -92,6 +96,10 @@ struct Show {
     /// Only events before this date. Default: to the end.
     #[arg(long, value_name = "DATE", value_parser = date::parse)]
     until: Option<Timestamp>,
+    /// Only events that are recorded up to this level: normal (what every task leaves), high (what was read and written,
+    /// too) or very-high. Which of them a task leaves is up to the policy. Default: all.
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    level: Option<AuditLevel>,
     /// Only events of this principal, as `local:1000`. Found as long as its key was not destroyed. Default: of
     /// everybody.
     #[arg(long, value_name = "NAME")]
@@ -110,12 +118,12 @@ impl Show {
                 Some(ids)
             }
         };
-        Ok(Filter { task: self.task, kinds, since: self.since, until: self.until, principals })
+        Ok(Filter { task: self.task, kinds, since: self.since, until: self.until, level: self.level, principals })
     }
 }
 
 /// The keys of personal particulars of this state folder.
-fn keys(app: &App) -> PersonalKeys {
+pub(crate) fn keys(app: &App) -> PersonalKeys {
     PersonalKeys::of(&hotcell_task::personal_keys(&app.state))
 }
 
@@ -127,6 +135,7 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
         Command::Witness(arguments) => witness::run(arguments, app),
         Command::Anchor { file } => witness::anchor(file, app),
         Command::Export(arguments) => export::run(arguments, app),
+        Command::Rebuild => rebuild(app),
         Command::Erase { tenant, up_to, begin } => erase(tenant, *up_to, *begin, app),
     }
 }
@@ -263,6 +272,24 @@ fn erase(tenant: &str, up_to: Option<u64>, begin: bool, app: &App) -> Result<Exi
     Ok(Exit::Yes)
 }
 
+fn rebuild(app: &App) -> Result<Exit, Failure> {
+    let (snapshot, same) = Snapshot::rebuild(&folder(app)?)?;
+    let (events, tasks) = (snapshot.place.index, snapshot.states.tasks.len());
+    match app.json {
+        true => print::json(&json!({ "events": events, "tasks": tasks, "same": same }))?,
+        false => {
+            let mut to = print::out();
+            writeln!(to, "{tasks} tasks were made from {events} events")?;
+            match same {
+                Some(true) => writeln!(to, "what was there said the same")?,
+                Some(false) => writeln!(to, "what was there said something else: it was replaced")?,
+                None => writeln!(to, "there was nothing to compare it with")?,
+            }
+        }
+    }
+    Ok(if same == Some(false) { Exit::No } else { Exit::Yes })
+}
+
 fn tell(report: &Report, witnessed: &str, key: &VerifyingKey, own: bool) -> io::Result<()> {
     let mut to = print::out();
     writeln!(to, "the log {} is whole: {} entries, root {}", theirs(&report.origin), report.entries, report.root)?;
@@ -275,7 +302,7 @@ fn tell(report: &Report, witnessed: &str, key: &VerifyingKey, own: bool) -> io::
     }
     if report.clock_went_back > 0 {
         let times = report.clock_went_back;
-        writeln!(to, "the host's clock went back {times} times; the order of the entries is that of their writing")?;
+        writeln!(to, "the host's clock was set back {times} times; the order of the entries is that of their writing")?;
     }
     if own {
         writeln!(to, "that key is this machine's own: whoever holds it could have written all of this anew;")?;
@@ -315,6 +342,10 @@ pub(crate) fn own_key(app: &App) -> Result<VerifyingKey, Failure> {
 }
 
 fn kind(text: &str) -> Result<EventKind, String> {
+    serde_json::from_value(Value::from(text)).map_err(|error| error.to_string())
+}
+
+fn level(text: &str) -> Result<AuditLevel, String> {
     serde_json::from_value(Value::from(text)).map_err(|error| error.to_string())
 }
 

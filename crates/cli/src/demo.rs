@@ -286,6 +286,7 @@ impl Demo<'_> {
             path: self.path("model.sealed"),
             key: Some(keyfile::read_encryption(&self.path("hospital.key"))?),
             trust: Vec::new(),
+            registered: None,
         });
         let (ended_with, held) = match self.run_quietly(spec) {
             Err(error) if error.exit() == Exit::Refused => (format!("exit status 121, {}", error.code()), true),

@@ -17,7 +17,8 @@ use crate::print::{self, Table};
 /// It tries what can be tried without harm: namespaces, mounts, filters and control groups are made in processes that
 /// end at once. Exits with 0 when every control can be had in full, else with 1. With --json, prints an array of
 /// controls, each with its name, `enforcement` (state `full`, `partial` or `absent`) and, where something is missing,
-/// `cause`, `remedy`, `commands` and whether --fix can do it (`fixable`).
+/// `cause`, `remedy`, `commands` and whether --fix can do it (`fixable`). Controls that stand only where a profile asks
+/// for them come last (`on_demand`), and do not count.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// As root, do what is safe of it, after asking: kernel settings that let user namespaces be made, and the AppArmor
@@ -35,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     }
     let report = Report::of(&Facts::of_this_host(ci()));
     match app.json {
-        true => print::json(&report.controls)?,
+        true => print::json(&report.controls.iter().chain(&report.on_demand).collect::<Vec<_>>())?,
         false => tell(&report, io::stdout().is_terminal(), &mut print::out())?,
     }
     let whole = report.controls.iter().all(|control| control.enforcement == Enforcement::Full);
@@ -116,6 +117,15 @@ fn tell(report: &Report, is_terminal: bool, to: &mut dyn Write) -> io::Result<()
     match is_terminal {
         true => writeln!(to, "{}", table(&report.controls))?,
         false => lines(&report.controls, to)?,
+    }
+    if !report.on_demand.is_empty() {
+        writeln!(to, "\nwhere a profile asks for them:")?;
+        lines(&report.on_demand, to)?;
+        for control in &report.on_demand {
+            if let Some(remedy) = &control.remedy {
+                writeln!(to, "  -> {}", print::plain_line(remedy))?;
+            }
+        }
     }
     for cause in &report.causes {
         let controls = report.controls.iter().filter(|control| control.cause == Some(cause.id));

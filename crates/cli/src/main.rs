@@ -20,6 +20,8 @@ mod init;
 mod keygen;
 mod look;
 mod memory;
+mod model;
+mod network;
 mod new_file;
 mod open;
 mod policy;
@@ -30,6 +32,7 @@ mod receipt_file;
 mod receipt_page;
 mod receipt_text;
 mod receipt_words;
+mod redact;
 mod report;
 mod rights;
 mod run;
@@ -81,6 +84,7 @@ enum OnlyRun {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them for each process, and it is moved once")]
 enum Command {
     Demo(demo::Arguments),
     Run(run::Arguments),
@@ -97,7 +101,9 @@ enum Command {
     Seal(seal::Arguments),
     Open(open::Arguments),
     Policy(policy::Arguments),
+    Model(model::Arguments),
     Scan(scan::Arguments),
+    Redact(redact::Arguments),
     Fingerprint(fingerprint::Arguments),
     Audit(audit::Arguments),
     Receipt(receipt::Arguments),
@@ -115,6 +121,9 @@ fn main() -> ExitCode {
     }
     if scratch::is_server(std::env::args_os().next().as_deref()) {
         return scratch::main(words);
+    }
+    if let Some(part) = network::part(std::env::args_os().next().as_deref()) {
+        return network::main(part, words);
     }
     if hostile::is_hostile(std::env::args_os().next().as_deref()) {
         return hostile::main(words.next());
@@ -169,7 +178,9 @@ fn run(arguments: Arguments<Command>, shell: Option<Shell>) -> Result<u8, Failur
         Command::Seal(arguments) => seal::run(arguments, &app),
         Command::Open(arguments) => open::run(&arguments, &app),
         Command::Policy(arguments) => policy::run(&arguments, &app),
+        Command::Model(arguments) => model::run(arguments, &app),
         Command::Scan(arguments) => scan::run(&arguments, &app),
+        Command::Redact(arguments) => redact::run(&arguments, &app),
         Command::Fingerprint(arguments) => fingerprint::run(&arguments, &app),
         Command::Audit(arguments) => audit::run(&arguments, &app),
         Command::Receipt(arguments) => receipt::run(&arguments, &app),
@@ -198,7 +209,9 @@ impl Command {
             | Self::Logs(_)
             | Self::Cancel(_)
             | Self::Pool(_)
+            | Self::Redact(redact::Arguments { reverse: true, .. })
             | Self::Selftest(_) => true,
+            Self::Model(arguments) => arguments.uses_state(),
             Self::Demo(_)
             | Self::Doctor(_)
             | Self::Keygen(_)
@@ -206,6 +219,7 @@ impl Command {
             | Self::Open(_)
             | Self::Policy(_)
             | Self::Scan(_)
+            | Self::Redact(redact::Arguments { reverse: false, .. })
             | Self::Fingerprint(_)
             | Self::Receipt(_)
             | Self::Explain(_)

@@ -1,6 +1,13 @@
 //! `hotcell policy`: whether policy files are sound, and what a profile comes to.
 
+mod bundle;
+mod diff;
 mod folder;
+mod history;
+mod import;
+mod learn;
+mod question;
+mod write;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -41,11 +48,37 @@ enum Command {
     /// It is parsed, held against the schema and put its own cases to. One that fails is refused, and what was in force
     /// stays. A running task that it does not allow is ended.
     Install(folder::Install),
+    /// Sign a policy folder: the bundle that `hotcell policy install` takes with --trust.
+    ///
+    /// It is parsed, held against the schema and put its own cases to first.
+    Bundle(bundle::Bundle),
+    /// Show which questions two policies answer differently: of the tasks in the audit log, and of a generated set.
+    ///
+    /// Exits with 0 when there is none, and with 1 when there is one.
+    Diff(diff::Diff),
+    /// Write the narrowest rules that permit what the tasks in the audit log did.
+    ///
+    /// Nothing comes into force: read the folder, then put it into force with `hotcell policy install`.
+    Learn(learn::Learn),
+    /// Make a policy folder of a JSON file of rules by role.
+    ///
+    /// An unknown permission is an error with its place.
+    Import(import::Import),
     /// Show every effective value of a profile, and who set it; of a task, also its rights with the walls that enforce them.
     Explain {
         /// Task file whose rights to show (docs/formats/task-file.md): policy is asked, nothing is run.
         #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "limits"])]
         task: Option<PathBuf>,
+        /// A question to policy, as JSON or a file with JSON (docs/formats/policy.md): which rules decide it, on which
+        /// attributes they rest, and what would have to be otherwise.
+        #[arg(long, value_name = "JSON|FILE", conflicts_with_all = ["task", "profile", "limits"])]
+        ask: Option<String>,
+        /// Ask this policy folder or bundle. Default: the policy in force.
+        #[arg(long, value_name = "POLICY", requires = "ask")]
+        policy: Option<PathBuf>,
+        /// Public key of whoever signed a bundle, or its file.
+        #[arg(long, value_name = "KEY", requires = "policy")]
+        trust: Vec<String>,
         /// A built-in profile (strict, third-party, infer, baseline-5.10), or a profile file: a path with `/`, or one that ends in
         /// `.toml`.
         #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
@@ -62,6 +95,11 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
         Command::Check { files } => check(files, app),
         Command::Test(arguments) => folder::test(arguments, app),
         Command::Install(arguments) => folder::install(arguments, app),
+        Command::Bundle(arguments) => bundle::run(arguments, app),
+        Command::Diff(arguments) => diff::run(arguments, app),
+        Command::Learn(arguments) => learn::run(arguments, app),
+        Command::Import(arguments) => import::run(arguments, app),
+        Command::Explain { ask: Some(ask), policy, trust, .. } => question::run(ask, policy.as_deref(), trust, app),
         Command::Explain { task: Some(task), .. } => explain_task(task, app),
         Command::Explain { profile, limits, .. } => explain(profile, limits, app),
     }

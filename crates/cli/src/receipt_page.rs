@@ -58,6 +58,10 @@ impl Page {
         walls(&mut page, body);
         limits(&mut page, body);
         left(&mut page, body);
+        let egress = receipt_words::egress(body);
+        if !egress.is_empty() {
+            page.row("By the network", &lines(egress.iter(), room));
+        }
         let refusals = body.refusals.iter().map(|refusal| format!("{} [{}]", refusal.what, refusal.code));
         page.row("Refused", &or(lines(refusals, room), "nothing was refused"));
         let destroyed: Vec<_> = body.destroyed.iter().map(|gone| format!("{} ({})", gone.what, gone.how)).collect();

@@ -60,6 +60,9 @@ pub(crate) fn write(body: &ReceiptBody, to: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     left(body, &mut lines)?;
+    for line in crate::receipt_words::egress(body) {
+        lines.add("network", line)?;
+    }
     for refusal in &body.refusals {
         lines.add("refused", format!("{} [{}]", refusal.what, refusal.code))?;
     }

@@ -1,6 +1,6 @@
 //! What the text and the page of a receipt say in the same words.
 
-use hotcell_types::{Enforcement, Observation, ReceiptBody, Timestamp};
+use hotcell_types::{ByteSize, Enforcement, Observation, ReceiptBody, Timestamp};
 
 /// When it ran.
 pub(crate) fn times(body: &ReceiptBody) -> String {
@@ -53,4 +53,27 @@ pub(crate) fn lacking(seen: &Observation) -> String {
     };
     let holds = if seen.holds { "" } else { "DOES NOT HOLD, " };
     format!("{} {holds}{how}", seen.wall)
+}
+
+/// What went over the network, host by host; nothing where the task could reach none.
+pub(crate) fn egress(body: &ReceiptBody) -> Vec<String> {
+    let Some(egress) = &body.egress else { return Vec::new() };
+    let mut lines: Vec<_> = egress
+        .hosts
+        .iter()
+        .map(|host| {
+            let form = match host.form.as_str() {
+                "passed" => "uninspected, fronting possible".to_owned(),
+                _ => format!("{} requests", host.requests),
+            };
+            let (out, back) = (ByteSize(host.bytes_out), ByteSize(host.bytes_in));
+            let (to, count) = (&host.host, host.connections);
+            format!("{to}: {count} connections, {form}, {out} out, {back} in, {} refused", host.refused)
+        })
+        .collect();
+    lines.push(format!("{} refused on their way out", egress.refused));
+    if !egress.to_the_end {
+        lines.push("the gateway ended before the task did; nothing left any more".to_owned());
+    }
+    lines
 }

@@ -47,6 +47,8 @@ pub(crate) fn value(done: &TaskReport) -> Value {
         "streams": body.streams,
         "capacity_bits": body.capacity.0.ceil(),
         "refusals": body.refusals,
+        "egress": body.egress,
+        "egress_refused": done.egress_refused,
         "rights": body.rights,
         "walls": body.walls,
         "limits": body.limits,
@@ -81,6 +83,12 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>, verbose: bool) -> i
         writeln!(to, "refused: {} [{}]", plain_line(&refusal.what), refusal.code)?;
         if let Some(remedy) = explain::remedy(&refusal.code) {
             writeln!(to, "  to permit it: {remedy}")?;
+        }
+    }
+    for refusal in &done.egress_refused {
+        writeln!(to, "refused: {}", plain_line(&refusal.what))?;
+        if let Some(permit) = &refusal.permit {
+            writeln!(to, "  to permit it: {permit}")?;
         }
     }
     // A runner whose words passed live has said it itself.

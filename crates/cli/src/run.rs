@@ -15,8 +15,7 @@ use hotcell_isolate::Shell;
 use hotcell_policy::{Origin, Overlay};
 use hotcell_sys::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use hotcell_task::{
-    Context, ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force,
-    run_task,
+    Context, ImageSpec, RunnerSpec, TaskInput, TaskSpec, Work, dry_run, parse_task_file, policy_in_force, run_task,
 };
 use hotcell_types::{Exit, Outcome, Wall};
 
@@ -59,8 +58,9 @@ pub(crate) struct Arguments {
     /// folder or of a tar, beginning with `./` or `/`. Without a command, its entry point is run (docs/images.md).
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// Model to show at /model: an ONNX file, or a sealed package, which is opened inside only.
-    #[arg(long, value_name = "FILE")]
+    /// Model to show at /model: an ONNX file; a sealed package, which is opened inside only; or an approved model of the
+    /// registry, by name or digest, where no file has that name (hotcell model).
+    #[arg(long, value_name = "FILE|NAME")]
     model: Option<PathBuf>,
     /// Key that opens the sealed model.
     #[arg(long, value_name = "FILE", requires = "model")]
@@ -74,15 +74,23 @@ pub(crate) struct Arguments {
     /// Choose a limit within the bounds of the profile: memory=512MiB, wall=60s, pids=64, cpu=1.5, scratch=256MiB.
     #[arg(long = "limit", value_name = "KEY=VALUE")]
     limits: Vec<String>,
+    /// Let the task reach this host through the gateway, which reads each request; none is reached otherwise. The port is
+    /// 443 unless one is given. With `,pass` what goes there passes unopened (docs/how-to/egress.md).
+    #[arg(long = "egress", value_name = "HOST[:PORT][,pass]")]
+    egress: Vec<String>,
     /// Set a variable of the workload's environment, which is otherwise nearly empty.
     #[arg(long = "env", value_name = "KEY=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
     /// Seal the results to this public key (age format), or to the one in this file.
     #[arg(long = "recipient", value_name = "KEY")]
     recipients: Vec<String>,
-    /// Role in which the results are read; standard streams are then inspected.
+    /// Role in which inputs are seen and results are read: by the views that the policy has for it. Standard streams are then
+    /// inspected.
     #[arg(long)]
     role: Option<String>,
+    /// Key for hashes, tokens and encrypted fields of the view in which the role sees inputs and results.
+    #[arg(long, value_name = "FILE")]
+    view_key: Option<PathBuf>,
     /// Purpose of the task, for policy, log and receipt.
     #[arg(long)]
     purpose: Option<String>,
@@ -118,7 +126,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn wall(text: &str) -> Result<Wall, String> {
+pub(crate) fn wall(text: &str) -> Result<Wall, String> {
     text.parse().map_err(|_| {
         let names: Vec<_> = Wall::ALL.iter().map(|wall| wall.label()).collect();
         format!("no such control; there are: {}", names.join(", "))
@@ -155,7 +163,7 @@ pub(crate) fn run(arguments: Arguments, app: &App, shell: Option<Shell>) -> Resu
     if tty && app.json {
         return Err(Failure::usage("--tty and --json exclude each other", "give one of them"));
     }
-    let mut spec = spec(arguments)?;
+    let mut spec = spec(arguments, app)?;
     let may_claim = !is_dry && spec.image.is_none();
     let shell = shell.or_else(|| may_claim.then(|| crate::pool::claim(&app.state)).flatten());
     let copy = spec.receipt.take().map(|path| ReceiptFile::at(path, spec.output.as_deref(), app)).transpose()?;
@@ -217,7 +225,7 @@ pub(crate) fn principal() -> String {
 }
 
 /// The task: what the file says, with the options added.
-fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
+fn spec(arguments: Arguments, app: &App) -> Result<TaskSpec, Failure> {
     let mut spec = match &arguments.task {
         Some(path) => {
             let text =
@@ -245,11 +253,16 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
         overlay.set_limit(limit)?;
         spec.overlays.push((overlay, Origin::Flag(format!("--limit {limit}"))));
     }
+    for host in &arguments.egress {
+        let mut overlay = Overlay::default();
+        overlay.add_host(host)?;
+        spec.overlays.push((overlay, Origin::Flag(format!("--egress {host}"))));
+    }
     if let Some(name) = arguments.image.or_else(|| spec.image.take().map(|image| image.name)) {
         spec.image = Some(ImageSpec { name, settings: crate::image_settings::read()? });
     }
     if let Some(path) = arguments.model {
-        spec.model = Some(ModelSpec { path, key: None, trust: Vec::new() });
+        spec.model = Some(crate::model::named(path, &app.state)?);
     }
     if let Some(model) = &mut spec.model {
         if let Some(key) = &arguments.key {
@@ -268,6 +281,7 @@ fn spec(arguments: Arguments) -> Result<TaskSpec, Failure> {
         spec.recipients.push(keyfile::read_recipient(key)?);
     }
     spec.role = arguments.role.or(spec.role);
+    spec.view_key = arguments.view_key.as_deref().map(keyfile::read_encryption).transpose()?;
     spec.purpose = arguments.purpose.unwrap_or(spec.purpose);
     spec.best_effort = BTreeSet::from_iter(arguments.best_effort);
     spec.receipt = arguments.receipt.or(spec.receipt);

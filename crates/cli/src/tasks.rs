@@ -6,16 +6,18 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use hotcell_audit::{Events, Filter};
+use hotcell_audit::fold::{Stage, Task};
+use hotcell_audit::personal::PersonalKeys;
+use hotcell_audit::{Events, Filter, Snapshot};
 use hotcell_inspect::Neutralizer;
 use hotcell_task::{TaskFolder, cancel_task, read_receipt, running_tasks};
-use hotcell_types::{Event, EventKind, Exit, TaskId, Timestamp};
+use hotcell_types::{Event, Exit, TaskId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::{pool, print, receipt};
+use crate::{audit, pool, print, receipt};
 
 /// List the tasks that run, and the pool.
 #[derive(Debug, Args)]
@@ -95,33 +97,28 @@ pub(crate) fn ps(arguments: &Ps, app: &App) -> Result<Exit, Failure> {
     Ok(Exit::Yes)
 }
 
-/// The tasks of the log, each with what its last event says.
+/// The tasks of the log, each as its events say.
 fn ended(app: &App) -> Result<BTreeMap<TaskId, Line>, Failure> {
-    let mut lines: BTreeMap<TaskId, Line> = BTreeMap::new();
     if !app.state.join("log").exists() {
-        return Ok(lines);
+        return Ok(BTreeMap::new());
     }
-    for entry in Events::open(&app.state.join("log"), Filter::default())? {
-        let event = entry?.event;
-        let Some(task) = event.task else { continue };
-        let text = |name: &str| event.data.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-        let state = match event.kind {
-            EventKind::TaskSubmitted => {
-                let line = Line { task, submitted: event.time, state: "not finished".into(), what: text("workload") };
-                lines.insert(task, line);
-                continue;
-            }
-            EventKind::GrantDenied => format!("denied {}", text("code")),
-            EventKind::TaskFailed => format!("failed {}", text("code")),
-            EventKind::TaskInterrupted => "interrupted".to_owned(),
-            EventKind::SandboxDestroyed => text("outcome"),
-            _ => continue,
-        };
-        if let Some(line) = lines.get_mut(&task) {
-            line.state = state;
-        }
-    }
-    Ok(lines)
+    let keys = audit::keys(app);
+    let tasks = Snapshot::current(&app.state.join("log"))?.states.tasks;
+    tasks.into_iter().map(|(id, task)| Ok((id, line(id, &task, &keys)?))).collect()
+}
+
+fn line(id: TaskId, task: &Task, keys: &PersonalKeys) -> Result<Line, Failure> {
+    let what = match task.what.as_str() {
+        Some(plain) => plain.to_owned(),
+        None => keys.opened(&task.what)?.unwrap_or_else(|| "(erased)".to_owned()),
+    };
+    let state = match task.stage {
+        Stage::Denied | Stage::Failed => format!("{} {}", task.stage.label(), task.outcome),
+        Stage::Destroyed | Stage::Finished => task.outcome.clone(),
+        Stage::Interrupted => task.stage.label().to_owned(),
+        Stage::Submitted | Stage::Granted | Stage::Running | Stage::Ended => "not finished".to_owned(),
+    };
+    Ok(Line { task: id, submitted: task.submitted, state, what })
 }
 
 pub(crate) fn show(arguments: &Show, app: &App) -> Result<Exit, Failure> {
@@ -172,10 +169,13 @@ pub(crate) fn show(arguments: &Show, app: &App) -> Result<Exit, Failure> {
 /// What the log says of a task, in order.
 fn events_of(task: TaskId, app: &App) -> Result<Vec<Event>, Failure> {
     let mut events = Vec::new();
+    let keys = audit::keys(app);
     if app.state.join("log").exists() {
         let filter = Filter { task: Some(task), ..Filter::default() };
         for entry in Events::open(&app.state.join("log"), filter)? {
-            events.push(entry?.event);
+            let mut event = entry?.event;
+            keys.reveal(&mut event)?;
+            events.push(event);
         }
     }
     Ok(events)

@@ -1,9 +1,10 @@
-//! X25519 keys: one key opens age files and the wrapped keys of sealed packages.
+//! X25519 keys: one key opens age files and the wrapped keys of sealed packages, and gives the keys for fields of tables.
 //!
 //! # Security
-//! Both uses are Diffie–Hellman with a fresh ephemeral key, followed by HKDF-SHA256 under different
+//! The first two uses are Diffie–Hellman with a fresh ephemeral key, followed by HKDF-SHA256 under different
 //! labels (age: salt is both public keys, info `age-encryption.org/v1/X25519`; HPKE: labelled extract
-//! with the prefix `HPKE-v1` and the suite id). No key derived in one use appears in the other.
+//! with the prefix `HPKE-v1` and the suite id); the third is
+//! HKDF-SHA256 of the key itself under `hotcell fields v1`. No key derived in one use appears in the other.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +13,9 @@ use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, Serializable};
 use zeroize::Zeroizing;
 
+use crate::field::FieldKey;
 use crate::random::SystemRandom;
+use crate::symmetric::SymmetricKey;
 use crate::text::{Kind, ParseKeyError, decode, encode};
 
 /// A secret encryption key; its text is `AGE-SECRET-KEY-1…`. Wiped on drop, never displayed.
@@ -45,6 +48,14 @@ impl SecretKey {
         let mut bytes = Zeroizing::new([0; 32]);
         self.secret.write_exact(bytes.as_mut_slice());
         encode(Kind::Secret, &bytes)
+    }
+
+    /// The key for fields of tables that belongs to it: derived by HKDF under a label of its own.
+    pub fn field_key(&self, domain: &str) -> FieldKey {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.secret.write_exact(bytes.as_mut_slice());
+        let master = SymmetricKey::from_bytes(bytes).derive(b"hotcell", b"hotcell fields v1");
+        FieldKey::new(&master, domain)
     }
 
     /// The public key that belongs to it.

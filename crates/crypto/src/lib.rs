@@ -8,6 +8,8 @@
 
 pub mod age_seal;
 mod encryption_key;
+mod field;
+mod foreign;
 mod hash;
 pub mod keyfile;
 mod plaintext;
@@ -18,6 +20,8 @@ mod text;
 mod wrap;
 
 pub use encryption_key::{PublicKey, SecretKey};
+pub use field::{FIELD_HASH_BYTES, FieldKey, MIN_TOKEN_DIGITS};
+pub use foreign::ForeignKey;
 pub use hash::{Sha256Stream, sha256};
 pub use plaintext::{Plaintext, Sealed};
 pub use random::random;

@@ -11,7 +11,8 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hotcell_inspect::scan::Scanner;
+use hotcell_inspect::scan::{BUILTIN, Scanner};
+use regex_automata::meta::Regex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -38,20 +39,65 @@ fn main() -> Result<(), Box<dyn Error>> {
         "made_ms": made.as_secs_f64() * 1e3,
         "text_mb_per_s": text.len() as f64 / 1e6 / long.as_secs_f64(),
         "body_ms": short.as_secs_f64() * 1e3,
+        "one_after_the_other": one_after_the_other(text.get(..BODY_BYTES * 100).unwrap_or(&text))?,
+        "without_end_ms_per_mb": without_end(&scanner),
         "labelled": labelled,
     });
     println!("{figures}");
     Ok(())
 }
 
-/// The time of the median scan.
+/// What the processor has spent on this thread: others on the machine do not count.
+fn spent() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32)
+}
+
+/// How fast the patterns of keys and tokens go over clean text by themselves, one after the other.
+fn one_after_the_other(text: &[u8]) -> Result<Value, Box<dyn Error>> {
+    let mut patterns = Vec::new();
+    for (_, file) in BUILTIN.iter().filter(|(name, _)| *name == "secrets.toml") {
+        let file: toml::Table = toml::from_str(file)?;
+        for detector in file.get("detector").and_then(toml::Value::as_array).into_iter().flatten() {
+            if let Some(pattern) = detector.get("pattern").and_then(toml::Value::as_str) {
+                let syntax = regex_automata::util::syntax::Config::new().utf8(false);
+                patterns.push(Regex::builder().syntax(syntax).build(pattern)?);
+            }
+        }
+    }
+    let begun = spent();
+    for pattern in &patterns {
+        black_box(pattern.find_iter(black_box(text)).count());
+    }
+    let speed = text.len() as f64 / 1e6 / (spent() - begun).as_secs_f64();
+    Ok(json!({"patterns": patterns.len(), "text_mb_per_s": speed}))
+}
+
+/// Bytes of which any may begin or go on with something, and nothing ends: milliseconds for one megabyte of each, and
+/// for each of four megabytes, which is the same where time grows with length alone.
+fn without_end(scanner: &Scanner) -> Value {
+    let kinds =
+        ["7", "4-", "1 ", "1.", "12:", "@", "a@", "+1", "a1", "%4", "tel:", "-----BEGIN RSA PRIVATE KEY-----", "市"];
+    let times = kinds.map(|part| {
+        let times = [1, 4].map(|megabytes| {
+            let text = part.repeat(megabytes * 1_000_000 / part.len());
+            let begun = spent();
+            black_box(scanner.scan(black_box(text.as_bytes())));
+            (spent() - begun).as_secs_f64() * 1e3 / megabytes as f64
+        });
+        (part.to_owned(), json!(times))
+    });
+    times.into_iter().collect::<serde_json::Map<_, _>>().into()
+}
+
+/// The processor's time of the median scan.
 fn median(scanner: &Scanner, bytes: &[u8]) -> Duration {
     let mut times = Vec::new();
     let begun = Instant::now();
     while begun.elapsed() < AT_LEAST {
-        let begun = Instant::now();
+        let begun = spent();
         black_box(scanner.scan(black_box(bytes)));
-        times.push(begun.elapsed());
+        times.push(spent() - begun);
     }
     times.sort();
     times.get(times.len() / 2).copied().unwrap_or_default()

@@ -8,6 +8,7 @@
 //!   values, so that nothing hides in digits, quoting or order, and says how many bits it can still carry;
 //! * [`sensitive_in_file`], [`sensitive_in_table`] and [`sensitive_in_names`] hold what would leave against the
 //!   detectors of [`scan`] and the prints of the inputs ([`fingerprint`]);
+//! * [`CellScan`] holds the cells of a table that was made here against them, column by column;
 //! * [`inspect_stream`] judges captured standard streams, and [`Neutralizer`] makes live ones harmless to a terminal.
 //!
 //! INVARIANT (no-values): no error, finding or note of this crate holds a value that the workload wrote. Names of
@@ -20,6 +21,7 @@ mod coded;
 
 mod canonical;
 mod capacity;
+mod cells;
 mod collect;
 mod column;
 mod controls;
@@ -39,6 +41,7 @@ mod table;
 mod write;
 
 pub use canonical::{Canonical, CanonicalizeError, MAX_TABLE_BYTES, Rewriting, canonicalize};
+pub use cells::{CellScan, told};
 pub use collect::{CollectError, CollectRule, Collected, MAX_DEPTH, collect, opaque_capacity};
 pub use controls::Neutralizer;
 pub use finding::{Finding, FindingKind};

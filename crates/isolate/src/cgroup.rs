@@ -94,7 +94,9 @@ impl Cgroups {
     pub fn folders_of(&self, name: &str) -> Vec<PathBuf> {
         let parents = [&self.v2, &self.v1_memory, &self.v1_pids, &self.v1_cpu];
         let own = parents.into_iter().flatten().map(|parent| parent.join(name));
-        own.chain(self.v2.iter().map(|parent| parent.join(server_name(name)))).collect()
+        let within = self.v2.iter().flat_map(|parent| [SANDBOX, SERVER].map(|part| parent.join(name).join(part)));
+        // Those within first, as they have to be removed.
+        within.chain(own).collect()
     }
 
     /// Makes the groups of one sandbox.
@@ -118,7 +120,9 @@ pub struct Group {
     pids: Option<PathBuf>,
     /// The version 1 folder that limits processor time.
     cpu: Option<PathBuf>,
-    /// The version 2 folder beside the sandbox's, for the server of its scratch.
+    /// The version 2 folder around the sandbox's and that of the server of its scratch, which limits the processor time of
+    /// both together.
+    around: Option<PathBuf>,
     server: Option<PathBuf>,
     is_v2: bool,
 }
@@ -142,21 +146,16 @@ impl Group {
 
     fn fill(&mut self, parents: &Cgroups, name: &str, limits: &GroupLimits) -> io::Result<()> {
         if let Some(parent) = &parents.v2 {
-            let folder = self.make_folder(parent, name)?;
+            let folder = match (parents.v2_cpu, limits.cpu_millis) {
+                (true, Some(millis)) => self.make_around(parent, name, millis)?,
+                _ => self.make_folder(parent, name)?,
+            };
             self.memory = Some(folder.clone());
             self.pids = Some(folder.clone());
             write(&folder, "memory.max", limits.memory_bytes)?;
             write_if_there(&folder, "memory.swap.max", 0)?;
             write_if_there(&folder, "memory.oom.group", 1)?;
             write(&folder, "pids.max", limits.pids)?;
-            if let (true, Some(millis)) = (parents.v2_cpu, limits.cpu_millis) {
-                let quota = format!("{} {CPU_PERIOD_US}", cpu_quota_us(millis));
-                fs::write(folder.join("cpu.max"), &quota)?;
-                let server = parent.join(server_name(name));
-                fs::create_dir(&server)?;
-                self.server = Some(server.clone());
-                fs::write(server.join("cpu.max"), &quota)?;
-            }
             return Ok(());
         }
         if let Some(parent) = &parents.v1_memory {
@@ -181,6 +180,20 @@ impl Group {
         Ok(())
     }
 
+    /// A group that limits processor time, and within it one for the sandbox, which is given, and one for the server of
+    /// its scratch.
+    fn make_around(&mut self, parent: &Path, name: &str, millis: u64) -> io::Result<PathBuf> {
+        let around = parent.join(name);
+        fs::create_dir(&around)?;
+        self.around = Some(around.clone());
+        write(&around, "cpu.max", format!("{} {CPU_PERIOD_US}", cpu_quota_us(millis)))?;
+        write(&around, "cgroup.subtree_control", "+memory +pids")?;
+        let server = around.join(SERVER);
+        fs::create_dir(&server)?;
+        self.server = Some(server);
+        self.make_folder(&around, SANDBOX)
+    }
+
     fn make_folder(&mut self, parent: &Path, name: &str) -> io::Result<PathBuf> {
         let folder = parent.join(name);
         fs::create_dir(&folder)?;
@@ -198,7 +211,7 @@ impl Group {
     /// processor time has no limit.
     ///
     /// That is the sandbox's own group of version 1. In version 2 one group counts everything, and the server's memory
-    /// is not the sandbox's: there it has a group beside, with the same limit.
+    /// is not the sandbox's: there it has a group beside, and the limit lies on the group around both.
     pub(crate) fn of_server(&self) -> Option<PathBuf> {
         let version_1 = self.cpu.as_ref().map(|folder| folder.join("tasks"));
         version_1.or_else(|| self.server.as_ref().map(|folder| folder.join("cgroup.procs")))
@@ -210,14 +223,14 @@ impl Group {
         if let Some(folder) = &self.cpu {
             let _ = write(folder, "cpu.cfs_quota_us", -1);
         }
-        if let Some(folder) = &self.server {
+        if let Some(folder) = &self.around {
             let _ = write(folder, "cpu.max", "max");
         }
     }
 
-    /// Where the groups are, for a janitor.
+    /// Where the groups are, for a janitor: what lies within another first.
     pub fn all_folders(&self) -> Vec<PathBuf> {
-        self.folders.iter().chain(&self.server).cloned().collect()
+        self.folders.iter().chain(&self.server).chain(&self.around).cloned().collect()
     }
 
     /// Where the sandbox's own groups are.
@@ -247,7 +260,9 @@ impl Group {
         let Ok(of_process) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
         !self.folders.is_empty()
             && self.folders.iter().all(|folder| {
-                let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("");
+                // Within a group around it its own name is not one of this sandbox alone.
+                let above = self.around.as_deref().and_then(Path::parent).or_else(|| folder.parent());
+                let name = above.and_then(|above| folder.strip_prefix(above).ok()).and_then(Path::to_str).unwrap_or("");
                 of_process.lines().filter(|line| line.ends_with(&format!("/{name}"))).count() >= self.folders.len()
             })
     }
@@ -283,7 +298,7 @@ impl Group {
 
     /// The limit on processor time as the kernel has it, in thousandths of a processor.
     pub fn cpu_millis(&self) -> Option<u64> {
-        self.folders.iter().find_map(|folder| {
+        self.around.iter().chain(&self.folders).find_map(|folder| {
             let (quota, period) = match fs::read_to_string(folder.join("cpu.max")) {
                 Ok(text) => {
                     let (quota, period) = text.trim().split_once(' ')?;
@@ -337,6 +352,10 @@ impl Group {
             remove_folder(folder)?;
             self.folders.pop();
         }
+        if let Some(folder) = &self.around {
+            remove_folder(folder)?;
+            self.around = None;
+        }
         Ok(())
     }
 }
@@ -352,10 +371,9 @@ pub fn group_name(task: TaskId) -> String {
     format!("hotcell-{task}")
 }
 
-/// The name of the group beside them for the server of scratch.
-fn server_name(name: &str) -> String {
-    format!("{name}-scratch")
-}
+/// The groups of version 2 within the one that limits processor time: the sandbox's, and that of the server of its scratch.
+const SANDBOX: &str = "sandbox";
+const SERVER: &str = "scratch";
 
 /// The period in which a share of processor time is counted: the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;

@@ -24,6 +24,9 @@ pub mod fs {
     pub const IOCTL_DEV: u64 = 1 << 15;
 }
 
+/// Connecting to a TCP port (linux/landlock.h).
+pub(crate) const CONNECT_TCP: u64 = 1 << 1;
+
 /// The interface version that covers everything that a sandbox asks of Landlock (Linux 6.12).
 pub const WHOLE_ABI: u32 = 6;
 

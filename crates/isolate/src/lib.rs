@@ -40,8 +40,10 @@ mod watch;
 pub use error::IsolateError;
 pub use host::{Facts, Fix, Host, HostControl, Report, is_root_of_the_host};
 pub use refusals::RefusedCall;
-pub use run::{Ask, Cause, Ended, Exit, Io, Running, Withdrawal};
-pub use sandbox::{Building, Image, Input, ModelMount, Omitted, Prepared, Program, Sandbox, Spec};
+pub use run::{Ask, Beside, Cause, Ended, Exit, Io, Running, Withdrawal};
+pub use sandbox::{
+    Building, Image, Input, ModelMount, Network, NetworkSocket, Omitted, Prepared, Program, Sandbox, Spec,
+};
 pub use scratch::{SERVER_ARGUMENT, SERVER_NAME, ScratchKind, ScratchReport, Swap};
 pub use shell::Shell;
 

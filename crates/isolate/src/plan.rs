@@ -1,6 +1,7 @@
 //! The plans of a sandbox: the launcher's steps, in order.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use hotcell_launcher::plan::{INNER_ID, Step, VERSION};
 use hotcell_policy::{Access, Accesses, BASE_DEVICES, GrantUse, Object, Profile, Rights, SideChannelRule, SystemView};
 use hotcell_sys::harden::Hardening;
 use hotcell_sys::{limit, mount, process};
-use hotcell_types::Wall;
+use hotcell_types::{ByteSize, Wall};
 
 use crate::cores::Cores;
 use crate::devices::Device;
@@ -65,6 +66,8 @@ pub(crate) struct Claim {
     pub(crate) fuse_step: Option<u64>,
     /// Number of the step that hands over the model's file.
     pub(crate) model_step: Option<u64>,
+    /// Numbers of the steps that hand over the sockets of its network.
+    pub(crate) socket_steps: Range<u64>,
     /// Number of the step that hands over both ends of the terminal.
     pub(crate) terminal_step: Option<u64>,
     /// Number of the step that hands over where refused calls are told.
@@ -203,6 +206,7 @@ impl Plan {
         let (profile, rights) = (grant.profile(), grant.rights());
         let up = |wall: Wall| !spec.omits(wall);
         let loopback = rights.over(&Object::Localhost).has(Access::Connect);
+        let inet = loopback || spec.network.is_some();
         let write_xor_execute = !rights.over(&Object::Memory).has(Access::Execute);
         let mut plan = Self::new();
         for place in along.joined.clone() {
@@ -221,7 +225,13 @@ impl Plan {
             mount.attach(&mut plan, up(Wall::ReadOnly), up(Wall::NoExec))?;
             // Keys and log stay out of sight also where a folder is shown that holds them.
             if let Some(path) = mount.path_inside(&state) {
-                plan.push(Step::Tmpfs { path: &c_text(&path)?, size: c"4k", inodes: c"16", attributes: DATA });
+                plan.push(Step::Tmpfs {
+                    path: &c_text(&path)?,
+                    size: c"4k",
+                    inodes: c"16",
+                    large_pages: 0,
+                    attributes: DATA,
+                });
             }
         }
         if copies.is_some() {
@@ -240,8 +250,7 @@ impl Plan {
         let mut fuse_step = None;
         match along.scratch {
             ScratchKind::Memory => {
-                let (size, inodes) = tmpfs_limits(profile.limits().scratch())?;
-                plan.push(Step::Tmpfs { path: c"scratch", size: &size, inodes: &inodes, attributes: on_scratch });
+                plan.tmpfs(c"scratch", profile.limits().scratch(), on_scratch)?;
             }
             ScratchKind::Encrypted => {
                 fuse_step = Some(number + plan.count);
@@ -255,14 +264,19 @@ impl Plan {
             scratch_step = Some(number + plan.count);
             plan.push(Step::Hand { path: c"scratch", create: 0 });
         }
-        let (output, inodes) = tmpfs_limits(profile.limits().output())?;
-        plan.push(Step::Tmpfs { path: c"output", size: &output, inodes: &inodes, attributes: writable("/output") });
+        plan.tmpfs(c"output", profile.limits().output(), writable("/output"))?;
         let output_step = number + plan.count;
         plan.push(Step::Hand { path: c"output", create: 0 });
         let mut model_step = None;
         if let Some(ModelMount::Opened { name, bytes }) = &spec.model {
-            let size = c_text(&(bytes.next_multiple_of(4096) + 65536).to_string())?;
-            plan.push(Step::Tmpfs { path: c"model", size: &size, inodes: c"16", attributes: WRITABLE });
+            let bytes = bytes.next_multiple_of(4096) + 65536;
+            plan.push(Step::Tmpfs {
+                path: c"model",
+                size: &c_text(&bytes.to_string())?,
+                inodes: c"16",
+                large_pages: large_pages(bytes),
+                attributes: WRITABLE,
+            });
             model_step = Some(number + plan.count);
             plan.push(Step::Hand { path: &c_text(&format!("model/{name}"))?, create: 1 });
         }
@@ -273,9 +287,10 @@ impl Plan {
         if along.sight == Sight::Open {
             plan.push(Step::Pivot {});
         }
-        if loopback && up(Wall::NetworkNamespace) {
+        if (loopback || spec.network.is_some()) && up(Wall::NetworkNamespace) {
             plan.push(Step::Loopback {});
         }
+        let socket_steps = plan.network(spec, number)?;
         plan.limits(profile, host, &up);
         if let Some(cores) = along.cores {
             plan.push(Step::Affinity { mask: &cores.mask() });
@@ -283,7 +298,9 @@ impl Plan {
         if model_step.is_some() {
             // The host fills the model meanwhile.
             plan.push(Step::Await {});
-            plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            if up(Wall::ReadOnly) {
+                plan.push(Step::Restrict { path: c"/model", attributes: DATA });
+            }
         }
         if up(Wall::ReadOnly) {
             plan.push(Step::Restrict { path: c"/", attributes: SHOW });
@@ -308,7 +325,7 @@ impl Plan {
         if up(Wall::NoNewPrivs) {
             plan.push(Step::NoNewPrivileges {});
         }
-        if loopback {
+        if inet {
             plan.push(Step::LookAround { host: crate::preflight::own_namespace("/proc/self/ns/net").unsigned_abs() });
         }
         if up(Wall::Landlock) && host.landlock_abi > 0 {
@@ -341,7 +358,7 @@ impl Plan {
                 told: spec.told,
             };
             let closed = Filter::compile(&rules)?;
-            let open = loopback.then(|| Filter::compile(&FilterRules { inet: true, ..rules })).transpose()?;
+            let open = inet.then(|| Filter::compile(&FilterRules { inet: true, ..rules })).transpose()?;
             let (program, in_company) = match &open {
                 Some(open) => (open.bytes(), closed.bytes()),
                 None => (closed.bytes(), &[][..]),
@@ -358,7 +375,17 @@ impl Plan {
         }
         plan.push(Step::Report {});
         plan.execute(spec)?;
-        Ok(Claim { plan, preflight, output_step, scratch_step, fuse_step, model_step, terminal_step, told_step })
+        Ok(Claim {
+            plan,
+            preflight,
+            output_step,
+            scratch_step,
+            fuse_step,
+            model_step,
+            socket_steps,
+            terminal_step,
+            told_step,
+        })
     }
 
     /// The plan of a launcher that makes mounts with mapped ids and hands them over, one after the other.
@@ -410,6 +437,18 @@ impl Plan {
         } else {
             self.push(Step::File { path: &path, mode: 0o444, content: b"" });
         }
+        Ok(())
+    }
+
+    /// A file system in memory that ends at this size.
+    fn tmpfs(&mut self, path: &CStr, size: ByteSize, attributes: u64) -> Result<(), IsolateError> {
+        self.push(Step::Tmpfs {
+            path,
+            size: &c_text(&size.bytes().to_string())?,
+            inodes: &c_text(&inodes(size).to_string())?,
+            large_pages: large_pages(size.bytes()),
+            attributes,
+        });
         Ok(())
     }
 
@@ -468,6 +507,30 @@ impl Plan {
             self.push(Step::File { path, mode: 0o444, content: content.as_bytes() });
         }
         self.push(Step::File { path: c".hotcell", mode: 0o444, content: b"no Landlock rule covers this file\n" });
+    }
+
+    /// The addresses and sockets of a way to the network, and what programs have to know of it; gives the numbers of the
+    /// steps that hand over the sockets.
+    fn network(&mut self, spec: &Spec, number: u64) -> Result<Range<u64>, IsolateError> {
+        let Some(network) = &spec.network else { return Ok(0..0) };
+        let word = |address: Ipv4Addr| u64::from(u32::from(address));
+        self.push(Step::WidenLoopback { address: word(network.resolver), mask: word(network.mask) });
+        let resolver = format!("nameserver {}\noptions timeout:5 attempts:1\n", network.resolver);
+        self.push(Step::Replace { path: c"etc/resolv.conf", mode: 0o444, content: resolver.as_bytes() });
+        let switch = b"passwd: files\ngroup: files\nhosts: files dns\n";
+        self.push(Step::Replace { path: c"etc/nsswitch.conf", mode: 0o444, content: switch });
+        let certificates = c_text(CERTIFICATES.trim_start_matches('/'))?;
+        self.push(Step::Replace { path: &certificates, mode: 0o444, content: &network.certificates });
+        for path in SYSTEM_CERTIFICATES {
+            let path = c_text(path.trim_start_matches('/'))?;
+            self.push(Step::Cover { source: &certificates, path: &path, attributes: DATA });
+        }
+        let first = number + self.count;
+        for socket in &network.sockets {
+            let (address, port) = (word(socket.address), socket.port.into());
+            self.push(Step::Listen { address, port, datagrams: socket.datagrams.into() });
+        }
+        Ok(first..number + self.count)
     }
 
     fn limits(&mut self, profile: &Profile, host: &Host, up: &dyn Fn(Wall) -> bool) {
@@ -536,11 +599,19 @@ impl Plan {
                     let path = c_text(path)?;
                     self.push(Step::LandlockAllowShown { path: &path, folder, file: folder & FILE_RIGHTS });
                 }
-                Object::Device(_) | Object::Memory | Object::Localhost => {}
+                Object::Device(_) | Object::Memory | Object::Localhost | Object::Host { .. } => {}
             }
         }
         for device in along.devices {
             self.push(Step::LandlockAllow { path: &c_text(device.node())?, rights: device.landlock() & handled.fs });
+        }
+        if net != 0
+            && let Some(network) = &spec.network
+        {
+            for socket in network.sockets.iter().filter(|socket| !socket.datagrams) {
+                let rights = landlock::CONNECT_TCP & handled.net;
+                self.push(Step::LandlockAllowPort { port: socket.port.into(), rights });
+            }
         }
         self.push(Step::LandlockEnforce {});
         Ok(())
@@ -562,6 +633,9 @@ impl Plan {
             [("PATH", PATH), ("HOME", "/scratch"), ("TMPDIR", "/scratch"), ("USER", "workload"), ("LANG", "C.UTF-8")]
                 .map(|(name, value)| (name.into(), value.into()))
                 .into();
+        if spec.network.is_some() {
+            environment.extend(TRUST_VARIABLES.map(|name| (name.into(), CERTIFICATES.into())));
+        }
         for (name, value) in &spec.environment {
             environment.retain(|(there, _)| there != name);
             environment.push((name.clone(), value.clone()));
@@ -585,11 +659,38 @@ impl Plan {
     }
 }
 
+/// Where the certificates lie that programs inside are to trust, of a task that has a way to the network.
+pub(crate) const CERTIFICATES: &str = "/etc/hotcell-certificates.pem";
+/// Where programs that are not told look for them: covered, where they are there.
+pub(crate) const SYSTEM_CERTIFICATES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",                // Debian and its kin, Arch
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora and its kin
+];
+/// The variables by which programs are told.
+const TRUST_VARIABLES: [&str; 8] = [
+    "SSL_CERT_FILE",       // OpenSSL, Go, Rust
+    "CURL_CA_BUNDLE",      // curl
+    "REQUESTS_CA_BUNDLE",  // Python's requests
+    "PIP_CERT",            // pip
+    "NODE_EXTRA_CA_CERTS", // node, npm
+    "GIT_SSL_CAINFO",      // git
+    "CARGO_HTTP_CAINFO",   // cargo
+    "AWS_CA_BUNDLE",       // the tools of that cloud
+];
 /// The terminal that controls a workload that asked for one.
 const TERMINAL: &CStr = c"/dev/pts/0";
-/// Size and number of inodes of a tmpfs, as mount options.
-fn tmpfs_limits(size: hotcell_types::ByteSize) -> Result<(CString, CString), IsolateError> {
-    Ok((c_text(&size.bytes().to_string())?, c_text(&inodes(size).to_string())?))
+
+/// From this size on a file system in memory may have pages of 2 MiB.
+///
+/// The kernel takes one only for a part of a file that lies wholly within it, so that small files cost what they did, and
+/// falls back to small pages where the limit or the memory does not hold another. A file with holes may cost more by it,
+/// and small file systems are freed in an instant anyway: so they stay without.
+const LARGE: u64 = 1 << 30;
+
+/// Whether a file system in memory of this size may have large pages. The kernel gives small ones back one by one: for
+/// 4 GiB that takes half a second, and more on a busy machine.
+fn large_pages(bytes: u64) -> u64 {
+    u64::from(bytes >= LARGE)
 }
 
 /// Whether the limit on processors is kept by affinity, for want of a control group.
@@ -627,15 +728,23 @@ pub(crate) fn is_without_clocks(profile: &Profile, spec: &Spec) -> bool {
 
 /// What is asked of the kernel for one process, each with the wall that it belongs to.
 pub(crate) fn hardenings(profile: &Profile, write_xor_execute: bool) -> impl Iterator<Item = (Wall, Hardening)> {
-    let side_channels = [
+    every_hardening().filter(move |(wall, _)| match wall {
+        Wall::WriteXorExecute => write_xor_execute,
+        _ => is_hardened(profile),
+    })
+}
+
+/// All that can be asked of the kernel for one process.
+pub(crate) fn every_hardening() -> impl Iterator<Item = (Wall, Hardening)> {
+    [
+        (Wall::WriteXorExecute, Hardening::WriteXorExecute),
         (Wall::Speculation, Hardening::StoreBypass),
         (Wall::Speculation, Hardening::IndirectBranch),
         (Wall::Speculation, Hardening::CacheFlush),
         (Wall::CoreScheduling, Hardening::Core),
         (Wall::PageSharing, Hardening::Pages),
-    ];
-    let memory = write_xor_execute.then_some((Wall::WriteXorExecute, Hardening::WriteXorExecute));
-    memory.into_iter().chain(side_channels.into_iter().filter(move |_| is_hardened(profile)))
+    ]
+    .into_iter()
 }
 
 /// Calls that tell the time.

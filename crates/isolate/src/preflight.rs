@@ -1,5 +1,6 @@
 //! The preflight: which probes a sandbox answers before its workload starts, and what the answers mean.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use hotcell_launcher::plan::Probe;
@@ -10,7 +11,9 @@ use hotcell_types::{Enforcement, Observation, Wall};
 
 use crate::error::IsolateError;
 use crate::host::Host;
-use crate::plan::{Along, CANARY, HOST_NAME, c_os, c_text, hardenings, is_hardened, is_without_clocks};
+use crate::plan::{
+    Along, CANARY, HOST_NAME, c_os, c_text, every_hardening, hardenings, is_hardened, is_without_clocks,
+};
 use crate::sandbox::{ModelMount, Spec};
 
 /// One thing to try.
@@ -111,7 +114,7 @@ impl Preflight {
         add(Wall::MountNamespace, Probe::Exists, c_os(spec.state.as_os_str())?, 0, Fails(Errno::ENOENT));
         add(Wall::MountNamespace, Probe::Exists, c"/sys/kernel".into(), 0, Fails(Errno::ENOENT));
         add(Wall::NetworkNamespace, Probe::Interfaces, none.clone(), 0, Is(1));
-        if loopback {
+        if loopback || spec.network.is_some() {
             add(Wall::NetworkNamespace, Probe::Connect, none.clone(), 0, Fails(Errno::ENETUNREACH));
         } else {
             add(Wall::Seccomp, Probe::Socket, none.clone(), 2, Fails(Errno::EPERM));
@@ -179,6 +182,34 @@ impl Preflight {
         add(Wall::StorageLimit, Probe::FileSystemSize, c"/scratch".into(), 0, most(scratch));
         add(Wall::StorageLimit, Probe::FileSystemSize, c"/output".into(), 0, most(output));
         Ok(preflight)
+    }
+
+    /// A look at everything that a profile can ask of the kernel beside its walls, and at nothing else.
+    pub(crate) fn of_hardenings() -> Self {
+        let mut preflight = Self::default();
+        for (wall, hardening) in every_hardening() {
+            preflight.read_back(wall, hardening);
+        }
+        preflight.before = preflight.trials.len();
+        preflight
+    }
+
+    /// Each wall that was looked at, and what was seen of it where it does not stand.
+    pub(crate) fn standing(&self, answers: &[i64]) -> BTreeMap<Wall, Result<(), String>> {
+        let mut walls = BTreeMap::new();
+        for (number, trial) in self.trials.iter().enumerate() {
+            let answer = answers.get(number).copied();
+            if answer.is_some_and(|value| trial.expected.holds(value)) {
+                walls.entry(trial.wall).or_insert(Ok(()));
+            } else {
+                let seen = answer.map_or_else(|| "no answer".to_owned(), |value| show_answer(&trial.expected, value));
+                walls.insert(
+                    trial.wall,
+                    Err(format!("{}: expected {}, seen {seen}", trial.show(), trial.expected.show())),
+                );
+            }
+        }
+        walls
     }
 
     /// What the kernel says of a hardening, before the filter.

@@ -47,6 +47,14 @@ pub enum Ask {
     Ends,
 }
 
+/// Something that is looked after while the workload runs.
+pub struct Beside<'a> {
+    /// Becomes readable when there is something to do.
+    pub happened: BorrowedFd<'a>,
+    /// Does it; whether there may be more.
+    pub attend: &'a mut dyn FnMut() -> bool,
+}
+
 /// How the workload's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -133,7 +141,20 @@ impl Running {
     pub fn wait_unless_withdrawn(
         self,
         io: &mut Io<'_>,
+        withdrawal: Option<Withdrawal<'_>>,
+    ) -> Result<Ended, IsolateError> {
+        self.wait_beside(io, withdrawal, None)
+    }
+
+    /// As [`Running::wait_unless_withdrawn`], and looks after something else meanwhile.
+    ///
+    /// # Errors
+    /// When the host's own calls fail; the sandbox is killed then.
+    pub fn wait_beside(
+        self,
+        io: &mut Io<'_>,
         mut withdrawal: Option<Withdrawal<'_>>,
+        mut beside: Option<Beside<'_>>,
     ) -> Result<Ended, IsolateError> {
         let Self { mut parts, writable, streams, refusals, started } = self;
         let deadline = started + parts.limits.wall();
@@ -159,7 +180,11 @@ impl Running {
                 pause = pause.min(Duration::from_millis(watch::INTERVAL_MS));
             }
             let happened = withdrawal.as_ref().map(|withdrawal| withdrawal.happened);
-            let ready = wait_for(&parts, &carried, pending, [io.cancel, happened], pause)?;
+            let attended = beside.as_ref().map(|beside| beside.happened);
+            let ready = wait_for(&parts, &carried, pending, [io.cancel, happened, attended], pause)?;
+            if ready.beside && beside.as_mut().is_some_and(|beside| !(beside.attend)()) {
+                beside = None;
+            }
             for ((stream, is_ready), pending) in carried.iter_mut().zip(ready.streams).zip(&mut pending) {
                 match is_ready {
                     true if stream.has_onwards() && !*pending => *pending = true,
@@ -223,7 +248,7 @@ fn wait_for(
     parts: &Parts,
     carried: &[Carried<'_>; 2],
     pending: [bool; 2],
-    [cancel, happened]: [Option<BorrowedFd<'_>>; 2],
+    [cancel, happened, beside]: [Option<BorrowedFd<'_>>; 3],
     pause: Duration,
 ) -> Result<Ready, IsolateError> {
     let control = parts.live.control.as_fd();
@@ -238,6 +263,7 @@ fn wait_for(
         cancel.map(|cancel| (cancel, PollFlags::IN)),
         scratch.map(|server| (server, PollFlags::IN)),
         happened.map(|happened| (happened, PollFlags::IN)),
+        beside.map(|beside| (beside, PollFlags::IN)),
     ];
     let mut fds = looked_at.map(|wanted| {
         let (fd, events) = wanted.unwrap_or(nothing);
@@ -249,13 +275,14 @@ fn wait_for(
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(IsolateError::Host { what: "waiting for the workload", source: error.into() }),
     }
-    let [control, stdout, stderr, cancelled, lost, other] = fds.map(|fd| !fd.revents().is_empty());
+    let [control, stdout, stderr, cancelled, lost, other, attended] = fds.map(|fd| !fd.revents().is_empty());
     Ok(Ready {
         control,
         streams: [stdout && wanted[0].is_some(), stderr && wanted[1].is_some()],
         cancel: cancelled && cancel.is_some(),
         scratch: lost && scratch.is_some(),
         happened: other && happened.is_some(),
+        beside: attended && beside.is_some(),
     })
 }
 
@@ -280,6 +307,7 @@ struct Ready {
     cancel: bool,
     scratch: bool,
     happened: bool,
+    beside: bool,
 }
 
 impl Parts {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -40,6 +41,8 @@ pub struct Spec {
     pub inputs: Vec<Input>,
     /// What is shown under `/model`.
     pub model: Option<ModelMount>,
+    /// Its way to the network; none when absent.
+    pub network: Option<Network>,
     /// Standard input; nothing when absent. A pipe or file of ours, never a terminal.
     pub stdin: Option<OwnedFd>,
     /// Whether the standard streams are a terminal of the sandbox's own, in place of pipes.
@@ -106,6 +109,33 @@ pub struct Image {
     pub working_dir: Option<String>,
 }
 
+/// A way to the network: what is served inside of it, by whoever is handed the sockets.
+///
+/// No address outside can be reached from inside, with it or without. A network of made-up addresses is added to the
+/// loopback interface, and sockets are opened there which are served from outside.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// An address of that network: the resolver's.
+    pub resolver: Ipv4Addr,
+    /// Its mask.
+    pub mask: Ipv4Addr,
+    /// The sockets to open, in order.
+    pub sockets: Vec<NetworkSocket>,
+    /// Certificates that programs inside are to trust, as text: in a file of its own, and in place of the system's.
+    pub certificates: Vec<u8>,
+}
+
+/// One socket of that network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkSocket {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// Whether it takes datagrams; else connections.
+    pub datagrams: bool,
+}
+
 /// One input.
 #[derive(Debug, Clone)]
 pub struct Input {
@@ -155,6 +185,8 @@ pub struct Building {
     is_scratch_served: bool,
     outputs: Option<OwnedFd>,
     scratch: Option<OwnedFd>,
+    /// The sockets of its network, as they come.
+    sockets: Vec<OwnedFd>,
     /// Whether it waits for the host's word, because there is a model to be filled.
     is_waiting: bool,
     model_sink: Option<File>,
@@ -175,6 +207,7 @@ pub struct Prepared {
     streams: Streams,
     refusals: Option<Listener>,
     observations: Vec<Observation>,
+    sockets: Vec<OwnedFd>,
 }
 
 /// What the workload can write to, by descriptor.
@@ -339,6 +372,7 @@ impl Sandbox {
             is_scratch_served: false,
             outputs: None,
             scratch: None,
+            sockets: Vec::new(),
             is_waiting,
             model_sink: None,
             pipes,
@@ -436,7 +470,11 @@ impl Building {
             return Err(IsolateError::WallsDown { observations: down });
         }
         let writable = Writable { outputs, scratch };
-        Ok((Prepared { parts: self.parts, writable, streams, refusals: self.refusals, observations }, made))
+        let sockets = std::mem::take(&mut self.sockets);
+        if sockets.len() as u64 != self.claim.socket_steps.end - self.claim.socket_steps.start {
+            return Err(IsolateError::Launcher { what: "left out a socket" });
+        }
+        Ok((Prepared { parts: self.parts, writable, streams, refusals: self.refusals, observations, sockets }, made))
     }
 
     /// The next message of the sandbox that builds itself; descriptors that come along are kept.
@@ -460,6 +498,10 @@ impl Building {
                     self.is_scratch_served = true;
                 }
             }
+            // They come in the order of their steps.
+            Message::Handed { step } if self.claim.socket_steps.contains(&step) => {
+                self.sockets.extend(received.fd.take())
+            }
             Message::Handed { step } if Some(step) == self.claim.model_step => {
                 self.model_sink = received.fd.take().map(File::from);
             }
@@ -474,6 +516,11 @@ impl Prepared {
     /// What the preflight saw.
     pub fn observations(&self) -> &[Observation] {
         &self.observations
+    }
+
+    /// The sockets of its network, in the order in which they were asked for. Nobody else holds them.
+    pub fn take_sockets(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.sockets)
     }
 
     /// The controlling end of the workload's terminal, where it asked for one: what is written there is typed.

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use hotcell_sys::{Fd, landlock as sys_landlock, limit, memory, process, seccomp};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -202,6 +202,59 @@ impl Service {
     fn say(&mut self, word: &Word) -> io::Result<()> {
         self.control.write_all(&word.encode())
     }
+}
+
+/// How a process of ours that parses foreign bytes locks itself in.
+#[derive(Debug, Clone, Copy)]
+pub struct Confinement<'a> {
+    /// The system calls that it may make.
+    pub calls: &'a [&'a str],
+    /// Whether it may open sockets of IPv4 and IPv6.
+    pub inet: bool,
+    /// Files and folders that it may read, where they are there.
+    pub read: &'a [&'a str],
+}
+
+/// The first act of such a process: it has nothing of its parent's but standard input, its control socket, which is given
+/// back; nobody looks into it, and it does not outlive its parent.
+///
+/// # Errors
+/// When one of the calls fails.
+pub fn begin(control: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    hotcell_sys::file::close_range(3, u32::MAX).map_err(from_sys)?;
+    let control = control.try_clone_to_owned()?;
+    process::new_session().map_err(from_sys)?;
+    process::not_dumpable().map_err(from_sys)?;
+    process::die_with_parent().map_err(from_sys)?;
+    limit::set(limit::CORE, 0).map_err(from_sys)?;
+    Ok(control)
+}
+
+/// Locks the process in, for good. It has one thread until then; those to come inherit everything.
+///
+/// # Errors
+/// When a lock cannot be turned; where the kernel has no Landlock, that one is left out.
+pub fn confine(confinement: &Confinement<'_>) -> io::Result<()> {
+    process::keep_capabilities(0).map_err(from_sys)?;
+    process::no_new_privileges().map_err(from_sys)?;
+    let handled = Handled::of_abi(landlock::kernel_abi().min(landlock::WHOLE_ABI));
+    if handled.abi > 0 {
+        let net = if confinement.inet { 0 } else { handled.net };
+        let rights = sys_landlock::Handled { fs: handled.fs, net, scoped: handled.scoped };
+        let ruleset = sys_landlock::create(&rights, handled.abi).map_err(from_sys)?;
+        for path in confinement.read {
+            let Ok(file) = File::open(path) else { continue };
+            let wanted = landlock::READ_EXECUTE & handled.fs;
+            let rights = if file.metadata()?.is_dir() { wanted } else { wanted & landlock::FILE_RIGHTS };
+            sys_landlock::allow_beneath(ruleset, rights, Fd(file.as_raw_fd())).map_err(from_sys)?;
+        }
+        sys_landlock::restrict(ruleset).map_err(from_sys)?;
+        hotcell_sys::file::close(Fd(ruleset.0));
+    }
+    let Confinement { calls: allowed, inet, .. } = *confinement;
+    let rules = FilterRules { allowed, inet, write_xor_execute: true, unmerged: false, tsc: false, told: false };
+    let filter = Filter::compile(&rules).map_err(|error| io::Error::other(error.to_string()))?;
+    seccomp::load(filter.bytes()).map_err(from_sys)
 }
 
 /// What a server calls. It has its descriptors, and memory.

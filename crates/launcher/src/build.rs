@@ -26,7 +26,7 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
     match step {
         Step::Root { size, inodes } => {
             mount::make_all_private()?;
-            let root = tmpfs(size, inodes, c"0755", mount::ATTR_NOSUID | mount::ATTR_NODEV)?;
+            let root = tmpfs(size, inodes, c"0755", false, mount::ATTR_NOSUID | mount::ATTR_NODEV)?;
             // Over the old root, whose paths still lead below it until the pivot.
             mount::attach(root, c"/")?;
             file::change_dir_to(root)
@@ -39,8 +39,8 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
             file::close(fd);
             Ok(())
         }
-        Step::Tmpfs { path, size, inodes, attributes } => {
-            mount::attach(tmpfs(size, inodes, c"1777", attributes)?, path)
+        Step::Tmpfs { path, size, inodes, large_pages, attributes } => {
+            mount::attach(tmpfs(size, inodes, c"1777", large_pages != 0, attributes)?, path)
         }
         Step::Fuse { path, attributes } => {
             let device = context.fuse?;
@@ -110,6 +110,29 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         Step::DieWithParent {} => process::die_with_parent(),
         Step::DropBoundingSet {} => process::drop_bounding_set(),
         Step::Loopback {} => socket::raise_loopback(),
+        Step::WidenLoopback { address, mask } => socket::widen_loopback(ipv4(address), ipv4(mask)),
+        Step::Listen { address, port, datagrams } => {
+            let port = u16::try_from(port).map_err(|_| Errno::EINVAL)?;
+            let fd = socket::open_at_ipv4(ipv4(address), port, datagrams != 0)?;
+            context.say(Message::Handed { step: context.step_number() }, &[fd]);
+            file::close(fd);
+            Ok(())
+        }
+        Step::Replace { path, mode, content } => {
+            match file::unlink_at(Fd::CWD, path) {
+                Err(Errno::ENOENT) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+            let fd = make_file(path, mode as u32)?;
+            let written = file::write_all(fd, content);
+            file::close(fd);
+            written
+        }
+        Step::Cover { source, path, attributes } => match file::exists(path) {
+            Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => attach(mount::clone_tree(source)?, path, attributes),
+        },
         Step::Terminals { path } => {
             let fs = mount::fs_open(c"devpts")?;
             mount::fs_set(fs, c"mode", c"0600")?;
@@ -131,6 +154,11 @@ pub(crate) fn build(context: &Context<'_>, step: Step<'_>) -> Result<()> {
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// An address from its number.
+fn ipv4(number: u64) -> [u8; 4] {
+    (number as u32).to_be_bytes()
 }
 
 /// Shows a part of the host's system as the host has it, or nothing where it has none.
@@ -166,11 +194,15 @@ fn make_dir_if_missing(path: &CStr) -> Result<()> {
     }
 }
 
-fn tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attributes: u64) -> Result<Fd> {
+fn tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, large_pages: bool, attributes: u64) -> Result<Fd> {
     let fs = mount::fs_open(c"tmpfs")?;
     mount::fs_set(fs, c"size", size)?;
     mount::fs_set(fs, c"nr_inodes", inodes)?;
     mount::fs_set(fs, c"mode", mode)?;
+    if large_pages {
+        // A kernel that has none refuses the option and takes small ones: the limits are the same.
+        let _ = mount::fs_set(fs, c"huge", c"within_size");
+    }
     mount::fs_create(fs)?;
     let tree = mount::fs_mount(fs, attributes)?;
     file::close(fs);

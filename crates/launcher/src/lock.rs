@@ -64,6 +64,13 @@ impl Lock {
                 file::close(parent);
                 result
             }
+            Step::LandlockAllowPort { port, rights } => {
+                // In company no port is granted.
+                if !self.alone || rights == 0 {
+                    return Ok(());
+                }
+                landlock::allow_port(self.ruleset.ok_or(Errno::EINVAL)?, rights, port)
+            }
             Step::LandlockEnforce {} => {
                 let ruleset = self.ruleset.take().ok_or(Errno::EINVAL)?;
                 let result = landlock::restrict(ruleset);

@@ -159,6 +159,8 @@ steps! {
         size: &'a CStr,
         /// tmpfs `nr_inodes`.
         inodes: &'a CStr,
+        /// Whether the kernel may take pages of 2 MiB for large files, which it gives back at once.
+        large_pages: u64,
         /// Mount attributes.
         attributes: u64
     } = 14,
@@ -263,6 +265,40 @@ steps! {
     DropBoundingSet {} = 30,
     /// Switches the loopback interface on.
     Loopback {} = 36,
+    /// Gives the loopback interface a second address, with the network around it.
+    WidenLoopback {
+        /// The address, as a number.
+        address: u64,
+        /// The network's mask, as a number.
+        mask: u64
+    } = 70,
+    /// Opens a socket at an address of this network, and hands it to the host.
+    Listen {
+        /// The address, as a number.
+        address: u64,
+        /// The port.
+        port: u64,
+        /// 1 for datagrams, 0 for connections.
+        datagrams: u64
+    } = 71,
+    /// A small file in place of one that is there, or is not.
+    Replace {
+        /// Where.
+        path: &'a CStr,
+        /// Access mode.
+        mode: u64,
+        /// What is in it.
+        content: &'a [u8]
+    } = 72,
+    /// A file of the new root shown in place of another one, where that one is there.
+    Cover {
+        /// The file that is shown.
+        source: &'a CStr,
+        /// Where.
+        path: &'a CStr,
+        /// Mount attributes.
+        attributes: u64
+    } = 73,
     /// A file system of terminals of its own.
     Terminals {
         /// Where.
@@ -333,6 +369,13 @@ steps! {
         /// Rights where it is a file.
         file: u64
     } = 53,
+    /// Grants rights over a TCP port. Nothing where the kernel knows no such rights.
+    LandlockAllowPort {
+        /// The port.
+        port: u64,
+        /// Rights.
+        rights: u64
+    } = 74,
     /// Puts the ruleset in force.
     LandlockEnforce {} = 47,
     /// Puts the system call filter in force.

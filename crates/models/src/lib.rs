@@ -15,19 +15,24 @@
 mod args;
 mod classical;
 mod error;
+mod manifest;
 mod model;
 mod network;
 mod onnx;
 mod outputs;
 mod runner;
+pub mod scan;
+mod signature;
 mod table;
 mod tensor;
 mod wire;
 
 pub use args::{RunnerArgs, RunnerArgsError};
 pub use error::{ModelError, RunnerError};
+pub use manifest::{Manifest, ManifestFile, scan_model};
 pub use model::{Batch, Model, Output, Port, Predictions};
 pub use outputs::{OutputColumn, Pick};
 pub use runner::{PROGRESS_MARK, RunnerReport, runner_main, score};
+pub use signature::{SignedModelError, TrustedKey, sign_manifest, verify_model};
 pub use table::{TableError, TableFormat};
 pub use tensor::{Data, ElementType, Tensor};

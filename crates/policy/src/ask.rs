@@ -110,6 +110,14 @@ impl Ask {
         self.resource.strip_suffix(name.as_str())?.strip_suffix('/')
     }
 
+    /// A text of the resource, or nothing.
+    pub(crate) fn word_of_resource(&self, name: &str) -> &str {
+        match self.attributes.get(name) {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// A text of the context, or nothing.
     pub(crate) fn word(&self, name: &str) -> &str {
         match self.context.get(name) {

@@ -1,5 +1,7 @@
 //! Our values as Cedar's: names, entities, contexts.
 
+use std::sync::OnceLock;
+
 use cedar_policy::pst;
 use cedar_policy_core::ast::{Eid, EntityType, EntityUID, Name, RestrictedExpr, UnreservedId};
 use cedar_policy_core::parser::{Node, cst};
@@ -20,7 +22,42 @@ impl From<pst::PstConstructionError> for NameError {
 /// Not by `parse`, nor by `from_normalized_str`: the first uses Cedar's text parser, the second a regular
 /// expression, and to build either takes longer than a decision by rules that are ready. That every name used is one that `parse`
 /// takes is what the comparison of `compiled.rs` and the schema test show.
+///
+/// Each is made once: to make one takes longer than to evaluate a rule.
 pub(crate) fn type_name(name: &str) -> Result<EntityType, NameError> {
+    let Some(place) = TYPES.iter().position(|known| *known == name) else { return make_type_name(name) };
+    let Some(made) = MADE.get(place) else { return make_type_name(name) };
+    if let Some(made) = made.get() {
+        return Ok(made.clone());
+    }
+    let fresh = make_type_name(name)?;
+    Ok(made.get_or_init(|| fresh).clone())
+}
+
+/// The types of our schema.
+const TYPES: [&str; 18] = [
+    "User",
+    "Action",
+    "Role",
+    "Task",
+    "Model",
+    "Dataset",
+    "Field",
+    "Output",
+    "Purpose",
+    "ModelGroup",
+    "Tenant",
+    "Device",
+    "Host",
+    "HostGroup",
+    "Approval",
+    "Lease",
+    "AuditLog",
+    "Policy",
+];
+static MADE: [OnceLock<EntityType>; TYPES.len()] = [const { OnceLock::new() }; TYPES.len()];
+
+fn make_type_name(name: &str) -> Result<EntityType, NameError> {
     let wrong = || NameError(format!("`{name}` is not the name of an entity type"));
     let id = Node::new(Some(cst::Ident::Ident(name.into()))).to_valid_ident().map_err(|_| wrong())?;
     Ok(Name::unqualified_name(UnreservedId::try_from(id).map_err(|_| wrong())?).into())

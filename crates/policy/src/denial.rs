@@ -3,7 +3,7 @@
 use hotcell_types::{Exit, Explain};
 
 use crate::grant::CitedRule;
-use crate::obligation::{AuditLevel, Hardening, IsolationLevel};
+use crate::obligation::IsolationLevel;
 
 /// A no, with its reasons.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,10 +42,6 @@ pub enum Unmet {
     Approvals(u32),
     /// A stronger isolation level.
     Isolation(IsolationLevel),
-    /// A demand on the sandbox that no profile can meet.
-    Hardening(Hardening),
-    /// A record of this depth.
-    Audit(AuditLevel),
 }
 
 impl DenialKind {
@@ -63,17 +59,15 @@ impl DenialKind {
                     )
                 }
                 Unmet::View(view) => {
-                    format!("the rule demands the view `{}`, and no view can be applied here", view.escape_debug())
+                    format!(
+                        "the rule demands the view `{}`, and the policy has no view of that name",
+                        view.escape_debug()
+                    )
                 }
                 Unmet::Approvals(count) => {
                     format!("the rule demands the approval of {count} others, and approvals cannot be given here")
                 }
                 Unmet::Isolation(level) => format!("the rule demands the isolation level `{level}`"),
-                Unmet::Hardening(hardening) => format!("the rule demands `{hardening}`, which no profile here has"),
-                Unmet::Audit(_) => {
-                    "the rule demands that each call and connection is recorded, and nothing records them here"
-                        .to_owned()
-                }
             },
         }
     }
@@ -99,8 +93,6 @@ impl Explain for Denial {
             DenialKind::Unmet(Unmet::View(_)) => "POL-121",
             DenialKind::Unmet(Unmet::Approvals(_)) => "POL-122",
             DenialKind::Unmet(Unmet::Isolation(_)) => "POL-123",
-            DenialKind::Unmet(Unmet::Hardening(_)) => "POL-124",
-            DenialKind::Unmet(Unmet::Audit(_)) => "POL-127",
             DenialKind::RoleNotHeld(_) => "POL-126",
         }
     }
@@ -115,6 +107,12 @@ impl Explain for Denial {
             }
             DenialKind::RoleNotHeld(_) => "name a role that you hold, or leave out --role".to_owned(),
             DenialKind::Unmet(Unmet::Isolation(_)) => "run it on a host that has this isolation level".to_owned(),
+            DenialKind::Unmet(Unmet::View(view)) => {
+                format!(
+                    "ask whoever writes the policy to add the view `{}` to a file `NAME.views.toml` of it",
+                    view.escape_debug()
+                )
+            }
             DenialKind::Unmet(unmet) => format!(
                 "ask whoever writes the policy to permit it without `{}`, or wait for a Hotcell that can do it",
                 unmet.annotation()
@@ -143,8 +141,6 @@ impl Unmet {
             Self::View(_) => "@obligation_view",
             Self::Approvals(_) => "@obligation_approvals",
             Self::Isolation(_) => "@obligation_isolation",
-            Self::Hardening(_) => "@obligation_hardening",
-            Self::Audit(_) => "@obligation_audit",
         }
     }
 }

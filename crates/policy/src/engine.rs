@@ -7,9 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{
-    Context, Effect, Entity, EntityUID, EntityUIDEntry, Policy, Request as CedarRequest, RestrictedExpr,
-};
+use cedar_policy_core::ast::{Context, Entity, EntityUID, EntityUIDEntry, Request as CedarRequest, RestrictedExpr};
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
@@ -21,11 +19,13 @@ use crate::compiled::RULES;
 use crate::denial::{Denial, DenialKind};
 use crate::error::PolicyError;
 use crate::facts::Facts;
+use crate::folder::{HIERARCHY, PolicyFiles, VIEWS};
 use crate::grant::{CitedRule, Columns, Grant, GrantTerms, GrantUse, ReleaseGrant};
 use crate::layer::{MAX_RULES_CITED, parse, schema, schema_errors};
 use crate::obligation::Obligations;
-use crate::request::{ReleaseItem, Request};
-use crate::ruleset::{Question, Ready, RuleSet};
+use crate::request::{DatasetFacts, ReleaseItem, Request};
+use crate::rules::Rule;
+use crate::ruleset::{Question, Ready, RuleSet, applies};
 use crate::store::Store;
 use crate::{Action, StreamRule};
 
@@ -35,6 +35,7 @@ pub struct Engine {
     pub(crate) layers: Vec<Layer>,
     pub(crate) store: Store,
     tag: Tag,
+    views: ViewFiles,
 }
 
 /// Which policy an engine decides by, for those who watch over changes.
@@ -45,6 +46,25 @@ pub enum Tag {
     Fixed,
     /// The one in force: its digest, or none where nothing lies over the default policy.
     InForce(Option<Digest>),
+}
+
+/// The files of a policy's role views, which others read, and the names that they define.
+#[derive(Debug, Default)]
+struct ViewFiles {
+    files: PolicyFiles,
+    names: BTreeSet<String>,
+}
+
+/// What is read of a file of views here: the names.
+#[derive(serde::Deserialize, Default)]
+struct ViewNames {
+    #[serde(default)]
+    view: Vec<ViewName>,
+}
+
+#[derive(serde::Deserialize)]
+struct ViewName {
+    name: String,
 }
 
 /// Rules that narrow what lies below.
@@ -105,13 +125,36 @@ impl Engine {
     /// One layer of checked rules over the default policy.
     pub(crate) fn of(rules: Vec<Ready>, store: Store) -> Result<Self, NameError> {
         let layers = if rules.is_empty() { Vec::new() } else { vec![Layer { rules: RuleSet::new(rules)? }] };
-        Ok(Self { layers, store, tag: Tag::Fixed })
+        Ok(Self { layers, store, tag: Tag::Fixed, views: ViewFiles::default() })
     }
 
     /// This engine, known as the one that decides by the policy in force.
     #[must_use]
     pub fn in_force(self, digest: Option<Digest>) -> Self {
         Self { tag: Tag::InForce(digest), ..self }
+    }
+
+    /// With the role views of these files. A file that cannot be read defines none, so that what is demanded of it is denied.
+    #[must_use]
+    pub(crate) fn with_views(mut self, files: &PolicyFiles) -> Self {
+        let of_views = |name: &str| name.ends_with(VIEWS) || name.ends_with(HIERARCHY);
+        let files: PolicyFiles =
+            files.iter().filter(|(name, _)| of_views(name)).map(|(name, text)| (name.clone(), text.clone())).collect();
+        let texts = files.iter().filter(|(name, _)| name.ends_with(VIEWS)).map(|(_, text)| text);
+        let names = texts.flat_map(|text| toml::from_str::<ViewNames>(text).unwrap_or_default().view);
+        let names = names.map(|view| view.name).collect();
+        self.views = ViewFiles { files, names };
+        self
+    }
+
+    /// The files of the policy's role views and of the hierarchies that they name.
+    pub fn view_files(&self) -> &PolicyFiles {
+        &self.views.files
+    }
+
+    /// What policy knows an input as: the dataset that lies there, or its name.
+    pub fn dataset_id<'a>(&'a self, dataset: &'a DatasetFacts) -> &'a str {
+        self.store.dataset_at(&dataset.path).unwrap_or(&dataset.input)
     }
 
     /// Which policy it decides by.
@@ -137,7 +180,7 @@ impl Engine {
                 Err(denial) => return Decision::Deny(denial),
             };
             let obligations = yes.allowed.obligations;
-            if let Err(unmet) = obligations.check(&facts.isolation) {
+            if let Err(unmet) = obligations.check(&facts.isolation, &self.views.names) {
                 let exit = unmet.exit();
                 return Decision::Deny(Denial {
                     question: "run the task".to_owned(),
@@ -173,13 +216,16 @@ impl Engine {
         let yes = self.try_decide(&grant.request().facts())?;
         let now = &yes.allowed.obligations;
         let exit = Exit::Refused;
-        now.check(grant.isolation()).map_err(|unmet| {
+        now.check(grant.isolation(), &self.views.names).map_err(|unmet| {
             let exit = unmet.exit();
             Denial { question: "let the task go on".to_owned(), kind: DenialKind::Unmet(unmet), exit }
         })?;
         let mut profile = grant.profile().clone();
         let stricter = profile.harden(&now.hardening)
+            // What was not recorded cannot be recorded later.
+            || now.audit > grant.obligations().audit
             || (yes.streams == StreamRule::Inspect && grant.streams() == StreamRule::Live)
+            || !now.views.is_subset(&grant.obligations().views)
             || yes.reads.iter().any(|(input, columns)| !grant.reads(input).is_within(columns));
         if stricter {
             let kind = DenialKind::NotPermitted(yes.stream_reasons);
@@ -196,7 +242,7 @@ impl Engine {
         let words = format!("let `{}` leave", item.name.escape_debug());
         let Allowed { rules, obligations } = self.ask(grant.request().facts().release(&item), words.clone())?;
         let obligations = obligations.join(grant.obligations());
-        if let Err(unmet) = obligations.check(grant.isolation()) {
+        if let Err(unmet) = obligations.check(grant.isolation(), &self.views.names) {
             return Err(Denial { question: words, exit: unmet.exit(), kind: DenialKind::Unmet(unmet) });
         }
         Ok(ReleaseGrant::new(grant.id(), item, rules, obligations))
@@ -210,11 +256,19 @@ impl Engine {
         }
         let mut reads = BTreeMap::new();
         for dataset in &facts.datasets {
-            let id = self.store.dataset_at(&dataset.path).unwrap_or(&dataset.input);
+            let id = self.dataset_id(dataset);
             allowed.add(self.ask(facts.read_dataset(id), format!("read the dataset `{}`", id.escape_debug()))?);
             if self.decides_columns() {
                 let columns = self.columns(facts, id, dataset.columns.as_deref(), &mut allowed)?;
                 reads.insert(dataset.input.clone(), columns);
+            }
+        }
+        for host in &facts.hosts {
+            let to = &host.destination;
+            allowed.add(self.ask(facts.reach("connect", to), format!("connect to `{to}`"))?);
+            if host.passes {
+                let words = format!("let pass unopened what goes to `{to}`");
+                allowed.add(self.ask(facts.reach("passThrough", to), words)?);
             }
         }
         let (streams, stream_reasons) = self.streams(facts, &mut allowed)?;
@@ -306,7 +360,7 @@ impl Engine {
         Ok(self.ask(ask, words).and_then(|allowed| {
             let isolation = allowed.obligations.isolation.to_string();
             // A question by itself has no sandbox; what nothing here can do is told all the same.
-            match allowed.obligations.check(&isolation) {
+            match allowed.obligations.check(&isolation, &self.views.names) {
                 Ok(()) => Ok(allowed),
                 Err(unmet) => Err(Denial {
                     question: action.words.to_owned(),
@@ -358,9 +412,9 @@ impl Engine {
             verdict.permits.iter().filter_map(rule).for_each(|rule| said.obligations.add(&rule.obligations));
             if verdict.permits.is_empty() && said.lacking.is_none() {
                 let rules = layer.rules.rules().iter();
-                let ways =
-                    rules.filter(|rule| rule.permits && rule.may_concern(&ask.action)).map(|rule| rule.id.clone());
-                said.lacking = Some(ways.collect::<Vec<_>>()).filter(|ways| !ways.is_empty());
+                let ways = rules.filter(|rule| rule.permits && rule.may_concern(&ask.action));
+                let ways: Vec<_> = ways.take(MAX_RULES_CITED).map(|rule| rule.id.clone()).collect();
+                said.lacking = Some(ways).filter(|ways| !ways.is_empty());
             }
             said.permits.extend(of(&verdict.permits));
         }
@@ -388,8 +442,8 @@ impl Engine {
         // Only layers can call extension functions; our own rules have none.
         let evaluator = Evaluator::new(request, &entities, Extensions::none());
         let mut said = Said::default();
-        for rule in RULES.iter().filter(|rule| rule.action == action) {
-            said.take(&rule.to_cedar()?, &evaluator);
+        for rule in Rule::about(action) {
+            said.take(rule?, &evaluator);
         }
         if said.permits.is_empty() {
             let ways = RULES.iter().filter(|rule| rule.permits && rule.action == action);
@@ -476,8 +530,8 @@ impl Engine {
             remedy: remedy.to_owned(),
         };
         let layered = || {
-            let mut rules = self.layers.iter().flat_map(|layer| layer.rules.rules());
-            rules.find(|rule| rule.id == id).map(|rule| cite(&rule.reason, &rule.remedy))
+            let found = self.layers.iter().find_map(|layer| layer.rules.rule(id));
+            found.map(|rule| cite(&rule.reason, &rule.remedy))
         };
         RULES.iter().find(|rule| rule.id == id).map(|rule| cite(rule.reason, rule.remedy)).or_else(layered)
     }
@@ -510,12 +564,12 @@ impl Said {
         self.errors.is_empty() && self.forbids.is_empty() && self.lacking.is_none()
     }
 
-    fn take(&mut self, rule: &Policy, evaluator: &Evaluator<'_>) {
-        match (evaluator.evaluate(rule), rule.effect()) {
-            (Ok(false), _) => {}
-            (Ok(true), Effect::Permit) => self.permits.push(rule.id().to_string()),
-            (Ok(true), Effect::Forbid) => self.forbids.push(rule.id().to_string()),
-            (Err(error), _) => self.errors.push(format!("`{}`: {error}", rule.id())),
+    fn take(&mut self, rule: &Ready, evaluator: &Evaluator<'_>) {
+        match applies(rule, evaluator) {
+            Ok(false) => {}
+            Ok(true) if rule.permits => self.permits.push(rule.id.clone()),
+            Ok(true) => self.forbids.push(rule.id.clone()),
+            Err(error) => self.errors.push(format!("`{}`: {error}", rule.id)),
         }
     }
 }

@@ -63,14 +63,6 @@ pub enum ProfileError {
         /// Who asked.
         origin: Origin,
     },
-    /// A right to connect to a host, to which there is no way.
-    #[error("{origin} asks for CONNECT over `{host}`, and no sandbox has a way to the network")]
-    NoGateway {
-        /// The host.
-        host: String,
-        /// Who asked.
-        origin: Origin,
-    },
     /// A complete profile lacks a key.
     #[error("{origin} lacks the key `{key}`")]
     Incomplete {
@@ -109,7 +101,6 @@ impl Explain for ProfileError {
             Self::Widens(_) => "POL-006",
             Self::Incomplete { .. } => "POL-007",
             Self::NeverGranted { .. } => "POL-040",
-            Self::NoGateway { .. } => "POL-041",
         }
     }
 
@@ -140,15 +131,12 @@ impl Explain for ProfileError {
                                           a program that needs them has no place in a sandbox"
                     .to_owned()
             }
-            Self::NoGateway { .. } => {
-                "leave that right out and bring what the task needs as an input: --input NAME=PATH".to_owned()
-            }
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Widens(_) | Self::NeverGranted { .. } | Self::NoGateway { .. } => Exit::Refused,
+            Self::Widens(_) | Self::NeverGranted { .. } => Exit::Refused,
             _ => Exit::Usage,
         }
     }

@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Every rule that can speak to an action, the default policy's included.
-    fn rules_about(&self, action: &str) -> Vec<Ready> {
+    pub(crate) fn rules_about(&self, action: &str) -> Vec<Ready> {
         let mut rules = Vec::new();
         for (file, source) in DEFAULT_POLICY {
             rules.extend(crate::layer::parse_default(file, source));
@@ -119,7 +119,7 @@ impl Engine {
 
     /// The smallest sets of changes that turn the answer, smaller ones first.
     fn ways(&self, ask: &Ask, rules: &[Ready], answer: Answer) -> Vec<Vec<Change>> {
-        let changes = changes(ask, rules);
+        let changes = changes(ask, rules, BTreeSet::new());
         let mut trials = 0;
         let mut ways: Vec<Vec<usize>> = Vec::new();
         let mut last: Vec<Vec<usize>> = vec![Vec::new()];
@@ -154,13 +154,13 @@ impl Engine {
     }
 }
 
-type Apply = Box<dyn Fn(&mut Ask)>;
+pub(crate) type Apply = Box<dyn Fn(&mut Ask)>;
 
-/// Everything that could be otherwise: each attribute, with the values that the rules name.
-fn changes(ask: &Ask, rules: &[Ready]) -> Vec<(Change, Apply)> {
+/// Everything that could be otherwise: each attribute, with the values that the rules name, and the entities that are known.
+pub(crate) fn changes(ask: &Ask, rules: &[Ready], known: BTreeSet<(String, String)>) -> Vec<(Change, Apply)> {
     let mut words: BTreeSet<String> = BTreeSet::from([String::new()]);
     let mut numbers: BTreeSet<i64> = BTreeSet::new();
-    let mut entities: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut entities = known;
     for part in rules.iter().flat_map(|rule| rule.condition().subexpressions()) {
         match part.expr_kind() {
             ExprKind::Lit(Literal::String(text)) => {
@@ -203,6 +203,20 @@ fn changes(ask: &Ask, rules: &[Ready]) -> Vec<(Change, Apply)> {
             _ if *kind == resource_type(ask) && id != ask.resource => {
                 add("resource".into(), ask.resource.clone(), id.clone(), Box::new(move |ask| rename(ask, &id)));
             }
+            "Dataset" if resource_type(ask) == "Field" && ask.dataset() != Some(&id) => {
+                let column = ask.word_of_resource("name").to_owned();
+                let to = format!("{id}/{column}");
+                let from = ask.resource.clone();
+                add(
+                    "resource".into(),
+                    from,
+                    to.clone(),
+                    Box::new(move |ask| {
+                        let column = ask.word_of_resource("name").to_owned();
+                        ask.resource = format!("{id}/{column}");
+                    }),
+                );
+            }
             "User" if id != ask.principal => add(
                 "principal".into(),
                 ask.principal.clone(),
@@ -212,10 +226,17 @@ fn changes(ask: &Ask, rules: &[Ready]) -> Vec<(Change, Apply)> {
             _ => {}
         }
     }
+    let is_field = resource_type(ask) == "Field";
     for (name, value) in &ask.attributes {
         for other in others(value, &words, &numbers, ask) {
             let (at, to) = (name.clone(), other.to_string());
-            let apply = Box::new(move |ask: &mut Ask| _ = ask.attributes.insert(at.clone(), other.clone()));
+            let apply = Box::new(move |ask: &mut Ask| {
+                // A column goes by its name: with another name it is another column of the same dataset.
+                if let (true, Value::Text(column), Some(dataset)) = (is_field && at == "name", &other, ask.dataset()) {
+                    ask.resource = format!("{dataset}/{column}");
+                }
+                ask.attributes.insert(at.clone(), other.clone());
+            });
             add(format!("resource.{name}"), value.to_string(), to, apply);
         }
     }

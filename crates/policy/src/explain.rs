@@ -50,6 +50,7 @@ impl Profile {
         rows.push(open_to("rights over data", list(&self.data_exec.value), &self.data_exec, &self.data_exec_allowed));
         rows.push(open_to("rights over devices", self.shown_devices(), &self.devices, &self.devices_allowed));
         rows.push(choice("network.loopback", &self.loopback, &self.loopback_allowed));
+        rows.push(open_to("rights over hosts", self.shown_hosts(), &self.hosts, &self.egress_allowed));
         rows.push(plain("memory.write_xor_execute", &self.write_xor_execute));
         rows.push(plain("scratch.kind", &self.scratch));
         rows.push(set("system_calls.groups", &self.groups));
@@ -64,6 +65,13 @@ impl Profile {
         rows.push(plain("side_channels", &self.side_channels));
         rows.push(plain("own_cores", &self.own_cores));
         rows
+    }
+
+    fn shown_hosts(&self) -> String {
+        let form = |passes: bool| if passes { "passed" } else { "opened" };
+        let shown: BTreeSet<_> =
+            self.hosts().iter().map(|(host, passes)| format!("{host} {}", form(*passes))).collect();
+        list(&shown)
     }
 
     fn shown_devices(&self) -> String {

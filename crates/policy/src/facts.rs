@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hotcell_types::{Bits, Timestamp, Wall};
+use hotcell_types::{Bits, Destination, Timestamp, Wall};
 use serde::{Deserialize, Serialize};
 
 use crate::OutputRule;
@@ -43,6 +43,9 @@ pub struct Facts {
     /// The inputs.
     #[serde(default)]
     pub datasets: Vec<DatasetFacts>,
+    /// The hosts that it would reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostFacts>,
     /// Whether every input belongs to the principal.
     pub inputs_owned: bool,
     /// To whom results are sealed.
@@ -53,6 +56,16 @@ pub struct Facts {
     pub signature: String,
     /// Whether the profile lets only declared outputs leave.
     pub declared_outputs: bool,
+}
+
+/// A host that a task would reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostFacts {
+    /// Which, and the port.
+    pub destination: Destination,
+    /// Whether what goes there passes unopened.
+    pub passes: bool,
 }
 
 impl Request {
@@ -72,6 +85,9 @@ impl Request {
             image: self.image.map(|digest| digest.to_string()).unwrap_or_default(),
             model: self.model.clone(),
             datasets: self.datasets.clone(),
+            hosts: (self.profile.hosts().iter())
+                .map(|(destination, passes)| HostFacts { destination: destination.clone(), passes: *passes })
+                .collect(),
             inputs_owned: self.inputs_owned,
             recipients: self.recipients.clone(),
             streams: self.profile.streams().to_string(),
@@ -144,6 +160,12 @@ impl Facts {
             ("model", self.model_name().into()),
         ];
         self.ask("readField", format!("{dataset}/{column}"), vec![("name", column.into())], context)
+    }
+
+    /// Both questions are of a host: whether it is reached, and whether what goes there passes unopened.
+    pub(crate) fn reach(&self, action: &'static str, to: &Destination) -> Ask {
+        let attributes = vec![("name", to.host.as_str().into()), ("port", i64::from(to.port).into())];
+        self.ask(action, to.host.as_str().to_owned(), attributes, [])
     }
 
     pub(crate) fn release(&self, item: &ReleaseItem) -> Ask {

@@ -12,7 +12,7 @@ use crate::ruleset::Ready;
 use crate::store::Store;
 use crate::{Engine, SCHEMA_VERSION};
 
-/// The files of a policy by name: `policy.toml`, `*.cedar`, `entities.json`, `*.test.toml`.
+/// The files of a policy by name: `policy.toml`, `*.cedar`, `entities.json`, `*.test.toml`, `*.views.toml`, `*.hierarchy.toml`.
 pub type PolicyFiles = BTreeMap<String, String>;
 
 /// The name of the manifest.
@@ -21,6 +21,10 @@ pub const MANIFEST: &str = "policy.toml";
 pub const ENTITIES: &str = "entities.json";
 /// The end of the names of files with cases.
 pub const CASES: &str = ".test.toml";
+/// The end of the names of files with role views.
+pub(crate) const VIEWS: &str = ".views.toml";
+/// The end of the names of files with hierarchies, which views name.
+pub(crate) const HIERARCHY: &str = ".hierarchy.toml";
 /// The most files of a policy.
 pub const MAX_POLICY_FILES: usize = 256;
 
@@ -61,7 +65,7 @@ pub struct CaseResult {
 
 /// Whether a file of this name belongs to a policy.
 pub fn is_policy_file(name: &str) -> bool {
-    name == MANIFEST || name == ENTITIES || name.ends_with(".cedar") || name.ends_with(CASES)
+    name == MANIFEST || name == ENTITIES || [".cedar", CASES, VIEWS, HIERARCHY].iter().any(|end| name.ends_with(end))
 }
 
 impl CheckedPolicy {
@@ -101,7 +105,8 @@ impl CheckedPolicy {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self { manifest, engine: ready(rules, store).map_err(|error| vec![error])?, cases })
+        let engine = ready(rules, store).map_err(|error| vec![error])?.with_views(files);
+        Ok(Self { manifest, engine, cases })
     }
 
     /// Reads a policy that was checked before, without checking it once more: what starts every task is quick.
@@ -119,7 +124,7 @@ impl CheckedPolicy {
             Some(text) => parse_entities(ENTITIES, text, &schema()?)?,
             None => Store::default(),
         };
-        Ok(Self { manifest, engine: ready(rules, store)?, cases: Vec::new() })
+        Ok(Self { manifest, engine: ready(rules, store)?.with_views(files), cases: Vec::new() })
     }
 
     /// What it says of itself.

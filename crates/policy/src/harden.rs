@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::limit::{Demand, LimitKey};
 use crate::obligation::Hardening;
 use crate::profile::{Profile, Setting};
-use crate::{Origin, OutputRule, ScratchRule, SignatureRule, StreamRule};
+use crate::{Origin, OutputRule, ScratchRule, SideChannelRule, SignatureRule, StreamRule};
 
 impl Profile {
     /// Narrows the profile to what is demanded. Gives whether anything changed.
@@ -30,8 +30,7 @@ impl Profile {
                         }
                     }
                 }
-                // Denied before it comes here.
-                Hardening::SideChannels => {}
+                Hardening::SideChannels => set(&mut self.side_channels, SideChannelRule::Hardened),
             }
         }
         *self != before

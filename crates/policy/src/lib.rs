@@ -16,6 +16,7 @@ mod ask;
 pub mod calls;
 mod case;
 mod cedar;
+mod compare;
 mod compiled;
 mod denial;
 mod engine;
@@ -27,8 +28,10 @@ mod facts;
 mod folder;
 mod grant;
 mod harden;
+mod import;
 mod interval;
 mod layer;
+mod learn;
 mod limit;
 mod narrow;
 mod obligation;
@@ -48,20 +51,25 @@ pub use actions::{ACTIONS, Action, RESOURCES, Resource, SCHEMA_VERSION, SURROUND
 pub use ask::{Ask, AskError, Attributes, EntityName, Value};
 pub use calls::{CallGroup, CallRule};
 pub use case::{Answer, Case};
+pub use compare::{Comparison, Difference, Outcome, compare_generated, compare_history};
 pub use denial::{Denial, DenialKind, Unmet};
 pub use engine::{Allowed, Decision, Engine, Tag};
 pub use error::{PolicyError, ProfileError, Widening};
 pub use examine::{Change, Examination, RuleView, Seen};
 pub use explain::Effective;
-pub use facts::Facts;
+pub use facts::{Facts, HostFacts};
 pub use folder::{
     CASES, CaseResult, CheckedPolicy, ENTITIES, MANIFEST, MAX_POLICY_FILES, Manifest, PolicyFiles, is_policy_file,
 };
 pub use grant::{CitedRule, Columns, GRANT_LIFETIME_MS, Grant, GrantExpired, GrantUse, ModelUse, ReleaseGrant};
+pub use hotcell_types::AuditLevel;
+pub use import::import;
 pub use interval::Interval;
 pub use layer::{MAX_POLICY_BYTES, RuleInfo, check_policy};
+pub use learn::learn;
 pub use limit::{Demand, Limit, LimitKey, Limits, Unit};
-pub use obligation::{AuditLevel, Hardening, IsolationLevel, OBLIGATIONS, Obligations};
+pub use narrow::MAX_HOSTS;
+pub use obligation::{Hardening, IsolationLevel, OBLIGATIONS, Obligations};
 pub use origin::Origin;
 pub use overlay::{
     CallSettings, InspectionSettings, LimitSetting, MAX_FILE_BYTES, MemorySettings, ModelSettings, MountSettings,

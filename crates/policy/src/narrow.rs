@@ -103,6 +103,17 @@ impl Profile {
         if let Some(asked) = overlay.devices.allowed {
             tighten("devices.allowed", &mut self.devices_allowed, asked, origin, narrower)?;
         }
+        if let Some(asked) = overlay.network.egress_allowed {
+            tighten("network.egress_allowed", &mut self.egress_allowed, asked, origin, narrower)?;
+        }
+        if !self.egress_allowed.value {
+            let why = self.egress_allowed.origin.clone();
+            self.hosts.set(BTreeMap::new(), &why);
+        }
+        if self.hosts.value.len() > MAX_HOSTS {
+            let problem = format!("more than {MAX_HOSTS} hosts are to be reached");
+            return Err(ProfileError::Value { key: "rights".to_owned(), origin: origin.clone(), problem });
+        }
         if !self.data_exec_allowed.value {
             let why = self.data_exec_allowed.origin.clone();
             self.data_exec.set(BTreeSet::new(), &why);
@@ -120,12 +131,25 @@ impl Profile {
                 ("EXECUTE over /scratch".to_owned(), self.scratch_exec.value, &self.scratch_exec_allowed)
             }
             Wish::Execute(path) => (format!("EXECUTE over {path}"), self.executes(path), &self.data_exec_allowed),
+            Wish::Connect(destination, pass) => {
+                let has = self.hosts.value.get(destination).is_some_and(|passes| *passes || !*pass);
+                let how = if *pass { ", passed unopened" } else { "" };
+                (format!("CONNECT over {destination}{how}"), has, &self.egress_allowed)
+            }
             Wish::Device(node, accesses) => {
                 let had = self.devices.value.get(node).copied().unwrap_or(Accesses::NONE);
                 (format!("{accesses} over {node}"), accesses.within(had), &self.devices_allowed)
             }
         };
         if has {
+            if let Wish::Connect(destination, false) = wish
+                && self.hosts.value.get(&destination) == Some(&true)
+            {
+                // Opened is narrower than passed.
+                let mut hosts = self.hosts.value.clone();
+                hosts.insert(destination, false);
+                self.hosts.set(hosts, origin);
+            }
             return Ok(());
         }
         if !allowed.value || !origin.is_own_choice() {
@@ -135,7 +159,7 @@ impl Profile {
                 origin: origin.clone(),
                 bound: "none of it".to_owned(),
                 bound_origin: allowed.origin.clone(),
-                own_way: allowed.value.then(|| "--profile FILE, a profile file of your own with that right".to_owned()),
+                own_way: allowed.value.then(|| own_way(&wish)),
             })));
         }
         match wish {
@@ -144,6 +168,11 @@ impl Profile {
                 let mut paths = self.data_exec.value.clone();
                 paths.insert(path);
                 self.data_exec.set(paths, origin);
+            }
+            Wish::Connect(destination, pass) => {
+                let mut hosts = self.hosts.value.clone();
+                hosts.insert(destination, pass);
+                self.hosts.set(hosts, origin);
             }
             Wish::Device(node, accesses) => {
                 let mut devices = self.devices.value.clone();
@@ -174,6 +203,18 @@ impl Profile {
         Ok(())
     }
 }
+
+/// The option by which the local user gets what a file may not ask for.
+fn own_way(wish: &Wish) -> String {
+    match wish {
+        Wish::Connect(destination, false) => format!("--egress {destination}"),
+        Wish::Connect(destination, true) => format!("--egress {destination},pass"),
+        _ => "--profile FILE, a profile file of your own with that right".to_owned(),
+    }
+}
+
+/// Most hosts that one task may reach: each is an address and a listener of its sandbox.
+pub const MAX_HOSTS: usize = 64;
 
 /// Something that is on, or may be turned on by the local user, or neither.
 struct Choice<'a> {

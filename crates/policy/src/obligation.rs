@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use hotcell_types::parse_duration;
+use hotcell_types::{AuditLevel, parse_duration};
 use serde::Serialize;
 
 use crate::denial::Unmet;
@@ -38,19 +38,6 @@ pub struct Obligations {
     /// The most that may leave, all items together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_bits: Option<u64>,
-}
-
-/// How much is recorded, from little to much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AuditLevel {
-    /// What every task leaves.
-    #[default]
-    Normal,
-    /// Reads and writes.
-    High,
-    /// Each call and connection.
-    VeryHigh,
 }
 
 /// Isolation levels, from weak to strong.
@@ -134,16 +121,16 @@ impl Obligations {
         self.clone().join(other)
     }
 
-    /// Whether everything that is demanded can be done here, at this isolation level. What narrows a profile, a grant's
+    /// Whether everything that is demanded can be done here, at this isolation level and with these role views. What narrows a profile, a grant's
     /// time and what may leave is done where these are made.
     ///
     /// # Errors
     /// What nothing here can do. It is never left out.
-    pub(crate) fn check(&self, isolation: &str) -> Result<(), Unmet> {
+    pub(crate) fn check(&self, isolation: &str, views: &BTreeSet<String>) -> Result<(), Unmet> {
         if let Some(age) = self.step_up_ms {
             return Err(Unmet::StepUp(age));
         }
-        if let Some(view) = self.views.first() {
+        if let Some(view) = self.views.iter().find(|view| !views.contains(*view)) {
             return Err(Unmet::View(view.clone()));
         }
         if self.approvals > 0 {
@@ -151,12 +138,6 @@ impl Obligations {
         }
         if IsolationLevel::of(isolation).is_none_or(|level| level < self.isolation) {
             return Err(Unmet::Isolation(self.isolation));
-        }
-        if self.hardening.contains(&Hardening::SideChannels) {
-            return Err(Unmet::Hardening(Hardening::SideChannels));
-        }
-        if self.audit == AuditLevel::VeryHigh {
-            return Err(Unmet::Audit(self.audit));
         }
         Ok(())
     }

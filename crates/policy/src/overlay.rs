@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hotcell_types::Wall;
+use hotcell_types::{Destination, NotAHost, Wall};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::ProfileError;
 use crate::limit::{Demand, LimitKey};
 use crate::{
-    CallGroup, DetectorRule, FingerprintRule, OutputRule, RawRight, ScratchRule, SideChannelRule, SignatureRule,
-    StreamRule,
+    Access, CallGroup, DetectorRule, FingerprintRule, OutputRule, RawRight, ScratchRule, SideChannelRule,
+    SignatureRule, StreamRule,
 };
 
 /// Settings that one layer makes.
@@ -102,6 +102,8 @@ pub struct NetworkSettings {
     pub loopback: Option<bool>,
     /// Whether the local user may turn `loopback` on.
     pub loopback_allowed: Option<bool>,
+    /// Whether the local user may ask for CONNECT over hosts.
+    pub egress_allowed: Option<bool>,
 }
 
 /// Rules on memory.
@@ -169,6 +171,19 @@ impl Overlay {
     /// [`ProfileError::Syntax`] with the line, for what is not TOML, an unknown key or a wrong type.
     pub fn parse(text: &str, file: &str) -> Result<Self, ProfileError> {
         parse_toml(text, file)
+    }
+
+    /// Adds a host to be reached, given as `HOST[:PORT][,pass]`, as `--egress` takes it.
+    ///
+    /// # Errors
+    /// [`ProfileError::Flag`] when it names no host.
+    pub fn add_host(&mut self, text: &str) -> Result<(), ProfileError> {
+        let wrong = |problem: String| ProfileError::Flag { flag: format!("--egress {text}"), problem };
+        let (host, pass) = text.strip_suffix(",pass").map_or((text, false), |host| (host, true));
+        let destination: Destination = host.parse().map_err(|error: NotAHost| wrong(error.to_string()))?;
+        let access = vec![Access::Connect];
+        self.rights.push(RawRight { access, host: Some(destination.to_string()), pass, ..RawRight::default() });
+        Ok(())
     }
 
     /// Adds one limit given as `KEY=VALUE`, as `--limit` takes it.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hotcell_types::Wall;
+use hotcell_types::{Destination, Wall};
 use serde::Deserialize;
 
 use crate::calls::{self, CallGroup};
@@ -53,6 +53,9 @@ pub struct Profile {
     /// Devices of the host, by node.
     pub(crate) devices: Setting<BTreeMap<String, Accesses>>,
     pub(crate) devices_allowed: Setting<bool>,
+    /// Hosts that may be reached, and whether what goes there passes unopened.
+    pub(crate) hosts: Setting<BTreeMap<Destination, bool>>,
+    pub(crate) egress_allowed: Setting<bool>,
 }
 
 /// A value and who set it.
@@ -231,6 +234,11 @@ impl Profile {
         self.data_exec.value.contains(path)
     }
 
+    /// The hosts that may be reached, and whether what goes there passes unopened.
+    pub fn hosts(&self) -> &BTreeMap<Destination, bool> {
+        &self.hosts.value
+    }
+
     /// The devices of the host that may be used, by node.
     pub(crate) fn devices(&self) -> &BTreeMap<String, Accesses> {
         &self.devices.value
@@ -340,6 +348,8 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         data_exec_allowed: present(overlay.mounts.data_exec_allowed, "mounts.data_exec_allowed", origin)?,
         devices: from(BTreeMap::new(), origin),
         devices_allowed: present(overlay.devices.allowed, "devices.allowed", origin)?,
+        hosts: from(BTreeMap::new(), origin),
+        egress_allowed: present(overlay.network.egress_allowed, "network.egress_allowed", origin)?,
     })
 }
 

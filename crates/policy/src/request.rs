@@ -188,7 +188,8 @@ impl Runner {
 }
 
 impl Signature {
-    pub(crate) fn label(self) -> &'static str {
+    /// Its word.
+    pub fn label(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Unknown => "unknown",

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use hotcell_types::{RightRecord, Wall};
+use hotcell_types::{Destination, RightRecord, Wall};
 use serde::Deserialize;
 
 use crate::request::{Request, Runner};
@@ -121,6 +121,13 @@ pub enum Object {
     Memory,
     /// The sandbox itself, by IPv4 and IPv6.
     Localhost,
+    /// A host outside, through the gateway.
+    Host {
+        /// Which.
+        destination: Destination,
+        /// Whether what goes there passes unopened.
+        passes: bool,
+    },
 }
 
 /// One right.
@@ -162,6 +169,10 @@ impl Rights {
         rights.add(memory, Object::Memory);
         if profile.loopback() {
             rights.add(Accesses::of(Access::Connect), Object::Localhost);
+        }
+        for (destination, passes) in profile.hosts() {
+            let object = Object::Host { destination: destination.clone(), passes: *passes };
+            rights.add(Accesses::of(Access::Connect), object);
         }
         rights
     }
@@ -238,6 +249,14 @@ impl Rights {
         })
     }
 
+    /// The hosts that may be reached, and whether what goes there passes unopened.
+    pub fn hosts(&self) -> impl Iterator<Item = (&Destination, bool)> {
+        self.0.iter().filter_map(|right| match &right.object {
+            Object::Host { destination, passes } => Some((destination, *passes)),
+            _ => None,
+        })
+    }
+
     /// As reports have them.
     pub fn records(&self) -> Vec<RightRecord> {
         self.0.iter().map(Right::record).collect()
@@ -299,7 +318,7 @@ impl Right {
                 add(Wall::WriteXorExecute, !has(Access::Execute));
                 add(Wall::MemoryLimit, true);
             }
-            Object::Localhost => {
+            Object::Localhost | Object::Host { .. } => {
                 add(Wall::NetworkNamespace, true);
                 add(Wall::Landlock, true);
                 add(Wall::Seccomp, true);
@@ -309,7 +328,12 @@ impl Right {
     }
 
     fn record(&self) -> RightRecord {
+        let host;
         let (kind, over) = match &self.object {
+            Object::Host { destination, passes } => {
+                host = format!("{destination}{}", if *passes { ", passed" } else { "" });
+                ("host", host.as_str())
+            }
             Object::Names(path) => ("names", path.as_str()),
             Object::Path(path) => ("path", path.as_str()),
             Object::System(path) => ("system", path.as_str()),

@@ -9,20 +9,24 @@
 //! test compares them, and another one validates the files against the schema.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::pst;
 use cedar_policy_core::ast::Policy;
 
 use crate::cedar::{NameError, type_name};
+use crate::compiled::RULES;
+use crate::ruleset::Ready;
 
 /// The Cedar files of the default policy, by name.
 pub const DEFAULT_POLICY: &[(&str, &str)] = &[
     ("run.cedar", include_str!("../policies/default/run.cedar")),
     ("use-model.cedar", include_str!("../policies/default/use-model.cedar")),
     ("read.cedar", include_str!("../policies/default/read.cedar")),
+    ("connect.cedar", include_str!("../policies/default/connect.cedar")),
     ("stream-live.cedar", include_str!("../policies/default/stream-live.cedar")),
     ("release.cedar", include_str!("../policies/default/release.cedar")),
+    ("models.cedar", include_str!("../policies/default/models.cedar")),
 ];
 
 /// The Cedar schema that every rule is checked against.
@@ -58,6 +62,18 @@ pub(crate) enum Tree {
 }
 
 impl Rule {
+    /// The rules about an action, ready; each is made when it is first asked for, and stays.
+    pub(crate) fn about(action: &str) -> impl Iterator<Item = Result<&'static Ready, NameError>> {
+        static MADE: [OnceLock<Ready>; RULES.len()] = [const { OnceLock::new() }; RULES.len()];
+        RULES.iter().zip(&MADE).filter(move |(rule, _)| rule.action == action).map(|(rule, made)| match made.get() {
+            Some(made) => Ok(made),
+            None => {
+                let fresh = Ready::new(rule.to_cedar()?);
+                Ok(made.get_or_init(|| fresh))
+            }
+        })
+    }
+
     /// The rule as Cedar evaluates it.
     pub(crate) fn to_cedar(&self) -> Result<Policy, NameError> {
         let effect = if self.permits { pst::Effect::Permit } else { pst::Effect::Forbid };

@@ -46,6 +46,7 @@ pub(crate) struct Reach {
 #[derive(Debug, Default)]
 pub(crate) struct RuleSet {
     rules: Vec<Ready>,
+    places: HashMap<String, usize>,
     names: HashMap<EntityUID, u32>,
     types: HashMap<EntityType, u32>,
     index: HashMap<u64, Vec<u32>, BuildHasherDefault<Mix>>,
@@ -123,12 +124,18 @@ impl RuleSet {
                 set.index.entry(key(principal, action, resource)).or_default().push(place);
             }
         }
+        set.places = rules.iter().enumerate().map(|(place, rule)| (rule.id.clone(), place)).collect();
         set.rules = rules;
         Ok(set)
     }
 
     pub(crate) fn rules(&self) -> &[Ready] {
         &self.rules
+    }
+
+    /// The rule of this id.
+    pub(crate) fn rule(&self, id: &str) -> Option<&Ready> {
+        self.rules.get(*self.places.get(id)?)
     }
 
     fn name(&mut self, uid: &EntityUID) -> Result<u32, NameError> {
@@ -232,7 +239,7 @@ impl RuleSet {
 }
 
 /// As [`Evaluator::evaluate`], which makes the condition anew each time.
-fn applies(rule: &Ready, evaluator: &Evaluator<'_>) -> Result<bool, String> {
+pub(crate) fn applies(rule: &Ready, evaluator: &Evaluator<'_>) -> Result<bool, String> {
     let value = evaluator.interpret(&rule.condition, rule.policy.env()).map_err(|error| error.to_string())?;
     match value.value_kind() {
         ValueKind::Lit(Literal::Bool(applies)) => Ok(*applies),

@@ -3,7 +3,7 @@
 //! A question needs a few of them. [`Store::slice`] finds those that a rule could reach from what the question names: an
 //! expression gets hold of an entity only by a variable, a literal, or an attribute of one that it has.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{Entity, EntityUID, Literal, PartialValue, Value, ValueKind};
@@ -46,6 +46,20 @@ impl Store {
 
     pub(crate) fn entity(&self, uid: &EntityUID) -> Option<&Arc<Entity>> {
         self.entities.get(uid).map(|stored| &stored.entity)
+    }
+
+    /// Names of entities of these types, in their order: at most so many of each type.
+    pub(crate) fn some_of(&self, kinds: &[&str], most: usize) -> BTreeSet<(String, String)> {
+        let named = |uid: &EntityUID| {
+            let id: &str = uid.eid().as_ref();
+            (uid.entity_type().name().to_string(), id.to_owned())
+        };
+        let all: BTreeSet<_> = self.entities.keys().map(named).collect();
+        let of = |kind: &&str| {
+            let kind = (*kind).to_owned();
+            all.iter().filter(move |(known, _)| *known == kind).take(most).cloned()
+        };
+        kinds.iter().flat_map(of).collect()
     }
 
     /// The dataset that lies at this path, or around it.

@@ -4,6 +4,7 @@
 //! A right can be asked for only where a wall can hold a task to it. Input and output ports and raw memory can be
 //! written down, so that a wish for them is understood and refused by name, but no profile, flag or rule grants them.
 
+use hotcell_types::Destination;
 use serde::Deserialize;
 
 use crate::error::ProfileError;
@@ -26,6 +27,9 @@ pub struct RawRight {
     pub raw_memory: Option<String>,
     /// A host, `NAME` or `NAME:PORT`.
     pub host: Option<String>,
+    /// Whether what goes to the host passes unopened. The local user's own choice only.
+    #[serde(default)]
+    pub pass: bool,
     /// Bytes of a path or device, `0..4096`.
     pub bytes: Option<String>,
 }
@@ -37,6 +41,8 @@ pub(crate) enum Wish {
     Execute(String),
     /// To use a device.
     Device(String, Accesses),
+    /// To connect to a host; whether it passes unopened.
+    Connect(Destination, bool),
 }
 
 impl RawRight {
@@ -44,7 +50,7 @@ impl RawRight {
     ///
     /// # Errors
     /// [`ProfileError::Value`] for what means nothing or no wall can hold, [`ProfileError::NeverGranted`] for ports and raw
-    /// memory, [`ProfileError::NoGateway`] for hosts.
+    /// memory.
     pub(crate) fn check(&self, origin: &Origin) -> Result<Option<Wish>, ProfileError> {
         let wrong = |problem: String| ProfileError::Value { key: "rights".to_owned(), origin: origin.clone(), problem };
         let never = |what: String| ProfileError::NeverGranted { what, origin: origin.clone() };
@@ -58,6 +64,9 @@ impl RawRight {
                  those bytes only"
                     .to_owned(),
             ));
+        }
+        if self.pass && self.host.is_none() {
+            return Err(wrong("`pass` is said of a `host` only".to_owned()));
         }
         match (&self.path, &self.device, &self.ports, &self.raw_memory, &self.host) {
             (Some(path), None, None, None, None) => check_path(path, accesses).map_err(wrong),
@@ -82,7 +91,8 @@ impl RawRight {
             }
             (None, None, None, None, Some(host)) => {
                 check_accesses(accesses, Accesses::of(Access::Connect), "a host").map_err(wrong)?;
-                Err(ProfileError::NoGateway { host: brief(host), origin: origin.clone() })
+                let destination = host.parse::<Destination>().map_err(|error| wrong(error.to_string()))?;
+                Ok(Some(Wish::Connect(destination, self.pass)))
             }
             _ => Err(wrong(
                 "each right is over exactly one of `path`, `device`, `ports`, `raw_memory`, `host`".to_owned(),
@@ -174,9 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_refused_while_there_is_no_way_out() {
-        let error = check("access = [\"CONNECT\"]\nhost = \"api.example:443\"").unwrap_err();
-        assert_eq!(hotcell_types::Explain::code(&error), "POL-041");
+    fn a_host_is_reached_by_its_name_and_port() {
+        let host = |text: &str| check(&format!("access = [\"CONNECT\"]\n{text}"));
+        let destination: Destination = "api.example:443".parse().unwrap();
+        assert_eq!(host("host = \"API.example\"").unwrap(), Some(Wish::Connect(destination.clone(), false)));
+        assert_eq!(host("host = \"api.example:443\"\npass = true").unwrap(), Some(Wish::Connect(destination, true)));
+        for text in ["host = \"127.0.0.1\"", "host = \"*.example\"", "host = \"\"", "path = \"/output\"\npass = true"] {
+            assert!(host(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Attack {
     pub call: Option<Sysno>,
     /// Whether it is about IPv4 and IPv6 sockets, which a profile may grant for loopback.
     pub inet: bool,
+    /// The wall on demand that it is about: where a profile does not ask for it, there is nothing to hold.
+    pub demand: Option<Demand>,
     /// The calls that it issues, as a tracer names them.
     pub issues: &'static [&'static str],
     /// Where it is tried.
@@ -51,6 +53,15 @@ pub enum Need {
     Path(&'static str),
     /// Something that the host put up for the attack.
     Fact(&'static str),
+}
+
+/// What a profile can ask for beside the walls of every sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// `memory.write_xor_execute`.
+    WriteXorExecute,
+    /// `side_channels = "hardened"`, and of it this wall.
+    Hardened(&'static str),
 }
 
 /// Where an attack is tried.
@@ -171,6 +182,7 @@ impl Attack {
             needs: Need::Nothing,
             call: None,
             inet: false,
+            demand: None,
             issues,
             place: Place::Shared,
             run,
@@ -191,6 +203,10 @@ impl Attack {
 
     pub(crate) const fn inet(self) -> Self {
         Self { inet: true, ..self }
+    }
+
+    pub(crate) const fn where_asked(self, demand: Demand) -> Self {
+        Self { demand: Some(demand), ..self }
     }
 
     pub(crate) const fn like(self, mechanism: &'static str) -> Self {

@@ -18,7 +18,7 @@ pub mod neighbour;
 mod seen;
 mod surroundings;
 
-pub use attack::{Attack, Class, Expected, Judge, Need, Place};
+pub use attack::{Attack, Class, Demand, Expected, Judge, Need, Place};
 pub use attacks::attacks;
 pub use facts::Facts;
 pub use lacks::{lacking, probe_main, reasons};

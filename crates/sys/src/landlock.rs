@@ -47,6 +47,20 @@ pub fn allow_beneath(ruleset: Fd, rights: u64, parent: Fd) -> Result<()> {
     unsafe { syscall!(landlock_add_rule, ruleset.0, PATH_BENEATH, &raw const rule, 0) }.map(drop)
 }
 
+/// Grants rights over a TCP port (ABI 4).
+pub fn allow_port(ruleset: Fd, rights: u64, port: u64) -> Result<()> {
+    /// `struct landlock_net_port_attr`.
+    #[repr(C)]
+    struct NetPort {
+        rights: u64,
+        port: u64,
+    }
+    const NET_PORT: u32 = 2;
+    let rule = NetPort { rights, port };
+    // SAFETY: the structure has the kernel's layout and is live.
+    unsafe { syscall!(landlock_add_rule, ruleset.0, NET_PORT, &raw const rule, 0) }.map(drop)
+}
+
 /// Puts the ruleset over this thread, for good.
 pub fn restrict(ruleset: Fd) -> Result<()> {
     // SAFETY: numbers only.

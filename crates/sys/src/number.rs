@@ -55,6 +55,8 @@ numbers! {
     socket(SYS_socket) = 41 | 198,
     connect(SYS_connect) = 42 | 203,
     sendmsg(SYS_sendmsg) = 46 | 211,
+    bind(SYS_bind) = 49 | 200,
+    listen(SYS_listen) = 50 | 201,
     recvmsg(SYS_recvmsg) = 47 | 212,
     clone(SYS_clone) = 56 | 220,
     execve(SYS_execve) = 59 | 221,

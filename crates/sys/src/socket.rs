@@ -52,12 +52,64 @@ pub fn open(family: u32, kind: u32) -> Result<Fd> {
 
 /// Tries to connect to an IPv4 address and port.
 pub fn connect_ipv4(socket: Fd, address: [u8; 4], port: u16) -> Result<()> {
-    let [high, low] = port.to_be_bytes();
-    let [a, b, c, d] = address;
-    let [family_low, family_high] = (AF_INET as u16).to_ne_bytes();
-    let address = [family_low, family_high, high, low, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];
+    let address = address_ipv4(address, port);
     // SAFETY: a live `struct sockaddr_in` of 16 bytes.
     unsafe { syscall!(connect, socket.0, address.as_ptr(), address.len()) }.map(drop)
+}
+
+/// `struct sockaddr_in`.
+fn address_ipv4([a, b, c, d]: [u8; 4], port: u16) -> [u8; 16] {
+    let [high, low] = port.to_be_bytes();
+    let [family_low, family_high] = (AF_INET as u16).to_ne_bytes();
+    [family_low, family_high, high, low, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// How many connections wait for a listener before the kernel lets more of them wait outside.
+const BACKLOG: u32 = 128;
+
+/// A socket at an IPv4 address and port of this network namespace: one that listens, or one for datagrams. It does not
+/// block.
+pub fn open_at_ipv4(address: [u8; 4], port: u16, datagrams: bool) -> Result<Fd> {
+    const SOCK_STREAM: u32 = 1;
+    const SOCK_DGRAM: u32 = 2;
+    const SOCK_NONBLOCK: u32 = 0o4000;
+    const SOCK_CLOEXEC: u32 = 0o2000000;
+    let kind = if datagrams { SOCK_DGRAM } else { SOCK_STREAM };
+    let socket = open(AF_INET, kind | SOCK_NONBLOCK | SOCK_CLOEXEC)?;
+    let address = address_ipv4(address, port);
+    // SAFETY: a live `struct sockaddr_in` of 16 bytes.
+    let mut result = unsafe { syscall!(bind, socket.0, address.as_ptr(), address.len()) };
+    if result.is_ok() && !datagrams {
+        // SAFETY: numbers only.
+        result = unsafe { syscall!(listen, socket.0, BACKLOG) };
+    }
+    match result {
+        Ok(_) => Ok(socket),
+        Err(error) => {
+            crate::file::close(socket);
+            Err(error)
+        }
+    }
+}
+
+/// Gives the loopback interface a second IPv4 address, with the whole network around it: each address of that network is
+/// then this namespace's own (needs CAP_NET_ADMIN over it).
+pub fn widen_loopback(address: [u8; 4], mask: [u8; 4]) -> Result<()> {
+    const SIOCSIFADDR: u64 = 0x8916;
+    const SIOCSIFNETMASK: u64 = 0x891c;
+    const SOCK_DGRAM: u32 = 2;
+    let socket = open(AF_INET, SOCK_DGRAM)?;
+    let set = |what: u64, value: [u8; 4]| {
+        // `struct ifreq`: a name of 16 bytes and a union of 24, which begins with a `struct sockaddr_in`.
+        let mut request = [0u8; 40];
+        request[..4].copy_from_slice(b"lo:1");
+        request[16..32].copy_from_slice(&address_ipv4(value, 0));
+        // SAFETY: a live `struct ifreq`, of which the kernel reads at most its 40 bytes.
+        unsafe { syscall!(ioctl, socket.0, what, request.as_ptr()) }.map(drop)
+    };
+    let result = set(SIOCSIFADDR, address).and_then(|()| set(SIOCSIFNETMASK, mask));
+    crate::file::close(socket);
+    result
 }
 
 /// Switches on this network namespace's loopback interface (needs CAP_NET_ADMIN over it).

@@ -1,7 +1,8 @@
-//! Inputs of which a task may read some columns only: the sandbox is shown a copy without the others.
+//! Inputs that a task may not see whole: the sandbox is shown a copy without the columns that were not granted, or the view
+//! that the policy has for the role.
 //!
-//! A [`View`] is the place where a dataset is put into the form in which it may be seen. Leaving out columns is the first such
-//! form; it is written row by row, so that no input need fit into memory.
+//! A [`View`] is the place where a dataset is put into the form in which it may be seen. Where no classes of rows are demanded it
+//! is written row by row, so that no input need fit into memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -9,13 +10,15 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use hotcell_policy::{Columns, GrantUse};
+use hotcell_disclosure::{DisclosureError, Format, Report};
+use hotcell_policy::{Columns, Engine, GrantUse};
 use hotcell_types::TaskId;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use serde_json::value::RawValue;
 
 use crate::TaskError;
 use crate::inputs::Input;
+use crate::views::Seeing;
 
 /// One input as the sandbox sees it. Its file is in memory, and loses its name with this value.
 #[derive(Debug)]
@@ -23,12 +26,19 @@ pub(crate) struct View {
     input: String,
     folder: PathBuf,
     path: PathBuf,
+    /// What was done to it, where it is a role's view.
+    report: Option<Report>,
 }
 
 impl View {
     /// The name of the input.
     pub(crate) fn input(&self) -> &str {
         &self.input
+    }
+
+    /// What was done to it, where it is a role's view.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
     }
 
     /// The file to show.
@@ -55,15 +65,53 @@ const MAX_LINE_BYTES: u64 = 16 << 20;
 /// Makes the views that the grant demands.
 ///
 /// # Errors
-/// When an input cannot be read or is no table, or when there is no room.
-pub(crate) fn views(grant: &GrantUse, inputs: &[Input], task: TaskId) -> Result<Vec<View>, TaskError> {
+/// When an input cannot be read or is no table, when there is no room, or when a view that is demanded cannot be made.
+pub(crate) fn views(
+    grant: &GrantUse,
+    engine: &Engine,
+    seeing: &Seeing<'_>,
+    inputs: &[Input],
+    task: TaskId,
+) -> Result<Vec<View>, TaskError> {
     let mut views = Vec::new();
     for (number, input) in inputs.iter().enumerate() {
-        if let Columns::Only(columns) = grant.reads(&input.name) {
-            views.push(view(input, columns, task, number)?);
+        let granted = match grant.reads(&input.name) {
+            Columns::Only(columns) => Some(columns),
+            Columns::All => None,
+        };
+        let facts = input.facts();
+        let dataset = engine.dataset_id(&facts);
+        match (seeing.of_input(dataset)?, granted) {
+            (Some(role), _) => {
+                let (mut view, to) = begin(input, task, number)?;
+                view.report = Some(through(input, seeing, role, granted, to)?);
+                views.push(view);
+            }
+            (None, Some(columns)) => views.push(view(input, columns, task, number)?),
+            (None, None) => {}
         }
     }
     Ok(views)
+}
+
+/// Writes a role's view of an input.
+fn through(
+    input: &Input,
+    seeing: &Seeing<'_>,
+    role: &hotcell_disclosure::View,
+    granted: Option<&BTreeSet<String>>,
+    to: File,
+) -> Result<Report, TaskError> {
+    let name = input.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let format = Format::of_name(&name).filter(|_| input.path.is_file()).ok_or_else(|| {
+        let problem = format!("the input `{}` is no table, and is seen through a view", input.name.escape_debug());
+        TaskError::part(DisclosureError::Content { row: None, problem })
+    })?;
+    let from = File::open(&input.path).map_err(TaskError::file("read the input", &input.path))?;
+    let mut to = BufWriter::new(to);
+    let report = seeing.make(role, format, granted, from, &mut to).map_err(TaskError::part)?;
+    to.flush().map_err(TaskError::file("make the view of the input", &input.path))?;
+    Ok(report)
 }
 
 /// Removes the views of a task that was killed before it could. Anybody may make names in that place: only folders of our
@@ -93,13 +141,20 @@ fn prefix(task: TaskId) -> String {
     format!("hotcell-{task}-")
 }
 
-fn view(input: &Input, columns: &BTreeSet<String>, task: TaskId, number: usize) -> Result<View, TaskError> {
+/// The file of a view, in a folder of its own.
+fn begin(input: &Input, task: TaskId, number: usize) -> Result<(View, File), TaskError> {
     let folder = Path::new(MEMORY).join(format!("{}{number}", prefix(task)));
     let cannot = TaskError::file("make the view of an input in", &folder);
     DirBuilder::new().mode(0o700).create(&folder).map_err(cannot)?;
-    let view = View { input: input.name.clone(), path: folder.join(VIEW), folder };
+    let view = View { input: input.name.clone(), path: folder.join(VIEW), folder, report: None };
+    let to = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&view.path);
+    let to = to.map_err(TaskError::file("make the view of the input", &input.path))?;
+    Ok((view, to))
+}
+
+fn view(input: &Input, columns: &BTreeSet<String>, task: TaskId, number: usize) -> Result<View, TaskError> {
+    let (view, to) = begin(input, task, number)?;
     let write = || -> io::Result<()> {
-        let to = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&view.path)?;
         let mut to = BufWriter::new(to);
         match is_jsonl(&input.path) {
             true => project_jsonl(&input.path, columns, &mut to)?,

@@ -87,6 +87,7 @@ pub fn parse_task_file(text: &str, path: &str, folder: &Path) -> Result<TaskSpec
             path: folder.join(model.file),
             key: key.transpose()?,
             trust: trust.collect::<Result<_, _>>().map_err(TaskError::part)?,
+            registered: None,
         });
     }
     spec.inputs = file.inputs.into_iter().map(|(name, path)| TaskInput { name, path: folder.join(path) }).collect();

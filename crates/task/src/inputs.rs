@@ -12,6 +12,7 @@ use hotcell_policy::DatasetFacts;
 use hotcell_types::{Digest, InputRecord};
 
 use crate::TaskError;
+use crate::fields::View;
 use crate::spec::TaskInput;
 
 /// An input that is there.
@@ -218,7 +219,7 @@ fn list(root: &Path, folder: &Path, depth: usize, files: &mut Vec<(PathBuf, u64)
 ///
 /// # Errors
 /// When an input is not there, is no table, or lacks the column.
-pub(crate) fn read_keys(schema: &CheckedSchema, inputs: &[Input]) -> Result<InputKeys, TaskError> {
+pub(crate) fn read_keys(schema: &CheckedSchema, inputs: &[Input], views: &[View]) -> Result<InputKeys, TaskError> {
     let mut keys = InputKeys::new();
     for source in schema.files().iter().flat_map(|file| file.key_sources()) {
         if keys.contains_key(source) {
@@ -234,7 +235,9 @@ pub(crate) fn read_keys(schema: &CheckedSchema, inputs: &[Input]) -> Result<Inpu
                 remedy: "write `from = \"INPUT.COLUMN\"` with the name of an input that is one file",
             });
         };
-        let file = File::open(&input.path).map_err(TaskError::file("read the input", &input.path))?;
+        // The keys that the workload sees: of a view, those of the view.
+        let path = views.iter().find(|view| view.input() == input.name).map_or(&input.path, View::path);
+        let file = File::open(path).map_err(TaskError::file("read the input", &input.path))?;
         let set = KeySet::read_column(format_of(&input.path), file, column).map_err(TaskError::part)?;
         keys.insert(source.to_owned(), set);
     }

@@ -5,13 +5,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use hotcell_audit::personal::EpochKey;
 use hotcell_audit::{Durability, Log};
+use hotcell_disclosure::Report;
+use hotcell_egress::{Refusal, Service};
 use hotcell_inspect::{InputKeys, StreamVerdict};
-use hotcell_isolate::{Ask, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal};
+use hotcell_isolate::{
+    Ask, Beside, Building, Io, Prepared, Program, RefusedCall, Running, Sandbox, Shell, Spec, Withdrawal,
+};
 use hotcell_policy::{Decision, Denial, DenialKind, Engine, FingerprintRule, Grant, GrantUse, StreamRule, Tag};
 use hotcell_types::{
-    Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Outcome, PolicyRecord, ReceiptBody,
-    TaskId, Timestamp, WorkloadRecord,
+    AuditLevel, Bits, Clock, Digest, Event, EventKind, Explain, InputRecord, ModelRecord, Observation, Outcome,
+    PolicyRecord, ReceiptBody, TaskId, Timestamp, WorkloadRecord,
 };
 
 use crate::TaskError;
@@ -20,8 +25,9 @@ use crate::fields::{self, View};
 use crate::image::ReadyImage;
 use crate::inputs::{digest_model, read_keys};
 use crate::judge::Left;
-use crate::keys::{open_log, seal};
+use crate::keys::{epoch_key, open_log};
 use crate::model::Model;
+use crate::network::{self, Notes};
 use crate::observe::{Observer, ProgressFilter, Step};
 use crate::policy::PolicyWatch;
 use crate::prints::Prints;
@@ -32,6 +38,7 @@ use crate::spec::{TaskSpec, Work};
 use crate::store::TaskFolder;
 use crate::streams::Captured;
 use crate::submit::{Submitted, submit};
+use crate::views::Seeing;
 
 /// What a task needs of its surroundings.
 pub struct Context<'a> {
@@ -75,9 +82,11 @@ pub struct TaskReport {
     pub streams: Vec<ReleasedStream>,
     /// What rewriting changed in each output.
     pub notes: Vec<(String, Vec<String>)>,
+    /// What the gateway refused, each kind once.
+    pub egress_refused: Vec<Refusal>,
     /// Why not everything went well, where it did not.
     pub problem: Option<Problem>,
-    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) asked for them; else none.
+    /// Calls that the filter refused, where [`TaskSpec::told`](crate::TaskSpec::told) or the audit level asked for them; else none.
     pub refused_calls: Vec<RefusedCall>,
 }
 
@@ -128,8 +137,9 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     )?;
 
     timer.step(context.observer, task, Step::Authorize);
+    let key = epoch_key(context.state)?;
     let mut asked = submitted_event(&submitted, &workload, context);
-    seal(context.state, &mut asked)?;
+    key.seal(&mut asked);
     let grant = match context.engine.decide(submitted.request(context)) {
         Decision::Allow(grant) => grant,
         Decision::Deny(denial) => {
@@ -138,6 +148,7 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
                 .with("rules", rule_ids(&denial));
             if let DenialKind::Unevaluated(errors) = &denial.kind {
                 denied = denied.with("errors", errors.clone());
+                key.seal(&mut denied);
             }
             denials::record(context.state, &log, &[asked, denied], submitted.now)?;
             return Err(TaskError::part(denial));
@@ -157,9 +168,12 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
     }
     log.append(&[asked, granted], Durability::Lazy).map_err(TaskError::part)?;
 
+    let level = grant.obligations().audit;
     let journey = Journey {
         context,
         log: &log,
+        key,
+        level,
         marker,
         timer,
         submitted,
@@ -167,6 +181,7 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
         watch: None,
         engine: None,
         views: Vec::new(),
+        service: None,
         prints: None,
     };
     let clock = journey.context.clock;
@@ -181,6 +196,10 @@ pub fn run_task(spec: TaskSpec, context: &mut Context<'_>) -> Result<TaskReport,
 pub(crate) struct Journey<'c, 'a> {
     pub(crate) context: &'c mut Context<'a>,
     pub(crate) log: &'c Log,
+    /// Seals what events tell of persons and of what they work on.
+    pub(crate) key: EpochKey,
+    /// How much is recorded.
+    pub(crate) level: AuditLevel,
     marker: Marker,
     timer: Timer,
     pub(crate) submitted: Submitted,
@@ -188,9 +207,11 @@ pub(crate) struct Journey<'c, 'a> {
     /// Watches over the policy from the start of the workload on.
     watch: Option<PolicyWatch>,
     /// The engine that decides by the policy in force now, where that changed since the start.
-    engine: Option<Engine>,
+    pub(crate) engine: Option<Engine>,
     /// Inputs of which the sandbox sees a part only.
     views: Vec<View>,
+    /// The gateway, where the task may reach hosts.
+    service: Option<Service>,
     /// Fingerprints in the making, where what leaves is held against them.
     pub(crate) prints: Option<Prints>,
 }
@@ -245,6 +266,7 @@ impl Journey<'_, '_> {
         let running = prepared.start().map_err(TaskError::part)?;
         let EndMatter { policy, folder } = end;
         let left = self.run(&grant, running)?;
+        let egress = self.service.take().map(|service| self.notes().finish(service)).transpose()?;
         let judged = self.judge(&grant, &left, &keys)?;
 
         self.step(Step::Destroy);
@@ -256,6 +278,18 @@ impl Journey<'_, '_> {
         self.step(Step::Receipt);
         let now = self.context.clock.now();
         let mut events = judged.events;
+        if self.records(EventKind::CallRefused) {
+            events.extend(refused_calls.iter().map(|refused| {
+                self.event(EventKind::CallRefused).with("call", refused.name.as_str()).with("times", refused.times)
+            }));
+        }
+        if self.records(EventKind::ResourceUsed) {
+            events.extend(limits.iter().map(|limit| {
+                let event = self.event(EventKind::ResourceUsed).with("limit", limit.name.as_str());
+                let event = event.with("of", limit.limit.as_str()).with("reached", limit.reached);
+                event.with("used", limit.used.clone()).with("enforcement", limit.enforcement.as_str())
+            }));
+        }
         let jumped = self.timer.jumped(self.submitted.now, now);
         if let Some(millis) = jumped {
             events.push(Event::of_task(now, task, EventKind::ClockJumped).with("milliseconds", millis));
@@ -285,6 +319,7 @@ impl Journey<'_, '_> {
             destroyed,
             scratch,
             jumped,
+            egress: egress.as_ref().map(|ledger| ledger.record().clone()),
         };
         let (body, bytes) = receipt::issue(self.log, &grant, account, now, &events)?;
         let streams = self.keep(&folder, &bytes, &salt, &left.streams, &judged.verdicts, grant.streams())?;
@@ -298,6 +333,7 @@ impl Journey<'_, '_> {
             timings: self.timer.times,
             streams,
             notes: judged.notes,
+            egress_refused: egress.map(|ledger| ledger.refusals().to_vec()).unwrap_or_default(),
             problem: judged.problem,
             refused_calls,
         })
@@ -331,8 +367,24 @@ impl Journey<'_, '_> {
         self.timer.step(self.context.observer, self.submitted.task, step);
     }
 
+    fn notes(&self) -> Notes<'_> {
+        Notes { log: self.log, clock: self.context.clock, task: self.submitted.task }
+    }
+
     pub(crate) fn event(&self, kind: EventKind) -> Event {
         Event::of_task(self.context.clock.now(), self.submitted.task, kind)
+    }
+
+    /// Whether events of this kind are recorded of this task.
+    pub(crate) fn records(&self, kind: EventKind) -> bool {
+        kind.level() <= self.level
+    }
+
+    /// An event about something that has a name, which is sealed.
+    pub(crate) fn event_of(&self, kind: EventKind, particular: &str, name: &str) -> Event {
+        let mut event = self.event(kind).with(particular, name);
+        self.key.seal(&mut event);
+        event
     }
 
     /// Reads what is to be known of the inputs; then builds and locks the sandbox.
@@ -345,11 +397,21 @@ impl Journey<'_, '_> {
         if grant.profile().fingerprints() == FingerprintRule::Refuse || ahead.is_some() {
             self.prints = Some(Prints::begin(inputs, ahead)?);
         }
-        let records = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
-        let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs)).transpose()?;
+        let records: Vec<_> = inputs.iter().map(|input| input.record(salt)).collect::<Result<_, _>>()?;
         let plain_model = model.as_ref().and_then(Model::plain_path);
         let model_digest = plain_model.as_deref().map(digest_model).transpose()?;
-        self.views = fields::views(grant, &self.submitted.inputs, self.submitted.task)?;
+        let engine = self.engine.as_ref().unwrap_or(self.context.engine);
+        let spec = &self.submitted.spec;
+        let demanded = &grant.obligations().views;
+        let seeing = Seeing::new(engine, demanded, spec.role.as_deref(), spec.view_key.as_ref())?;
+        let views = fields::views(grant, engine, &seeing, inputs, self.submitted.task)?;
+        let keys = self.submitted.outputs.as_ref().map(|schema| read_keys(schema, inputs, &views)).transpose()?;
+        let applied: Vec<_> =
+            views.iter().filter_map(|view| Some(self.view_event(view.input(), view.report()?))).collect();
+        self.log.append(&applied, Durability::Lazy).map_err(TaskError::part)?;
+        self.views = views;
+        self.record_shown(&records)?;
+        self.service = network::start(grant)?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let Built { prepared, record, end } = self.build(grant, spec, model)?;
         // The sandbox holds what it sees of them; their names are not needed any more.
@@ -357,6 +419,56 @@ impl Journey<'_, '_> {
         let model = record
             .map(|(record, digest)| ModelRecord { digest: digest.or(model_digest).unwrap_or(record.digest), ..record });
         Ok(Ready { prepared, inputs: records, keys: keys.unwrap_or_default(), model, image, end })
+    }
+
+    /// What the log says of a view: names and numbers.
+    fn view_event(&self, input: &str, report: &Report) -> Event {
+        let event = self
+            .event_of(EventKind::ViewApplied, "input", input)
+            .with("view", report.view.as_str())
+            .with("rows", report.rows_written)
+            .with("left_out", report.rows_suppressed);
+        match &report.anonymity {
+            Some(reached) => event.with("k", reached.k_reached).with("l", reached.l_reached),
+            None => event,
+        }
+    }
+
+    /// Records what the workload will be shown of the inputs, where the level asks for it. Made durable with the intent.
+    fn record_shown(&self, records: &[InputRecord]) -> Result<(), TaskError> {
+        if !self.records(EventKind::DataShown) || records.is_empty() {
+            return Ok(());
+        }
+        let shown = records.iter().map(|record| {
+            let event = self.event_of(EventKind::DataShown, "input", &record.name);
+            let event = event.with("files", record.files).with("bytes", record.bytes);
+            let event = event.with("part", self.views.iter().any(|view| view.input() == record.name));
+            match &record.commitment {
+                Some(commitment) => event.with("commitment", commitment.to_string()),
+                None => event,
+            }
+        });
+        self.log.append(&shown.collect::<Vec<_>>(), Durability::Lazy).map_err(TaskError::part).map(drop)
+    }
+
+    /// What of the rights and the looks at the walls is recorded, where the level asks for it.
+    fn right_events(&self, grant: &GrantUse, seen: &[Observation]) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.records(EventKind::RightGiven) {
+            events.extend(grant.rights().records().iter().map(|right| {
+                let event = self.event_of(EventKind::RightGiven, "over", &right.over);
+                event.with("access", right.access.clone()).with("of", right.kind.as_str())
+            }));
+        }
+        if self.records(EventKind::WallObserved) {
+            events.extend(seen.iter().map(|look| {
+                // What was tried may name an input.
+                let event = self.event_of(EventKind::WallObserved, "tried", &look.tried);
+                let event = event.with("wall", look.wall.label()).with("expected", look.expected.as_str());
+                event.with("seen", look.seen.as_str()).with("holds", look.holds)
+            }));
+        }
+        events
     }
 
     /// Brings the image's layers, now that policy has allowed the task.
@@ -379,10 +491,14 @@ impl Journey<'_, '_> {
         // started, the host only waits: the kernel likes to put it onto the host's processor.
         let intent = self.event(EventKind::TaskStarting);
         let locked = building.lock_while(grant, || self.make_ready(grant, intent)).map_err(TaskError::part);
-        let (prepared, end) = locked.inspect_err(|_| {
+        let (mut prepared, end) = locked.inspect_err(|_| {
             TaskFolder::of(self.context.state, self.submitted.task).remove_if_empty();
         })?;
         let end = end?;
+        if let Some(mut service) = self.service.take() {
+            network::serve(&mut service, prepared.take_sockets(), &self.notes())?;
+            self.service = Some(service);
+        }
         let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());
         let mut seen = self
             .event(EventKind::PreflightObserved)
@@ -392,7 +508,9 @@ impl Journey<'_, '_> {
         if is_of_a_pool {
             seen = seen.with("shell", "waited in a pool");
         }
-        self.log.append(&[seen], Durability::Lazy).map_err(TaskError::part)?;
+        let mut events = vec![seen];
+        events.append(&mut self.right_events(grant, prepared.observations()));
+        self.log.append(&events, Durability::Lazy).map_err(TaskError::part)?;
         Ok(Built { prepared, record, end })
     }
 
@@ -414,6 +532,11 @@ impl Journey<'_, '_> {
         if record.sealed {
             let lease = self.event(EventKind::LeaseIssued).with("model", record.id.as_str());
             self.log.append(&[lease], Durability::Lazy).map_err(TaskError::part)?;
+        }
+        if self.records(EventKind::DataShown) {
+            let shown =
+                self.event(EventKind::DataShown).with("model", record.id.as_str()).with("sealed", record.sealed);
+            self.log.append(&[shown], Durability::Lazy).map_err(TaskError::part)?;
         }
         let observer = &mut *self.context.observer;
         let allowed = grant.model_use().ok_or(TaskError::Spec {
@@ -452,9 +575,10 @@ impl Journey<'_, '_> {
                 .collect(),
             image: image.map(ReadyImage::mount),
             model: model.map(Model::mount),
+            network: self.service.as_ref().map(network::network),
             stdin: self.submitted.spec.stdin.take(),
             terminal: self.submitted.spec.terminal,
-            told: self.submitted.spec.told,
+            told: self.submitted.spec.told || self.records(EventKind::CallRefused),
             state: self.context.state.to_owned(),
             seed: hotcell_crypto::random(),
             omitted: Default::default(),
@@ -523,7 +647,20 @@ impl Journey<'_, '_> {
             onwards: if live { self.context.onwards } else { [None, None] },
             cancel: self.context.cancel,
         };
-        let ended = running.wait_unless_withdrawn(&mut io, withdrawal).map_err(TaskError::part)?;
+        let notes = Notes { log, clock, task };
+        let mut noted = Ok(true);
+        // The loop looks at a descriptor while the service is heard by it.
+        let watched =
+            self.service.as_ref().and_then(Service::notes).map(|notes| notes.try_clone_to_owned()).transpose();
+        let watched = watched.map_err(TaskError::file("watch", Path::new("the gateway")))?;
+        let service = &mut self.service;
+        let mut attend = || {
+            noted = service.as_mut().map_or(Ok(false), |service| notes.hear(service));
+            matches!(noted, Ok(true))
+        };
+        let beside = watched.as_ref().map(|notes| Beside { happened: notes.as_fd(), attend: &mut attend });
+        let ended = running.wait_beside(&mut io, withdrawal, beside).map_err(TaskError::part)?;
+        noted?;
         withdrawn.map_err(TaskError::part)?;
         if renewed.is_some() {
             self.engine = renewed;
@@ -563,21 +700,18 @@ impl Journey<'_, '_> {
 }
 
 fn submitted_event(submitted: &Submitted, workload: &WorkloadRecord, context: &Context<'_>) -> Event {
-    let inputs: Vec<_> = submitted.inputs.iter().map(|input| input.name.as_str()).collect();
+    let inputs = submitted.inputs.iter().take(MAX_NAMED_INPUTS).map(|input| input.name.as_str());
+    let unnamed = submitted.inputs.len().saturating_sub(MAX_NAMED_INPUTS);
     let event = Event::of_task(submitted.now, submitted.task, EventKind::TaskSubmitted)
         .with("principal", context.principal.as_str())
         .with("purpose", submitted.spec.purpose.as_str())
         .with("workload", workload.command.first().unwrap_or(&workload.kind).as_str())
         .with("profile", submitted.profile.name())
-        .with("inputs", inputs);
-    // What an installed policy was told, so that another one can be asked the same later.
-    let event = match context.engine.tag() {
-        Tag::InForce(Some(_)) => {
-            let facts = submitted.request(context).facts();
-            event.with("facts", serde_json::to_value(facts).unwrap_or_default())
-        }
-        _ => event,
-    };
+        .with("inputs", inputs.collect::<Vec<_>>());
+    let event = if unnamed > 0 { event.with("more_inputs", unnamed) } else { event };
+    // What policy was told, so that another one can be asked the same later.
+    let facts = submitted.request(context).facts();
+    let event = event.with("facts", serde_json::to_value(facts).unwrap_or_default());
     match &submitted.image {
         Some(image) => event.with("image", image.digest().to_string()),
         None => event,
@@ -596,6 +730,9 @@ fn reasons(grant: &GrantUse) -> String {
 fn rule_ids(denial: &Denial) -> Vec<String> {
     denial.rules().iter().map(|rule| rule.id.clone()).collect()
 }
+
+/// Inputs that the first event of a task names, so that it stays within the bounds of an entry.
+const MAX_NAMED_INPUTS: usize = 64;
 
 /// A clock that is this far from what has passed was set; less is what time services do to it all the time.
 const CLOCK_JUMP_MS: u64 = 2000;

@@ -19,6 +19,7 @@ use crate::prints::Prints;
 use crate::release::{self, Inspection};
 use crate::spec::Work;
 use crate::streams::Captured;
+use crate::views::Seeing;
 
 /// What the workload left behind.
 pub(crate) struct Left {
@@ -78,6 +79,8 @@ impl Journey<'_, '_> {
             false => None,
         };
         if let Some(output) = output {
+            // What ended is told now: inspection may take longer than the log's entries may be late.
+            self.log.append(&std::mem::take(&mut judged.events), Durability::Lazy).map_err(TaskError::part)?;
             self.release_files(grant, left, keys, scanner.as_ref(), &output, &mut judged)?;
         }
         self.judge_streams(grant, left, scanner.as_ref(), &mut judged)?;
@@ -104,8 +107,14 @@ impl Journey<'_, '_> {
         output: &Path,
         judged: &mut Judged,
     ) -> Result<(), TaskError> {
+        // The policy in force now says what the view is.
+        self.engine()?;
         let schema = self.submitted.outputs.as_ref();
-        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys, scanner)? {
+        let spec = &self.submitted.spec;
+        let engine = self.engine.as_ref().unwrap_or(self.context.engine);
+        let demanded = &grant.obligations().views;
+        let seeing = Seeing::new(engine, demanded, spec.role.as_deref(), spec.view_key.as_ref())?;
+        let inspected = match release::inspect(left.ended.outputs(), grant, schema, keys, scanner, &seeing)? {
             Inspection::Fit(inspected) => inspected,
             Inspection::Refused { refusals, code, remedy } => {
                 let what = refusals.first().map(|refusal| refusal.what.clone()).unwrap_or_default();
@@ -116,7 +125,7 @@ impl Journey<'_, '_> {
         };
         judged.notes = inspected.iter().map(|file| (file.path.clone(), file.notes.clone())).collect();
         for file in &inspected {
-            let event = self.event(EventKind::OutputInspected).with("output", file.path.as_str());
+            let event = self.event_of(EventKind::OutputInspected, "output", &file.path);
             judged.events.push(event.with("capacity_bits", file.capacity.0.ceil()));
         }
         let total: Bits = inspected.iter().map(|file| file.capacity).sum();
@@ -129,6 +138,8 @@ impl Journey<'_, '_> {
                 return Ok(());
             }
         };
+        let asked = permitted.iter().map(|(release, _)| release.obligations().audit).max();
+        self.level = self.level.max(asked.unwrap_or_default());
         let cap = permitted.iter().filter_map(|(release, _)| release.obligations().capacity_bits).min();
         if let Some(cap) = cap.filter(|cap| exceeds(total, *cap)) {
             let problem = over_capacity(total, cap);
@@ -141,9 +152,10 @@ impl Journey<'_, '_> {
         if permitted.is_empty() {
             return Ok(());
         }
+        self.log.append(&std::mem::take(&mut judged.events), Durability::Lazy).map_err(TaskError::part)?;
         let staged = release::stage(output, self.submitted.task, &self.submitted.spec.recipients, permitted)?;
         for record in &staged.records {
-            let event = self.event(EventKind::OutputReleased).with("output", record.path.as_str());
+            let event = self.event_of(EventKind::OutputReleased, "output", &record.path);
             judged.events.push(event.with("digest", record.digest.to_string()));
         }
         // In the log before it is done.
@@ -182,6 +194,11 @@ impl Journey<'_, '_> {
                 stream.judge(may, sensitive, scanner)
             };
             judged.refusals.extend(verdict.findings.iter().map(|finding| finding.refusal()));
+            if self.records(EventKind::StreamJudged) {
+                let event = self.event(EventKind::StreamJudged).with("stream", verdict.record.name.as_str());
+                let event = event.with("bytes", verdict.record.bytes).with("findings", verdict.findings.len());
+                judged.events.push(event.with("disposition", verdict.record.disposition.as_str()));
+            }
             judged.verdicts.push(verdict);
         }
         Ok(())

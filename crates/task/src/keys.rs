@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use hotcell_audit::fold::LOCAL;
-use hotcell_audit::personal::PersonalKeys;
+use hotcell_audit::personal::{EpochKey, PersonalKeys};
 use hotcell_audit::{Durability, Log, Origin};
 use hotcell_crypto::{SigningKey, keyfile};
 use hotcell_types::{Event, EventKind, Timestamp};
@@ -54,11 +54,9 @@ pub fn personal_keys(state: &Path) -> PathBuf {
     state.join("keys").join("personal")
 }
 
-/// Seals what an event tells of a person, under the key of the local tenant.
-pub(crate) fn seal(state: &Path, event: &mut Event) -> Result<(), TaskError> {
-    let key = PersonalKeys::of(&personal_keys(state)).current(LOCAL).map_err(TaskError::part)?;
-    key.seal(event);
-    Ok(())
+/// The key under which events tell of persons and of what they work on: the local tenant's.
+pub(crate) fn epoch_key(state: &Path) -> Result<EpochKey, TaskError> {
+    PersonalKeys::of(&personal_keys(state)).current(LOCAL).map_err(TaskError::part)
 }
 
 /// Opens the audit log of this state folder, and begins it on first use.

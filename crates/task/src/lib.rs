@@ -19,16 +19,19 @@ mod journey;
 mod judge;
 mod keys;
 mod model;
+mod network;
 mod observe;
 mod policy;
 mod prints;
 mod receipt;
+mod registry;
 mod release;
 mod running;
 mod spec;
 mod store;
 mod streams;
 mod submit;
+mod views;
 
 pub use error::TaskError;
 pub use file::parse_task_file;
@@ -39,6 +42,10 @@ pub use keys::{open_log, personal_keys, read_or_create_signing_key};
 pub use observe::{Observer, ProgressFilter, Silent, Step};
 pub use policy::{
     InForce, PolicyFileError, bundle_policy, install_policy, policy_in_force, read_policy, read_policy_folder,
+};
+pub use registry::{
+    AddModel, AddStep, Added, Keeper, ModelState, RegisteredModel, RegistryError, add_model, approved_model,
+    change_model, find_model, list_models, read_manifest, remove_model, verify_registered,
 };
 pub use running::{RunningTask, cancel_task, running_tasks};
 pub use spec::{ImageSpec, ModelSpec, RunnerSpec, TaskInput, TaskSpec, Work};

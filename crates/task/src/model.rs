@@ -17,7 +17,7 @@ use crate::spec::{ModelSpec, Work};
 /// A model whose header was read and verified, and not a byte more.
 #[derive(Debug)]
 pub(crate) enum Model {
-    Plain { path: PathBuf, name: String },
+    Plain { path: PathBuf, name: String, signature: Signature },
     Sealed { file: File, unlocked: Box<Unlocked>, facts: ModelFacts },
 }
 
@@ -35,11 +35,13 @@ impl Model {
         outputs: Option<&OutputSchema>,
         now: Timestamp,
     ) -> Result<Self, TaskError> {
-        let ModelSpec { path, key, trust } = spec;
+        let ModelSpec { path, key, trust, registered } = spec;
         let cannot = |error| TaskError::file("use the model", &path)(error);
         let name = path.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+        // What the registry vouches for was verified by it a moment ago.
+        let (name, signature) = registered.unwrap_or((name, Signature::None));
         if path.is_dir() {
-            return Ok(Self::Plain { path, name });
+            return Ok(Self::Plain { path, name, signature });
         }
         // Looked at before it is opened: a pipe would wait for a writer, a device might never end.
         if !path.metadata().map_err(cannot)?.is_file() {
@@ -52,7 +54,7 @@ impl Model {
         let mut prefix = Vec::new();
         (&file).take(PREFIX_BYTES as u64).read_to_end(&mut prefix).map_err(cannot)?;
         if !Package::is_package(&prefix) {
-            return Ok(Self::Plain { path, name });
+            return Ok(Self::Plain { path, name, signature });
         }
         let Some(key) = key else {
             return Err(TaskError::Spec {
@@ -72,11 +74,11 @@ impl Model {
     pub(crate) fn facts(&self) -> ModelFacts {
         match self {
             Self::Sealed { facts, .. } => facts.clone(),
-            Self::Plain { name, .. } => ModelFacts {
+            Self::Plain { name, signature, .. } => ModelFacts {
                 id: name.clone(),
                 version: None,
                 sealed: false,
-                signature: Signature::None,
+                signature: *signature,
                 runner_in_terms: true,
                 within_time: true,
                 custody_met: true,

@@ -23,6 +23,7 @@ use rustix::time::{
 use serde::{Deserialize, Serialize};
 
 use crate::TaskError;
+use crate::views::views_of;
 
 /// The payload type of a signed policy.
 pub(crate) const POLICY_PAYLOAD: &str = "application/vnd.hotcell.policy+json";
@@ -228,6 +229,7 @@ pub fn read_policy_folder(folder: &Path) -> Result<PolicyFiles, TaskError> {
         let text = String::from_utf8(bytes).map_err(|_| wrong(format!("`{}` is not UTF-8", name.escape_debug())))?;
         files.insert(name, text);
     }
+    views_of(&files)?;
     Ok(files)
 }
 
@@ -259,6 +261,7 @@ fn read_bundle(path: &Path, trust: &[VerifyingKey]) -> Result<(PolicyFiles, Veri
     })?;
     let found = trust.iter().find_map(|key| Some((opened(&envelope, key)?, *key)));
     let (files, signer) = found.ok_or_else(|| TaskError::part(PolicyFileError::Signature))?;
+    views_of(&files)?;
     Ok((files, signer, envelope))
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Prints {
 #[derive(Debug)]
 enum Inputs {
     /// From an index that was made ahead.
-    Ready(Fingerprints),
+    Ready(Box<Fingerprints>),
     /// Beside the workload.
     Building(JoinHandle<Result<Fingerprints, TaskError>>),
 }
@@ -40,7 +40,7 @@ impl Prints {
             files.extend(input.files()?);
         }
         let inputs = match ahead {
-            Some(index) => Inputs::Ready(read(index, files.iter().map(|(_, bytes)| bytes).sum())?),
+            Some(index) => Inputs::Ready(Box::new(read(index, files.iter().map(|(_, bytes)| bytes).sum())?)),
             None => Inputs::Building(thread::spawn(move || build(&files))),
         };
         Ok(Self { inputs, model: Builder::new(Size::Coarse) })
@@ -52,7 +52,7 @@ impl Prints {
     /// When an input cannot be read, or there is more than an index holds: then nothing leaves.
     pub(crate) fn finish(self) -> Result<Vec<Arc<Fingerprints>>, TaskError> {
         let inputs = match self.inputs {
-            Inputs::Ready(prints) => prints,
+            Inputs::Ready(prints) => *prints,
             Inputs::Building(thread) => thread.join().map_err(|_| TaskError::Spec {
                 what: "the fingerprints of the inputs could not be made".to_owned(),
                 remedy: "make them ahead (hotcell fingerprint), and give them with --fingerprints",
@@ -63,6 +63,8 @@ impl Prints {
 }
 
 fn build(files: &[(PathBuf, u64)]) -> Result<Fingerprints, TaskError> {
+    // On this thread alone, and in vain at worst: the workload beside it goes first.
+    let _ = rustix::process::nice(10);
     let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
     let mut builder = Builder::new(if total <= MAX_FINE_BYTES { Size::Fine } else { Size::Coarse });
     for (path, _) in files {

@@ -4,8 +4,9 @@ use hotcell_audit::{Log, receipt};
 use hotcell_isolate::ScratchKind;
 use hotcell_policy::{DEFAULT_POLICY, GrantUse, SCHEMA, SideChannelRule, Tag};
 use hotcell_types::{
-    Bits, Destroyed, Digest, Event, ImageRecord, InputRecord, LimitRecord, ModelRecord, Observation, Outcome,
-    OutputRecord, PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, Timestamp, Wall, WorkloadRecord,
+    Bits, Destroyed, Digest, EgressRecord, Event, ImageRecord, InputRecord, LimitRecord, ModelRecord, Observation,
+    Outcome, OutputRecord, PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, Timestamp, Wall,
+    WorkloadRecord,
 };
 
 use crate::TaskError;
@@ -33,6 +34,8 @@ pub(crate) struct Account {
     pub(crate) scratch: ScratchKind,
     /// By how many milliseconds the host's clock was set meanwhile.
     pub(crate) jumped: Option<i64>,
+    /// What went over the network, where it might use it.
+    pub(crate) egress: Option<EgressRecord>,
 }
 
 /// What the receipt says of the decision.
@@ -54,7 +57,10 @@ pub(crate) fn issue(
     now: Timestamp,
     before: &[Event],
 ) -> Result<(ReceiptBody, Vec<u8>), TaskError> {
-    let capacity = account.outputs.iter().map(|output| output.capacity).sum::<Bits>() + account.stream_capacity;
+    // Whatever left by the network counts with each of its bits.
+    let sent = account.egress.iter().flat_map(|egress| &egress.hosts).map(|host| Bits(host.bytes_out as f64 * 8.0));
+    let sent = sent.sum::<Bits>();
+    let capacity = account.outputs.iter().map(|output| output.capacity).sum::<Bits>() + account.stream_capacity + sent;
     let body = ReceiptBody {
         task: grant.task(),
         hotcell_version: account.version,
@@ -79,6 +85,7 @@ pub(crate) fn issue(
         outputs: account.outputs,
         streams: account.streams,
         capacity,
+        egress: account.egress,
         refusals: account.refusals,
         destroyed: account.destroyed,
     };
@@ -136,6 +143,11 @@ fn caveats(grant: &GrantUse, scratch: ScratchKind, jumped: Option<i64>) -> Vec<S
         }
         .to_owned(),
     );
+    let passed: Vec<_> =
+        grant.rights().hosts().filter(|(_, passes)| *passes).map(|(host, _)| host.to_string()).collect();
+    if !passed.is_empty() {
+        caveats.push(format!("what went to {} passed uninspected, fronting possible", passed.join(", ")));
+    }
     if let Some(millis) = jumped {
         let direction = if millis < 0 { "back" } else { "forward" };
         let seconds = millis.unsigned_abs() / 1000;

@@ -8,15 +8,17 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use hotcell_crypto::{Plaintext, PublicKey, Sha256Stream, age_seal};
+use hotcell_disclosure::{DisclosureError, Format};
 use hotcell_inspect::scan::Scanner;
 use hotcell_inspect::{
     CanonicalizeError, CheckedSchema, CollectError, CollectRule, Collected, Finding, InputKeys, canonicalize, collect,
     sensitive_in_file, sensitive_in_names, sensitive_in_table,
 };
 use hotcell_policy::{Engine, Form, GrantUse, ItemKind, OutputRule, ReleaseGrant, ReleaseItem};
-use hotcell_types::{Bits, OutputRecord, Refusal, TaskId};
+use hotcell_types::{Bits, Explain, OutputRecord, Refusal, TaskId};
 
 use crate::TaskError;
+use crate::views::Seeing;
 
 /// One file that was inspected.
 #[derive(Debug)]
@@ -57,6 +59,7 @@ pub(crate) fn inspect(
     schema: Option<&CheckedSchema>,
     keys: &InputKeys,
     scanner: Option<&Scanner>,
+    seeing: &Seeing<'_>,
 ) -> Result<Inspection, TaskError> {
     let limits = grant.profile().limits();
     let max_bytes = limits.output_bytes().bytes();
@@ -91,7 +94,13 @@ pub(crate) fn inspect(
     let mut inspected = Vec::new();
     for file in collected {
         let declared = schema.and_then(|schema| schema.files().iter().find(|declared| declared.name() == file.path));
+        let view = seeing.of_output(&file.path)?;
         let Some(declared) = declared else {
+            if view.is_some() {
+                let problem =
+                    format!("the output `{}` is seen through a view, and is not declared", file.path.escape_debug());
+                return Ok(unseen(&DisclosureError::Content { row: None, problem }));
+            }
             if let Some(refused) = refused(sensitive_in_opaque(&file, scanner)?) {
                 return Ok(refused);
             }
@@ -111,11 +120,31 @@ pub(crate) fn inspect(
                 if let Some(refused) = refused(found) {
                     return Ok(refused);
                 }
+                let (mut rows, mut notes) = (canonical.rows, canonical.rewriting.notes());
+                if let Some(view) = view {
+                    // What the view says follows from what was declared, and from our own noise: it carries no more.
+                    let mut seen = Vec::new();
+                    let format = match declared.format() {
+                        hotcell_inspect::Format::Csv => Format::Csv,
+                        hotcell_inspect::Format::Jsonl => Format::Jsonl,
+                    };
+                    match seeing.make(view, format, None, text.as_slice(), &mut seen) {
+                        Ok(report) => {
+                            rows = report.rows_written;
+                            notes.push(format!(
+                                "seen through the view `{}`, {} rows left out",
+                                report.view, report.rows_suppressed
+                            ));
+                        }
+                        Err(error) => return Ok(unseen(&error)),
+                    }
+                    drop(Plaintext::new(std::mem::replace(&mut text, seen)));
+                }
                 inspected.push(Inspected {
                     path: file.path,
-                    rows: Some(canonical.rows),
+                    rows: Some(rows),
                     capacity: canonical.capacity,
-                    notes: canonical.rewriting.notes(),
+                    notes,
                     content: Content::Canonical(Plaintext::new(text)),
                 });
             }
@@ -130,6 +159,15 @@ pub(crate) fn inspect(
         }
     }
     Ok(Inspection::Fit(inspected))
+}
+
+/// No view, no release.
+fn unseen(error: &DisclosureError) -> Inspection {
+    Inspection::Refused {
+        refusals: vec![Refusal { code: error.code().to_owned(), what: error.to_string() }],
+        code: error.code(),
+        remedy: error.remedy(),
+    }
 }
 
 /// What the detectors find in a file that leaves as the workload wrote it.

@@ -188,7 +188,8 @@ fn remove_what_is_left(task: Option<TaskId>, left: Option<&RunningTask>) -> Vec<
     let mut groups = left.map(|left| left.groups.clone()).unwrap_or_default();
     // It may have been killed before it could note them.
     groups.extend(task.into_iter().flat_map(|task| Cgroups::of_this_process().folders_of(&group_name(task))));
-    groups.sort();
+    // What lies within another is removed before it.
+    groups.sort_by(|one, other| other.cmp(one));
     groups.dedup();
     task.into_iter().for_each(fields::remove_left);
     let mut stays: Vec<PathBuf> = groups.into_iter().filter(|group| remove_folder(group).is_err()).collect();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hotcell_crypto::{PublicKey, SecretKey, VerifyingKey};
 use hotcell_inspect::OutputSchema;
 use hotcell_oci::Settings;
-use hotcell_policy::{Origin, Overlay};
+use hotcell_policy::{Origin, Overlay, Signature};
 use hotcell_types::Wall;
 
 /// One task, from the command line or a task file.
@@ -43,6 +43,8 @@ pub struct TaskSpec {
     pub purpose: String,
     /// In which role the results are read.
     pub role: Option<String>,
+    /// The key for hashes, tokens and encrypted fields of the role's view.
+    pub view_key: Option<SecretKey>,
     /// Walls that the user gives up where the host lacks them. Never from a task file.
     pub best_effort: BTreeSet<Wall>,
     /// The declared outputs.
@@ -93,6 +95,8 @@ pub struct ModelSpec {
     pub key: Option<SecretKey>,
     /// Vendors that the user trusts.
     pub trust: Vec<VerifyingKey>,
+    /// The model's name and signature, of one of the registry.
+    pub registered: Option<(String, Signature)>,
 }
 
 /// An image.
@@ -131,6 +135,7 @@ impl TaskSpec {
             recipients: Vec::new(),
             purpose: String::new(),
             role: None,
+            view_key: None,
             best_effort: BTreeSet::new(),
             outputs: None,
             receipt: None,

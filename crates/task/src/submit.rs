@@ -2,7 +2,9 @@
 
 use hotcell_inspect::CheckedSchema;
 use hotcell_models::RunnerArgs;
-use hotcell_policy::{CitedRule, Decision, Effective, Principal, Profile, Request, Runner, Shown, SideChannelRule};
+use hotcell_policy::{
+    CitedRule, Decision, Effective, Overlay, Principal, Profile, Request, Runner, Shown, SideChannelRule,
+};
 use hotcell_types::{Digest, GrantId, RightRecord, TaskId, Timestamp, Wall, WorkloadRecord};
 
 use crate::TaskError;
@@ -178,8 +180,20 @@ fn profile(spec: &TaskSpec, work: &Work, sealed: bool) -> Result<Profile, TaskEr
         }
         false => Profile::builtin(name).map_err(TaskError::part)?,
     };
+    // What the user lets it reach comes first: a task file may ask for nothing else.
+    for (overlay, origin) in spec.overlays.iter().filter(|(_, origin)| origin.is_own_choice()) {
+        let hosts = overlay.rights.iter().filter(|right| right.host.is_some()).cloned().collect();
+        let hosts = Overlay { rights: hosts, ..Overlay::default() };
+        profile = profile.narrow(&hosts, origin).map_err(TaskError::part)?;
+    }
     for (overlay, origin) in &spec.overlays {
         profile = profile.narrow(overlay, origin).map_err(TaskError::part)?;
+    }
+    if spec.image.is_some() && !profile.hosts().is_empty() {
+        return Err(TaskError::Spec {
+            what: "a task in an image cannot reach hosts yet: the image's own `/etc` names no resolver".to_owned(),
+            remedy: "run it without --image, or without --egress",
+        });
     }
     Ok(profile)
 }

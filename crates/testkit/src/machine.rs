@@ -92,6 +92,18 @@ impl Machine {
         Ok(())
     }
 
+    /// Puts a module of this kernel there, as `/NAME.ko`, for `insmod`.
+    ///
+    /// # Errors
+    /// When it was not brought with the kernel.
+    pub fn module(&mut self, name: &str) -> Result<(), String> {
+        let module = self.kernel.with_file_name(format!("{name}.ko"));
+        let content = fs::read(&module)
+            .map_err(|_| format!("no kernel module {name} here: `cargo xtask kernels` brings it where there is one"))?;
+        self.file(&format!("/{name}.ko"), 0o644, &content);
+        Ok(())
+    }
+
     /// Boots, runs the commands by name in order, and ends. A command that never came to its end has no answer.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod capacity;
 mod digest;
 mod event;
 mod explain;
+mod host;
 mod id;
 mod outcome;
 mod record;
@@ -15,13 +16,14 @@ mod wall;
 
 pub use capacity::Bits;
 pub use digest::Digest;
-pub use event::{Event, EventKind};
+pub use event::{AuditLevel, Event, EventKind};
 pub use explain::Explain;
+pub use host::{DEFAULT_PORT, Destination, HostName, NotAHost};
 pub use id::{GrantId, ParseIdError, TaskId};
 pub use outcome::{Exit, Outcome};
 pub use record::{
-    Destroyed, ImageRecord, InputRecord, LimitRecord, ModelRecord, OutputRecord, PolicyRecord, ReceiptBody, Refusal,
-    RightRecord, StreamRecord, WorkloadRecord,
+    Destroyed, EgressRecord, HostRecord, ImageRecord, InputRecord, LimitRecord, ModelRecord, OutputRecord,
+    PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, WorkloadRecord,
 };
 pub use size::{ByteSize, ParseSizeError, parse_duration};
 pub use time::{Clock, Timestamp};

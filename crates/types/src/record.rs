@@ -56,6 +56,9 @@ pub struct ReceiptBody {
     pub streams: Vec<StreamRecord>,
     /// An upper bound on the information that left, in bits.
     pub capacity: Bits,
+    /// What went over the network, of a task that might use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<EgressRecord>,
     /// What was refused.
     pub refusals: Vec<Refusal>,
     /// What was destroyed at the end.
@@ -180,6 +183,38 @@ pub struct StreamRecord {
     pub bytes: u64,
     /// `live-uninspected`, `released` or `withheld`.
     pub disposition: String,
+}
+
+/// What went over the network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressRecord {
+    /// The hosts that it might reach.
+    pub hosts: Vec<HostRecord>,
+    /// What was refused on its way out, all in all.
+    pub refused: u64,
+    /// Whether the gateway was there until the end.
+    pub to_the_end: bool,
+}
+
+/// What went to one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostRecord {
+    /// The host and port.
+    pub host: String,
+    /// `opened` (each request was read) or `passed` (uninspected, fronting possible).
+    pub form: String,
+    /// Connections.
+    pub connections: u64,
+    /// Requests that were read; none where connections pass.
+    pub requests: u64,
+    /// Bytes that left.
+    pub bytes_out: u64,
+    /// Bytes that came.
+    pub bytes_in: u64,
+    /// Connections and requests that were refused.
+    pub refused: u64,
 }
 
 /// One thing that was refused or stopped.

@@ -93,6 +93,15 @@ const CASES: &[Case] = &[
         gib: 3.9,
         in_files_gib: 3.9,
     },
+    // Only a write as large as a large page gets one.
+    Case {
+        name: "Ctrl-C, the same by 2 MiB",
+        by: By::Interruption,
+        options: &["--limit", "memory=6GiB", "--limit", "scratch=4GiB", "--limit", "file_size=5GiB"],
+        script: "dd if=/dev/zero of=/scratch/file bs=2M count=2000 2> /dev/null; echo ready; exec sleep 600",
+        gib: 3.9,
+        in_files_gib: 3.9,
+    },
 ];
 
 /// Runs all cases.

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Condvar};
 
-use hotcell_types::{Digest, Event};
+use hotcell_types::{Digest, Event, Timestamp};
 
 use super::{Cut, Durability, Log, Position, State, lock};
 use crate::canonical::canonical;
@@ -15,7 +15,7 @@ use crate::edge::{Edge, TILE_WIDTH};
 use crate::files::{Held, failed, read_at};
 use crate::head::{Head, WATERMARK_BYTES};
 use crate::journal::{self, Line, Lines};
-use crate::{LogError, tile};
+use crate::{LogError, clock, tile};
 
 /// The lines of one append, hashed before any lock is taken.
 #[derive(Default)]
@@ -23,17 +23,34 @@ struct Draft {
     bytes: Vec<u8>,
     /// Length and leaf hash of each line.
     lines: Vec<(u64, Digest)>,
+    /// The times of the first and of the last event.
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Draft {
     fn new(events: &[Event]) -> Result<Self, LogError> {
         let mut draft = Self::default();
         for event in events {
-            let (line, leaf) = journal::encode(&canonical(event)?);
-            draft.lines.push((line.len() as u64, leaf));
-            draft.bytes.extend_from_slice(&line);
+            if let Some(jump) = draft.times.and_then(|(_, before)| clock::jump(before, event.time)) {
+                draft.push(&jump)?;
+            }
+            draft.push(event)?;
         }
         Ok(draft)
+    }
+
+    fn push(&mut self, event: &Event) -> Result<(), LogError> {
+        let (line, leaf) = journal::encode(&canonical(event)?);
+        self.lines.push((line.len() as u64, leaf));
+        self.bytes.extend_from_slice(&line);
+        self.times = Some((self.times.map_or(event.time, |(first, _)| first), event.time));
+        Ok(())
+    }
+
+    /// What has to be written before it, where the log has an entry of this time already.
+    fn jump(&self, latest: Option<Timestamp>) -> Result<Option<Self>, LogError> {
+        let jump = latest.zip(self.times).and_then(|(latest, (first, _))| clock::jump(latest, first));
+        jump.map(|event| Self::new(&[event])).transpose()
     }
 }
 
@@ -124,11 +141,19 @@ impl Log {
         let mut state = lock(&self.state);
         let _held = Held::exclusive(&self.journal).map_err(failed("lock", &path))?;
         self.catch_up(&mut state)?;
-        let gathered;
-        let bytes = match drafts {
-            [draft] => &draft.bytes,
+        // INVARIANT (no-silent-return): an entry that lies before the one before it has an event between them that says so.
+        let mut latest = state.latest;
+        let mut jumps = Vec::new();
+        for draft in drafts {
+            jumps.push(draft.jump(latest)?);
+            latest = draft.times.map(|(_, last)| last).or(latest);
+        }
+        let gathered: Vec<u8>;
+        let bytes = match (drafts, jumps.as_slice()) {
+            ([draft], [None]) => &draft.bytes,
             _ => {
-                gathered = drafts.iter().flat_map(|draft| draft.bytes.as_slice()).copied().collect();
+                let all = jumps.iter().zip(drafts).flat_map(|(jump, draft)| jump.iter().chain([draft]));
+                gathered = all.flat_map(|draft| draft.bytes.as_slice()).copied().collect();
                 &gathered
             }
         };
@@ -138,7 +163,15 @@ impl Log {
             let _ = self.journal.set_len(state.head.offset);
             return Err(failed("append to", &path)(error));
         }
-        Ok(drafts.iter().map(|draft| self.enter_draft(&mut state.head, draft)).collect())
+        state.latest = latest;
+        let head = &mut state.head;
+        let enter = |(draft, jump): (&Draft, &Option<Draft>)| {
+            if let Some(jump) = jump {
+                self.enter_draft(head, jump);
+            }
+            self.enter_draft(head, draft)
+        };
+        Ok(drafts.iter().zip(&jumps).map(enter).collect())
     }
 
     fn write_bytes(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
@@ -176,7 +209,8 @@ impl Log {
         loop {
             match lines.next().map_err(failed("read", &path))? {
                 Line::End => return Ok(()),
-                Line::Entry { length, leaf, .. } => {
+                Line::Entry { length, leaf, entry, .. } => {
+                    state.latest = journal::time_of(entry).or(state.latest);
                     self.enter(&mut state.head, length, leaf);
                     after_each(&state.head.edge);
                 }

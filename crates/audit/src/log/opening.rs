@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::FileExt as _;
 
+use hotcell_types::Timestamp;
+
 use super::{Log, State, lock};
 use crate::LogError;
 use crate::files::{Held, failed, read_at};
@@ -20,10 +22,10 @@ impl Log {
         let header_bytes = self.read_header()?;
         let known = self.read_head(header_bytes)?;
         let rebuild = known.is_none();
-        if let Some(head) = known {
+        if let Some((head, latest)) = known {
             lock(&self.sync).through = head.offset;
             let mut state = lock(&self.state);
-            state.head = head;
+            (state.head, state.latest) = (head, latest);
         }
         // Taken in the order that the module states: the checkpoint, then the journal.
         let _signing = Held::shared(&self.checkpoint).map_err(failed("lock", &self.folder.checkpoint()))?;
@@ -34,7 +36,7 @@ impl Log {
             let _held = Held::exclusive(&self.journal).map_err(failed("lock", &path))?;
             if rebuild {
                 stored.verify(&self.key.verifying())?;
-                state.head = Head::empty(header_bytes);
+                (state.head, state.latest) = (Head::empty(header_bytes), None);
                 self.read_all(&mut state, signed)?;
             } else {
                 self.catch_up(&mut state)?;
@@ -91,8 +93,8 @@ impl Log {
         self.folder.sync_names()
     }
 
-    /// The head file's content, if it is whole and the line that it says is last is there.
-    fn read_head(&self, header_bytes: u64) -> Result<Option<Head>, LogError> {
+    /// The head file's content, if it is whole and the line that it says is last is there; and the time of that line.
+    fn read_head(&self, header_bytes: u64) -> Result<Option<(Head, Option<Timestamp>)>, LogError> {
         let read = || read_at(&self.head, 0, MAX_HEAD_BYTES).map_err(failed("read", &self.folder.head()));
         let mut head = Head::decode(&read()?);
         if head.is_none() {
@@ -102,12 +104,12 @@ impl Log {
         }
         let Some(head) = head else { return Ok(None) };
         if head.edge.size() == 0 {
-            return Ok((head == Head::empty(header_bytes)).then_some(head));
+            return Ok((head == Head::empty(header_bytes)).then_some((head, None)));
         }
         let length = head.offset.saturating_sub(head.last_offset).min(MAX_LINE_BYTES as u64) as usize;
         let line = read_at(&self.journal, head.last_offset, length).map_err(failed("read", &self.folder.journal()))?;
         let last = journal::decode(&line).filter(|(_, leaf)| line.len() == length && *leaf == head.last_leaf);
-        Ok(last.is_some().then_some(head))
+        Ok(last.map(|(entry, _)| journal::time_of(entry)).map(|latest| (head, latest)))
     }
 
     /// Reads the whole journal and checks it against what was signed. Needs the journal's lock.

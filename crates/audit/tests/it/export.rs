@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use hotcell_audit::export::{Cursor, ExportError, Format, Target, hand_on};
+use hotcell_audit::export::{Cursor, ExportError, Format, Target, follow, hand_on};
 use hotcell_audit::{Durability, Filter};
 use hotcell_types::Explain;
 use serde_json::Value;
@@ -34,7 +34,7 @@ impl Place {
     }
     fn hand_on(&self, target: &str, name: &str) -> Result<u64, ExportError> {
         let mut cursor = Cursor::open(self.dir.path(), name)?;
-        hand_on(self.dir.path(), &Filter::default(), Format::JsonLines, &target.parse()?, Some(&mut cursor))
+        hand_on(self.dir.path(), &Filter::default(), Format::JsonLines, &target.parse()?, &mut cursor)
     }
 }
 
@@ -63,7 +63,7 @@ fn a_filter_decides_what_is_handed_on_and_not_how_far_the_cursor_goes() {
     let filter = Filter { task: event(3).task, ..Filter::default() };
     let target: Target = file.to_str().unwrap().parse().unwrap();
     let mut cursor = Cursor::open(place.dir.path(), "one-task").unwrap();
-    let count = hand_on(place.dir.path(), &filter, Format::Ocsf, &target, Some(&mut cursor)).unwrap();
+    let count = hand_on(place.dir.path(), &filter, Format::Ocsf, &target, &mut cursor).unwrap();
     assert_eq!((count, cursor.next()), (14, 100));
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.lines().all(|line| line.contains("\"class_uid\":6003")));
@@ -82,6 +82,54 @@ fn two_do_not_hand_on_for_one_subscriber_and_a_bad_cursor_is_refused() {
     assert_eq!(place.hand_on("/dev/null", "siem").unwrap_err().code(), "AUD-605");
     fs::write(place.dir.path().join("cursors/siem"), "5000 500000\n").unwrap();
     assert_eq!(place.hand_on("/dev/null", "siem").unwrap_err().code(), "AUD-009");
+}
+
+#[test]
+fn who_follows_gets_each_event_as_it_is_written_and_what_was_written_while_the_target_was_away() {
+    let place = Place::new(300);
+    let path = place.dir.path().join("away.sock");
+    let target: Target = format!("syslog:unix:{}", path.display()).parse().unwrap();
+    let (bound, receiver) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let follower = scope.spawn(|| {
+            let mut cursor = Cursor::open(place.dir.path(), "siem").unwrap();
+            let mut asked = 0;
+            // The target is not there at first, then comes; when it is gone again, that is the end.
+            let mut wait = |error: &ExportError, times: u32| {
+                assert_eq!((error.code(), times), ("AUD-602", 1));
+                asked += 1;
+                if asked == 1 {
+                    place.grow(300, 350);
+                    bound.send(UnixDatagram::bind(&path).unwrap()).unwrap();
+                }
+                asked == 1
+            };
+            follow(place.dir.path(), &Filter::default(), Format::JsonLines, &target, &mut cursor, &mut wait)
+        });
+        let socket = receiver.recv().unwrap();
+        let mut buffer = [0; 4096];
+        let mut expect = |numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                let length = socket.recv(&mut buffer).unwrap();
+                let message = String::from_utf8(buffer[..length].to_vec()).unwrap();
+                assert_eq!(indices(&message[message.find('{').unwrap()..]), [number]);
+            }
+        };
+        expect(0..350);
+        place.grow(350, 351);
+        expect(350..351);
+        place.grow(351, 400);
+        expect(351..400);
+        drop(socket);
+        fs::remove_file(&path).unwrap();
+        place.grow(400, 401);
+        let error = follower.join().unwrap().map(|never| match never {}).unwrap_err();
+        assert_eq!(error.code(), "AUD-602");
+    });
+    // At least once: the last of them was not taken, and comes again.
+    let file = place.dir.path().join("rest");
+    place.hand_on(file.to_str().unwrap(), "siem").unwrap();
+    assert_eq!(indices(&fs::read_to_string(file).unwrap()).last(), Some(&400));
 }
 
 #[test]

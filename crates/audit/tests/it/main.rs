@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the finding")]
 
+mod clock;
 mod crash;
 mod export;
 mod log;
@@ -12,6 +13,7 @@ mod projection;
 mod proofs;
 mod reader;
 mod receipt;
+mod snapshot;
 mod support;
 mod tamper;
 mod vectors;

@@ -9,7 +9,7 @@ use hotcell_types::{Event, EventKind, TaskId, Timestamp};
 use crate::support::{Key, Random, folder, open};
 
 /// Any event, of a few tasks and models.
-fn any(random: &mut Random, time: u64) -> Event {
+pub(crate) fn any(random: &mut Random, time: u64) -> Event {
     const KINDS: [EventKind; 14] = [
         EventKind::TaskSubmitted,
         EventKind::TaskSubmitted,

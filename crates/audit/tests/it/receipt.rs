@@ -49,6 +49,7 @@ pub(crate) fn body(outputs: usize) -> ReceiptBody {
         outputs: (0..outputs).map(output).collect(),
         streams: vec![],
         capacity: Bits(12.5),
+        egress: None,
         refusals: vec![],
         destroyed: vec![],
     }

@@ -1,10 +1,11 @@
 //! `hotcell audit export`: events for others.
 
 use clap::{Args, ValueEnum};
-use hotcell_audit::export::{Cursor, ExportError, Format, Target, hand_on};
+use hotcell_audit::export::{Cursor, ExportError, Format, Target, follow, hand_on};
 use hotcell_types::Exit;
 use serde_json::json;
 use std::io::Write as _;
+use std::time::Duration;
 
 use super::{Show, folder};
 use crate::app::App;
@@ -27,6 +28,10 @@ pub(crate) struct Arguments {
     /// is handed on at least once. Default: none; everything is handed on.
     #[arg(long, value_name = "NAME")]
     cursor: Option<String>,
+    /// Go on without an end: hand each event on as it is written. A target that is not there is tried again, after a
+    /// second at first and a minute at last.
+    #[arg(long)]
+    follow: bool,
 }
 
 /// The forms.
@@ -45,9 +50,31 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
         Form::Jsonl => Format::JsonLines,
         Form::Ocsf => Format::Ocsf,
     };
-    let mut cursor = arguments.cursor.as_deref().map(|name| Cursor::open(&folder, name)).transpose()?;
-    let count = hand_on(&folder, &filter, format, &arguments.to, cursor.as_mut())?;
-    let next = cursor.as_ref().map(Cursor::next);
+    let mut cursor = match &arguments.cursor {
+        Some(name) => Cursor::open(&folder, name)?,
+        None => Cursor::default(),
+    };
+    if arguments.follow {
+        // Whoever reads standard output is gone for ever when it is.
+        let may_return = !matches!(arguments.to, Target::Output);
+        let mut wait = |error: &ExportError, times: u32| {
+            if times == 1 && may_return {
+                // That it cannot be told changes nothing.
+                let _ = writeln!(
+                    print::err(),
+                    "{}; it is tried again until it does",
+                    print::plain_line(&error.to_string())
+                );
+            }
+            if may_return {
+                std::thread::sleep(pause(times));
+            }
+            may_return
+        };
+        match follow(&folder, &filter, format, &arguments.to, &mut cursor, &mut wait)? {}
+    }
+    let count = hand_on(&folder, &filter, format, &arguments.to, &mut cursor)?;
+    let next = arguments.cursor.as_ref().map(|_| cursor.next());
     match (&arguments.to, app.json) {
         // Standard output holds the events, which are JSON already.
         (Target::Output, _) => {}
@@ -55,6 +82,11 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
         (to, false) => writeln!(print::out(), "{count} events went to `{}`", theirs(to))?,
     }
     Ok(Exit::Yes)
+}
+
+/// How long to leave a target alone that did not take the events so many times in a row.
+fn pause(times: u32) -> Duration {
+    Duration::from_secs(1 << times.saturating_sub(1).min(6)).min(Duration::from_secs(60))
 }
 
 fn target(text: &str) -> Result<Target, ExportError> {

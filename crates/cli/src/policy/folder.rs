@@ -1,12 +1,12 @@
 //! Policies as a whole: their cases, and which one is in force.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hotcell_crypto::keyfile;
-use hotcell_policy::{CaseResult, CheckedPolicy};
-use hotcell_task::{PolicyFileError, TaskError, install_policy, open_log, read_policy};
+use hotcell_crypto::{VerifyingKey, keyfile};
+use hotcell_policy::{CaseResult, CheckedPolicy, Engine, PolicyFiles};
+use hotcell_task::{PolicyFileError, TaskError, install_policy, open_log, policy_in_force, read_policy};
 use hotcell_types::{Clock, Exit};
 use serde_json::json;
 
@@ -36,14 +36,41 @@ pub(crate) struct Install {
     trust: Vec<String>,
 }
 
+/// The keys that were named as trusted.
+pub(crate) fn keys(trust: &[String]) -> Result<Vec<VerifyingKey>, Failure> {
+    Ok(trust.iter().map(|key| keyfile::read_verifying(key)).collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Parses a policy and holds it against the schema.
+pub(crate) fn checked(files: &PolicyFiles) -> Result<CheckedPolicy, Failure> {
+    let faulty = |errors| TaskError::Part(Box::new(PolicyFileError::Faulty { errors, stays: "the one" }));
+    Ok(CheckedPolicy::check(files).map_err(faulty)?)
+}
+
+/// As [`checked`], and it has to meet its own cases.
+pub(crate) fn tested(files: &PolicyFiles) -> Result<CheckedPolicy, Failure> {
+    let policy = checked(files)?;
+    let errors: Vec<_> = policy.test().iter().filter_map(CaseResult::error).collect();
+    if errors.is_empty() {
+        return Ok(policy);
+    }
+    Err(TaskError::Part(Box::new(PolicyFileError::Faulty { errors, stays: "the one" })).into())
+}
+
+/// The engine of a policy; without one, that of the policy in force.
+pub(crate) fn engine(policy: Option<&Path>, trust: &[VerifyingKey], app: &App) -> Result<Engine, Failure> {
+    Ok(match policy {
+        Some(path) => checked(&read_policy(path, trust)?.0)?.into_engine(),
+        None => policy_in_force(&app.state)?.engine,
+    })
+}
+
 /// Puts the cases of policies to them.
 pub(crate) fn test(arguments: &Policies, app: &App) -> Result<Exit, Failure> {
-    let trust = arguments.trust.iter().map(|key| keyfile::read_verifying(key)).collect::<Result<Vec<_>, _>>()?;
+    let trust = keys(&arguments.trust)?;
     let mut results: Vec<(String, Vec<CaseResult>)> = Vec::new();
     for path in &arguments.policies {
-        let (files, _) = read_policy(path, &trust)?;
-        let policy = CheckedPolicy::check(&files)
-            .map_err(|errors| TaskError::Part(Box::new(PolicyFileError::Faulty { errors, stays: "the one" })))?;
+        let policy = checked(&read_policy(path, &trust)?.0)?;
         results.push((path.display().to_string(), policy.test()));
     }
     let failed = results.iter().flat_map(|(_, cases)| cases).any(|case| case.problem.is_some());
@@ -63,7 +90,7 @@ pub(crate) fn test(arguments: &Policies, app: &App) -> Result<Exit, Failure> {
 
 /// Puts a policy into force.
 pub(crate) fn install(arguments: &Install, app: &App) -> Result<Exit, Failure> {
-    let trust = arguments.trust.iter().map(|key| keyfile::read_verifying(key)).collect::<Result<Vec<_>, _>>()?;
+    let trust = keys(&arguments.trust)?;
     let now = app.clock.now();
     let log = open_log(&app.state, crate::VERSION, now)?;
     let installed = install_policy(&app.state, &arguments.policy, &trust, &log, now)?;

@@ -11,10 +11,10 @@ use std::time::Duration;
 use hotcell_policy::{Engine, Origin, OutputRule, Overlay, Profile};
 use hotcell_selftest::{Attack, Judge, REPORT, Seen, Surroundings, attacks, inside, neighbour, read_report};
 use hotcell_task::{Context, Silent, TaskInput, TaskReport, TaskSpec, Work, run_task};
-use hotcell_types::Outcome;
+use hotcell_types::{Outcome, Wall};
 use serde_json::json;
 
-use super::judge;
+use super::{Arguments, judge};
 use crate::app::App;
 use crate::failure::Failure;
 
@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(100);
 pub(super) struct Attacker<'a> {
     folder: &'a Path,
     profile: &'a str,
+    best_effort: &'a [Wall],
     only_declared: bool,
     app: &'a App,
     /// Becomes readable when somebody wants it to end: what was put up is taken down in order.
@@ -45,7 +46,7 @@ impl<'a> Attacker<'a> {
     /// Puts program and facts where the sandboxes are given them.
     pub(super) fn new(
         folder: &'a Path,
-        name: &'a str,
+        arguments: &'a Arguments,
         profile: &Profile,
         app: &'a App,
         surroundings: &mut Surroundings,
@@ -63,7 +64,8 @@ impl<'a> Attacker<'a> {
         let path = folder.join("facts");
         fs::write(&path, facts.to_text()).map_err(|source| Failure::file("write", &path, source))?;
         let cancel = crate::run::cancelled_by_signals()?;
-        Ok(Self { folder, profile: name, only_declared, app, cancel, runs: 0 })
+        let Arguments { profile, best_effort } = arguments;
+        Ok(Self { folder, profile, best_effort, only_declared, app, cancel, runs: 0 })
     }
 
     /// Whether nobody wants to see how far it is.
@@ -158,6 +160,7 @@ impl<'a> Attacker<'a> {
             output: Some(self.folder.join(format!("out-{}", self.runs))),
             outputs,
             purpose: "selftest".to_owned(),
+            best_effort: self.best_effort.iter().copied().collect(),
             ..TaskSpec::new(Work::Command(command))
         })
     }

@@ -15,10 +15,10 @@ use std::process::Command;
 use clap::Args;
 use hotcell_audit::Durability;
 use hotcell_isolate::Host;
-use hotcell_policy::Profile;
-use hotcell_selftest::{Attack, Place, Seen, Surroundings, attacks, inside, lacking};
+use hotcell_policy::{Profile, SideChannelRule};
+use hotcell_selftest::{Attack, Demand, Place, Seen, Surroundings, attacks, inside, lacking};
 use hotcell_task::open_log;
-use hotcell_types::{Clock, Event, EventKind, Exit};
+use hotcell_types::{Clock, Event, EventKind, Exit, Wall};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// Shape of the sandboxes: strict, third-party, infer, baseline-5.10, or a profile file.
     #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
     profile: String,
+    /// Go on without this control where the host lacks it. Attacks on it are skipped.
+    #[arg(long = "best-effort", value_name = "CONTROL", value_parser = crate::run::wall)]
+    best_effort: Vec<Wall>,
 }
 
 /// What came of one attack.
@@ -70,9 +73,9 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> Result<Exit, Failure> {
     let temporary = Temporary::new("selftest", &app.state)?;
     let surroundings = Surroundings::put_up(&temporary.path().join("host"), temporary.token());
     let mut surroundings = surroundings.map_err(|source| Failure::system("putting up what is attacked", source))?;
-    tell_of_host(&mut surroundings, app)?;
-    let mut skipped = skipped_by_profile(&profile);
-    let mut attacker = Attacker::new(temporary.path(), &arguments.profile, &profile, app, &mut surroundings)?;
+    tell_of_host(&mut surroundings, &profile, app)?;
+    let mut skipped = skipped_by_profile(&profile, &arguments.best_effort);
+    let mut attacker = Attacker::new(temporary.path(), arguments, &profile, app, &mut surroundings)?;
     skipped.extend(skipped_by_host(&mut surroundings)?);
     let chosen: Vec<&'static Attack> =
         attacks().filter(|attack| !skipped.iter().any(|(name, _)| *name == attack.name)).collect();
@@ -96,11 +99,11 @@ fn profile(name: &str) -> Result<Profile, Failure> {
 }
 
 /// Facts that only Hotcell knows.
-fn tell_of_host(surroundings: &mut Surroundings, app: &App) -> Result<(), Failure> {
+fn tell_of_host(surroundings: &mut Surroundings, profile: &Profile, app: &App) -> Result<(), Failure> {
     let host = Host::look().map_err(|source| Failure::system("looking at this host", source))?;
     let facts = surroundings.facts();
     facts.set("state", app.state.display());
-    if !host.cgroups.has_cpu() && host.processors > 1 {
+    if (profile.own_cores() || !host.cgroups.has_cpu()) && host.processors > 1 {
         facts.set("cpu-by-affinity", "yes");
     }
     Ok(())
@@ -109,14 +112,27 @@ fn tell_of_host(surroundings: &mut Surroundings, app: &App) -> Result<(), Failur
 type Skipped = (&'static str, String);
 
 /// What the profile grants is no attack.
-fn skipped_by_profile(profile: &Profile) -> Vec<Skipped> {
+fn skipped_by_profile(profile: &Profile, given_up: &[Wall]) -> Vec<Skipped> {
     let granted = profile.system_calls();
     let why = |attack: &Attack| match attack.call {
         Some(call) if granted.contains(&call.name()) => Some(format!("the profile grants {}", call.name())),
         _ if attack.inet && profile.loopback() => Some("the profile grants sockets for loopback".to_owned()),
-        _ => None,
+        _ => attack.demand.and_then(|demand| not_asked_for(demand, profile, given_up)),
     };
     attacks().filter_map(|attack| Some((attack.name, why(attack)?))).collect()
+}
+
+/// Why a wall on demand does not stand.
+fn not_asked_for(demand: Demand, profile: &Profile, given_up: &[Wall]) -> Option<String> {
+    let (is_asked_for, key, wall) = match demand {
+        Demand::WriteXorExecute => (profile.write_xor_execute(), "memory.write_xor_execute", "write-xor-execute"),
+        Demand::Hardened(wall) => (profile.side_channels() == SideChannelRule::Hardened, "side_channels", wall),
+    };
+    match is_asked_for {
+        false => Some(format!("the profile does not ask for {key}")),
+        true if given_up.iter().any(|other| other.label() == wall) => Some(format!("{wall} was given up by name")),
+        true => None,
+    }
 }
 
 /// What the kernel or the host lacks cannot be attacked.

@@ -192,3 +192,61 @@ fn who_asked_is_sealed_in_the_log_shown_and_erased() {
     place.expect(0, &["audit", "verify"]);
     assert_eq!(place.json(1, &["--json", "audit", "erase"])["error"]["code"], "AUD-502");
 }
+
+#[test]
+fn what_was_made_from_the_log_is_dropped_and_made_again_and_the_list_of_tasks_stays() {
+    let place = Place::new();
+    place.expect(0, &["run", "--", "true"]);
+    place.expect(1, &["run", "--", "false"]);
+    let list = place.expect(0, &["ps", "--all"]);
+    assert!(list.lines().count() == 2 && list.contains("released  ") && list.contains("  true"), "{list}");
+    let told = place.json(0, &["--json", "audit", "rebuild"]);
+    assert_eq!((&told["tasks"], &told["same"]), (&2.into(), &Value::Null));
+    assert_eq!(place.expect(0, &["ps", "--all"]), list);
+    assert_eq!(place.json(0, &["--json", "audit", "rebuild"])["same"], true);
+    let states = place.state().join("log/states");
+    assert!(!fs::read_to_string(&states).unwrap().contains("\"true\""), "names are sealed there too");
+    fs::remove_file(&states).unwrap();
+    assert_eq!(place.expect(0, &["ps", "--all"]), list);
+    place.expect(0, &["audit", "erase"]);
+    let erased = place.expect(0, &["ps", "--all"]);
+    assert!(erased.lines().count() == 2 && erased.contains("(erased)") && !erased.contains("  true"), "{erased}");
+}
+
+#[test]
+fn events_are_shown_up_to_a_level() {
+    let place = Place::new();
+    let log = open_log(&place.state(), "0.0.0", Timestamp(0)).unwrap();
+    for kind in [EventKind::TaskSubmitted, EventKind::DataShown, EventKind::WallObserved, EventKind::RightGiven] {
+        log.append(&[Event::of_task(Timestamp(1), task(1), kind)], Durability::Lazy).unwrap();
+    }
+    drop(log);
+    for (level, count) in [("normal", 2), ("high", 3), ("very-high", 5)] {
+        let shown = place.expect(0, &["audit", "show", "--level", level]);
+        assert_eq!(shown.lines().count(), count, "{level}: {shown}");
+    }
+    place.expect(2, &["audit", "show", "--level", "low"]);
+}
+
+#[test]
+fn who_follows_reads_an_event_as_soon_as_it_is_written() {
+    let place = place();
+    let mut child = place.start(&["audit", "export", "--follow", "--cursor", "siem"]);
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap()["index"].clone();
+    (0..10).for_each(|number| assert_eq!(next(), number));
+    let log = open_log(&place.state(), "0.0.0", Timestamp(0)).unwrap();
+    for number in 10..13u64 {
+        log.append(&[Event::of_task(Timestamp(number), task(9), KINDS[0])], Durability::Lazy).unwrap();
+    }
+    // The clock was set back before the first of them, which the log tells by an entry of its own.
+    (10..14).for_each(|number| assert_eq!(next(), number));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What was handed on before the cursor moved comes once more; nothing is left out.
+    let rest = place.expect(0, &["audit", "export", "--cursor", "siem"]);
+    let expected: Vec<_> = (0..14).collect();
+    let seen: Vec<u64> =
+        rest.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["index"].as_u64().unwrap()).collect();
+    assert!(expected.ends_with(&seen), "{seen:?}");
+}

@@ -95,7 +95,7 @@ fn killed_at_any_point_nothing_lives_on_and_the_log_verifies() {
 }
 
 /// Random enough for moments, and the same for the same seed.
-fn next(seed: &mut u64) -> u64 {
+pub(crate) fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }
@@ -180,7 +180,7 @@ fn lifetimes(child: &mut Child) -> BTreeMap<Role, Duration> {
 }
 
 /// The uid of a process outside, where it is one of the range for sandboxes.
-fn outer_id(id: u32) -> Option<u32> {
+pub(crate) fn outer_id(id: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let user = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()?;
     (0x7100_0000..0x7100_1000).contains(&user).then_some(user)
@@ -201,7 +201,7 @@ fn loop_devices(place: &Place) -> usize {
 }
 
 /// Waits, also for less than a sleep takes at least.
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     let begin = Instant::now();
     if time > Duration::from_millis(5) {
         std::thread::sleep(time);
@@ -269,12 +269,17 @@ fn kill_at_random(rounds: u64, seed: u64) {
     for role in [Role::Parent, Role::First, Role::Workload] {
         assert!(rounds < 100 || struck.contains_key(&role), "{role:?} was never struck: {struck:?}");
     }
+    nothing_is_left(&place, &mounts_before, &users, &["state", "p.toml", "out"]);
+}
+
+/// After another start: no task, control group, mount, loop device, key or file that was not there before.
+pub(crate) fn nothing_is_left(place: &Place, mounts_before: &[String], users: &BTreeSet<u32>, known: &[&str]) {
     place.expect(0, &["run", "--", "/bin/true"]);
     place.expect(0, &["audit", "verify"]);
     assert_eq!(place.json(0, &["--json", "ps"]).as_array().unwrap().len(), 0);
-    assert_eq!(groups_of(&tasks_of(&place)), Vec::<PathBuf>::new());
-    assert_eq!(mounts(&place), mounts_before);
-    assert_eq!(loop_devices(&place), 0);
+    assert_eq!(groups_of(&tasks_of(place)), Vec::<PathBuf>::new());
+    assert_eq!(mounts(place), mounts_before);
+    assert_eq!(loop_devices(place), 0);
     wait_until("the kernel holds no key of a sandbox", || users.iter().all(|user| !has_keys(*user)));
     assert_eq!(fs::read_dir(place.state().join("running")).unwrap().count(), 0);
     for folder in ["scratch", "temporary"] {
@@ -283,8 +288,7 @@ fn kill_at_random(rounds: u64, seed: u64) {
     }
     let here: BTreeSet<_> =
         fs::read_dir(place.path(".")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let known = ["state", "p.toml", "out"].map(str::to_owned);
-    assert!(here.iter().all(|name| known.contains(name)), "{here:?}");
+    assert!(here.iter().all(|name| known.contains(&name.as_str())), "{here:?}");
     let hidden = fs::read_dir(place.path("out")).into_iter().flatten().flatten();
     let hidden: Vec<_> =
         hidden.map(|entry| entry.file_name()).filter(|name| name.as_encoded_bytes()[0] == b'.').collect();

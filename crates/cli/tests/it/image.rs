@@ -152,6 +152,36 @@ fn an_image_that_says_root_gets_no_right_of_the_host() {
 }
 
 #[test]
+fn an_image_that_wishes_for_devices_volumes_and_privileges_gets_what_one_without_wishes_gets() {
+    let busybox = require_busybox!();
+    const WISHES: &str = "{\"Cmd\":[\"/bin/sh\"],\"Volumes\":{\"/data\":{},\"/dev/sda\":{},\"/host\":{}},\
+        \"ExposedPorts\":{\"22/tcp\":{}},\"Labels\":{\"privileged\":\"true\",\"devices\":\"/dev/kmsg:/dev/kmsg:rwm\",\
+        \"io.podman.annotations.privileged\":\"TRUE\"},\"Devices\":[\"/dev/kmsg\",\"/dev/fuse\"],\"CapAdd\":[\"ALL\"],\
+        \"Privileged\":true,\"Binds\":[\"/:/host\"],\"NetworkMode\":\"host\",\"PidMode\":\"host\",\"HostConfig\":{\"Privileged\":\
+        true,\"Devices\":[{\"PathOnHost\":\"/dev/kmsg\",\"PathInContainer\":\"/dev/kmsg\",\"CgroupPermissions\":\"rwm\"}],\
+        \"CapAdd\":[\"ALL\"],\"Binds\":[\"/:/host\"],\"SecurityOpt\":[\"seccomp=unconfined\"]},\
+        \"linux\":{\"devices\":[{\"path\":\"/dev/kmsg\",\"type\":\"c\",\"major\":1,\"minor\":11}],\"seccomp\":null}}";
+    // What there is of devices, mounts, folders, rights, filters and networks.
+    let script =
+        "cd /; /bin/busybox find /dev | /bin/busybox sort; ls /; /bin/busybox cut -d' ' -f5,6 /proc/self/mountinfo
+        /bin/busybox grep -E '^(Cap|NoNewPrivs|Seccomp|Uid)' /proc/self/status; /bin/busybox grep -c . /proc/net/dev
+        for node in /dev/kmsg /dev/fuse /dev/sda /host /data; do cat $node 2>&1; done";
+    let seen = |said: &str| {
+        let place = Place::new();
+        layout(&place, &busybox, said);
+        let plan = place.json(0, &["run", "--json", "--dry-run", "--image", "./layout", "--", "/bin/sh"]);
+        let ran = place.output(&["run", "--image", "./layout", "--", "/bin/sh", "-c", script]);
+        (text(&ran.stdout), plan["rights"].clone(), text(&ran.stderr))
+    };
+    let (plain, wishing) = (seen(SHELL), seen(WISHES));
+    assert!(plain.0.contains("/dev/null") && plain.0.contains("CapEff:\t0000000000000000"), "{} {}", plain.0, plain.2);
+    assert_eq!(plain.0.matches("No such file or directory").count(), 5, "{}", plain.0);
+    assert!(plain.1.as_array().is_some_and(|rights| !rights.is_empty()), "{}", plain.1);
+    assert_eq!(wishing.0, plain.0);
+    assert_eq!(wishing.1, plain.1);
+}
+
+#[test]
 fn log_and_receipt_name_the_image_by_its_digest() {
     let busybox = require_busybox!();
     let place = Place::new();

@@ -101,3 +101,149 @@ fn a_profile_or_limit_that_cannot_be_is_refused() {
         assert_eq!(told["error"]["code"], code, "{words:?}: {told}");
     }
 }
+
+const OFFICE: &str = r#"{"role": "health_department", "permissions": ["inference:execute", "data:read:epidemic"], "resources": ["model/v1/epi-forecast"]}"#;
+
+const DAY_RULE: &str = r#"
+@id("days-only")
+@reason("only what was asked for by day")
+@remedy("state the purpose day")
+permit(principal, action == Action::"run", resource) when { context.purpose == "day" };
+"#;
+
+fn policy(place: &Place, name: &str, rules: &str) {
+    std::fs::create_dir(place.path(name)).unwrap();
+    place.file(&format!("{name}/policy.toml"), &format!("name = \"{name}\"\nversion = 1\nschema = 2\n"));
+    place.file(&format!("{name}/rules.cedar"), rules);
+}
+
+#[test]
+fn an_imported_rule_lets_the_department_use_its_model_and_names_the_rule_that_refuses_another() {
+    let place = Place::new();
+    place.file("office.json", OFFICE);
+    place.expect(0, &["policy", "import", "office.json", "--output", "office"]);
+    place.expect(0, &["policy", "test", "office"]);
+    let ask = |model: &str| {
+        format!(r#"{{"principal":"chen","roles":["health_department"],"action":"useModel","resource":"{model}"}}"#)
+    };
+    let told =
+        place.json(0, &["--json", "policy", "explain", "--policy", "office", "--ask", &ask("model/v1/epi-forecast")]);
+    assert_eq!(told["answer"], "allow");
+    let told = place.json(1, &["--json", "policy", "explain", "--policy", "office", "--ask", &ask("model/v1/finance")]);
+    assert_eq!(told["forbids"][0]["id"], "health_department-infers-listed-only", "{told}");
+    assert!(told["ways"].to_string().contains("model/v1/epi-forecast"), "{told}");
+    let words = place.expect(1, &["policy", "explain", "--policy", "office", "--ask", &ask("model/v1/finance")]);
+    assert!(words.contains("forbidden by health_department-infers-listed-only"), "{words}");
+}
+
+#[test]
+fn a_file_that_is_not_understood_leaves_no_folder_and_a_folder_is_never_overwritten() {
+    let place = Place::new();
+    place.file("office.json", &OFFICE.replace("inference:execute", "inference:train"));
+    let told = place.json(1, &["--json", "policy", "import", "office.json", "--output", "office"]);
+    assert!(told["error"]["message"].as_str().unwrap().contains("inference:train"), "{told}");
+    assert!(!place.path("office").exists());
+    place.file("office.json", OFFICE);
+    place.expect(0, &["policy", "import", "office.json", "--output", "office"]);
+    let told = place.json(125, &["--json", "policy", "import", "office.json", "--output", "office"]);
+    assert_eq!(told["error"]["code"], "CLI-002");
+    assert_eq!(
+        place.json(2, &["--json", "policy", "import", "office.json", "--output", "a b"])["error"]["code"],
+        "CLI-001"
+    );
+    let left = std::fs::read_dir(place.path("."))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".part"));
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_bundle_is_taken_by_who_trusts_its_signer_and_a_faulty_folder_is_not_signed() {
+    let place = Place::new();
+    policy(&place, "days", DAY_RULE);
+    place.expect(0, &["keygen", "--signing", "--output", "signer"]);
+    place.expect(0, &["keygen", "--signing", "--output", "other"]);
+    let told = place.json(0, &["--json", "policy", "bundle", "days", "--key", "signer", "--output", "days.bundle"]);
+    assert_eq!(told["name"], "days");
+    place.expect(0, &["policy", "test", "days.bundle", "--trust", "signer.pub"]);
+    assert_eq!(
+        place.json(123, &["--json", "policy", "test", "days.bundle", "--trust", "other.pub"])["error"]["code"],
+        "POL-131"
+    );
+    place.expect(0, &["policy", "install", "days.bundle", "--trust", "signer.pub"]);
+    place.expect(125, &["policy", "bundle", "days", "--key", "signer", "--output", "days.bundle"]);
+    place.file("days/rules.cedar", "nonsense");
+    place.expect(1, &["policy", "bundle", "days", "--key", "signer", "--output", "bad.bundle"]);
+    assert!(!place.path("bad.bundle").exists());
+}
+
+#[test]
+fn two_policies_that_differ_are_told_apart_without_any_history() {
+    let place = Place::new();
+    policy(&place, "days", DAY_RULE);
+    policy(&place, "nights", &DAY_RULE.replace("\"day\"", "\"night\""));
+    let told = place.json(1, &["--json", "policy", "diff", "days", "nights"]);
+    assert_eq!(told["history"]["tasks"], 0);
+    let changed = told["generated"]["changed"].as_array().unwrap();
+    let of = |purpose: &str| changed.iter().find(|change| change["ask"]["context"]["purpose"] == purpose).unwrap();
+    assert_eq!((&of("day")["old"]["answer"], &of("day")["new"]["answer"]), (&"allow".into(), &"deny".into()));
+    assert_eq!(of("night")["new"]["answer"], "allow");
+    assert!(place.expect(1, &["policy", "diff", "days", "nights"]).contains("denied by days-only"));
+    place.expect(0, &["policy", "diff", "days", "days"]);
+    place.expect(1, &["policy", "diff", "-", "days"]);
+}
+
+#[test]
+fn a_question_that_cannot_be_put_is_a_usage_error() {
+    let place = Place::new();
+    for ask in [
+        "{",
+        "{}",
+        r#"{"principal":"a","action":"fly","resource":"x"}"#,
+        r#"{"principal":"a","action":"run","resource":"x","context":{"moon":1}}"#,
+    ] {
+        assert_eq!(place.json(2, &["--json", "policy", "explain", "--ask", ask])["error"]["code"], "CLI-001", "{ask}");
+    }
+    place.expect(125, &["policy", "explain", "--ask", "missing.json"]);
+    place.file("ask.json", r#"{"principal":"a","action":"run","resource":"x"}"#);
+    assert!(place.expect(0, &["policy", "explain", "--ask", "ask.json"]).contains("permitted by owner-runs-own-task"));
+}
+
+#[test]
+fn without_a_history_nothing_is_learnt() {
+    let place = Place::new();
+    assert_eq!(place.json(1, &["--json", "policy", "learn", "--output", "learnt"])["error"]["code"], "CLI-004");
+    assert!(!place.path("learnt").exists());
+}
+
+#[test]
+fn what_was_run_is_learnt_and_after_it_is_installed_runs_again_and_nothing_else_does() {
+    let place = Place::new();
+    place.file("rows.csv", "a,b\n1,2\n");
+    let run = |purpose: &'static str| ["run", "--purpose", purpose, "--input", "rows=rows.csv", "--", "/bin/true"];
+    place.expect(0, &run("counting"));
+    let told = place.json(0, &["--json", "policy", "learn", "--output", "learnt"]);
+    assert_eq!(told["tasks"], 1, "{told}");
+    place.expect(0, &["policy", "install", "learnt"]);
+    place.expect(0, &run("counting"));
+    place.expect(121, &run("something-else"));
+    place.expect(121, &["run", "--purpose", "counting", "--input", "others=rows.csv", "--", "/bin/true"]);
+    policy(&place, "days", DAY_RULE);
+    let told = place.json(1, &["--json", "policy", "diff", "-", "days"]);
+    assert_eq!(told["history"]["unreadable"], 0, "{told}");
+    assert!(
+        told["history"]["changed"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|change| change["ask"]["context"]["purpose"] == "counting"),
+        "{told}"
+    );
+    // Who asked, and for what, stands in the log sealed, in what policy was told too.
+    let log = place.expect(0, &["audit", "show", "--kind", "task-submitted"]);
+    assert!(log.contains("counting"), "{log}");
+    for entry in std::fs::read_dir(place.state().join("log")).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap_or_default();
+        assert!(!bytes.windows(8).any(|part| part == b"counting"), "the purpose stands in the log in plain");
+    }
+}

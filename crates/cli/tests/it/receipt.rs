@@ -81,6 +81,7 @@ fn body() -> ReceiptBody {
         }],
         streams: vec![StreamRecord { name: "stdout".into(), bytes: 12, disposition: "withheld".into() }],
         capacity: Bits(36.5),
+        egress: None,
         refusals: vec![Refusal { code: "INS-303".into(), what: "the stream holds values of the input".into() }],
         destroyed: vec![Destroyed { what: "processes".into(), how: "killed and reaped".into() }],
     }

@@ -64,7 +64,6 @@ fn rights_that_are_never_given_are_refused_by_name_wherever_they_are_asked_for()
         ("access = [\"READ\", \"WRITE\"]\nports = \"0x60..0x65\"", "POL-040"),
         ("access = [\"READ\"]\nraw_memory = \"0x0..0x100000\"", "POL-040"),
         ("access = [\"READ\"]\ndevice = \"/dev/mem\"", "POL-040"),
-        ("access = [\"CONNECT\"]\nhost = \"api.example:443\"", "POL-041"),
     ] {
         place.file("asks.toml", &format!("{task}\n[[rights]]\n{right}\n"));
         place.file("lab.toml", &format!("name = \"lab\"\nextends = \"strict\"\n[[rights]]\n{right}\n"));

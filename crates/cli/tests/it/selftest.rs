@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use hotcell_selftest::{Class, attacks};
+use hotcell_selftest::{Attack, Class, Demand, attacks};
 use hotcell_testkit::require_program;
 use serde_json::Value;
 
@@ -104,19 +104,59 @@ fn one_that_is_interrupted_takes_down_what_it_has_put_up() {
 #[test]
 fn each_attack_issues_its_calls() {
     require_program!("strace");
+    issue_their_calls("strict", &[], &|attack| attack.demand.is_none());
+}
+
+#[test]
+fn each_attack_on_a_wall_on_demand_issues_its_calls_and_is_held_where_a_profile_asks() {
+    require_program!("strace");
+    issue_their_calls("./asking.toml", GIVEN_UP, &|attack| attack.demand.is_some());
+}
+
+/// Asks for all walls on demand; what this host may not have of them is given up by name.
+const ASKING: &str =
+    "name = \"asking\"\nextends = \"strict\"\nside_channels = \"hardened\"\n[memory]\nwrite_xor_execute = true\n";
+const GIVEN_UP: &[&str] = &["--best-effort", "speculation", "--best-effort", "core-scheduling"];
+
+#[test]
+fn nothing_gets_through_where_a_profile_asks_for_every_wall_and_what_is_given_up_is_not_held() {
     let place = Place::new();
+    place.file("asking.toml", ASKING);
+    let told = place.json(0, &[&["--json", "selftest", "--profile", "./asking.toml"][..], GIVEN_UP].concat());
+    let rows = told.as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["attack"] == name).unwrap();
+    for attack in attacks().filter(|attack| attack.demand.is_some()) {
+        let row = row(attack.name);
+        match attack.demand {
+            Some(Demand::Hardened("speculation")) => {
+                assert_eq!(row["skipped"], "speculation was given up by name");
+                assert!(row["held"].is_null(), "{row}");
+            }
+            Some(Demand::Hardened(_)) => assert_ne!(row["held"], false, "{row}"),
+            _ => assert_eq!(row["held"], true, "{row}"),
+        }
+    }
+    // And where nobody asks there is nothing that could be held.
+    let told = place.json(0, &["--json", "selftest"]);
+    let asked = told.as_array().unwrap().iter().find(|row| row["attack"] == "map-writable-code").unwrap();
+    assert_eq!(asked["skipped"], "the profile does not ask for memory.write_xor_execute");
+}
+
+fn issue_their_calls(profile: &str, options: &[&str], wanted: &dyn Fn(&Attack) -> bool) {
+    let place = Place::new();
+    place.file("asking.toml", ASKING);
     let trace = place.path("trace");
     let mut command = Command::new("strace");
     // All calls: a tracer that is older than a call does not let it be chosen, and shows it by its number.
     command.args(["-f", "-qqq", "-s", "80", "-o"]).arg(&trace);
-    let inner = place.command(&["--json", "selftest"]);
+    let inner = place.command(&[&["--json", "selftest", "--profile", profile][..], options].concat());
     command.arg(inner.get_program()).args(inner.get_args()).current_dir(place.path("."));
     let output = command.output().unwrap();
     let told: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{} {}", text(&output.stdout), text(&output.stderr)));
     let windows = windows(&String::from_utf8_lossy(&fs::read(&trace).unwrap()));
     let mut missing = Vec::new();
-    for attack in attacks() {
+    for attack in attacks().filter(|attack| wanted(attack)) {
         let row = told.as_array().unwrap().iter().find(|row| row["attack"] == attack.name).unwrap();
         if !row["skipped"].is_null() {
             assert!(!windows.contains_key(attack.name) || row["seen"] == "not tried", "{row}");

@@ -25,6 +25,8 @@ pub struct Detector {
     pub(crate) validator: Option<Validator>,
     pub(crate) context: Vec<String>,
     pub(crate) context_required: ContextRule,
+    /// Whether only words on the same line count.
+    pub(crate) context_line: bool,
     matches: Vec<String>,
     rejects: Vec<String>,
 }
@@ -35,11 +37,11 @@ pub(crate) enum Anchor {
     /// A number of so many digits, also in groups; the pattern is held against its digits alone.
     Digits(BTreeSet<usize>),
     /// A number of so many digits in all, with one of these signs between them if there are any; the pattern is held
-    /// against the text, from so many bytes before to so many bytes after it.
-    Around { digits: BTreeSet<usize>, before: usize, after: usize, separators: Vec<u8> },
+    /// against the text, from so many bytes before to so many bytes after it. It has so many runs at least.
+    Around { digits: BTreeSet<usize>, before: usize, after: usize, separators: Vec<u8>, parts: usize },
     /// A word of letters and digits, of a length between these, beside one of these signs if there are any; the
-    /// pattern begins where it does, or so many bytes before.
-    Token { least: usize, most: usize, before: usize, beside: Vec<u8> },
+    /// pattern begins where it does, or so many bytes before. One of hexadecimal signs need not have both.
+    Token { least: usize, most: usize, before: usize, beside: Vec<u8>, hex: bool },
     /// One of these words; the pattern may begin so many bytes before it.
     Words { words: Vec<String>, before: usize },
 }
@@ -101,8 +103,12 @@ struct Raw {
     #[serde(default)]
     context: Vec<String>,
     context_required: Option<RawContextRule>,
+    #[serde(default)]
+    context_line: bool,
     beside: Option<String>,
     separators: Option<String>,
+    parts: Option<usize>,
+    hex: Option<bool>,
     #[serde(default, rename = "match")]
     matches: Vec<String>,
     #[serde(default, rename = "reject")]
@@ -185,6 +191,7 @@ fn canary(raw: RawCanary) -> Result<Detector, (String, String)> {
         validator: None,
         context: Vec::new(),
         context_required: ContextRule::Helps,
+        context_line: false,
         rejects: Vec::new(),
     })
 }
@@ -242,6 +249,7 @@ fn check_inner(raw: Raw) -> Result<Detector, String> {
         validator: validator.transpose()?,
         context: raw.context.iter().map(|word| word.to_ascii_lowercase()).collect(),
         context_required,
+        context_line: raw.context_line,
         matches: raw.matches,
         rejects: raw.rejects,
         id: raw.id,
@@ -263,6 +271,9 @@ fn anchor(raw: &Raw) -> Result<Anchor, String> {
         ("beside", raw.beside.is_some() && raw.token.is_none()),
         ("separators", raw.separators.is_some() && !(raw.digits.is_some() && around)),
         ("groups", !raw.groups.is_empty() && (raw.digits.is_none() || around)),
+        ("parts", raw.parts.is_some() && !(raw.digits.is_some() && around)),
+        ("hex", raw.hex.is_some() && raw.token.is_none()),
+        ("context_line", raw.context_line && raw.context.is_empty()),
         ("after", after.is_some() && raw.digits.is_none()),
     ];
     if let Some((key, _)) = idle.iter().find(|(_, idle)| *idle) {
@@ -281,6 +292,7 @@ fn anchor(raw: &Raw) -> Result<Anchor, String> {
                     before: before.unwrap_or(0),
                     after: after.unwrap_or(0),
                     separators: signs(&raw.separators),
+                    parts: raw.parts.unwrap_or(1),
                 },
             })
         }
@@ -288,7 +300,11 @@ fn anchor(raw: &Raw) -> Result<Anchor, String> {
             if !(2 <= least && least <= most && most <= 256) {
                 return Err("`token` is the least and the most length, within 2 and 256".to_owned());
             }
-            Ok(Anchor::Token { least, most, before: before.unwrap_or(0), beside: signs(&raw.beside) })
+            let hex = raw.hex.unwrap_or(false);
+            if hex && most > 2 {
+                return Err("`hex` is for words of 2 signs".to_owned());
+            }
+            Ok(Anchor::Token { least, most, before: before.unwrap_or(0), beside: signs(&raw.beside), hex })
         }
         (None, None, Some(words)) => {
             if words.is_empty() || words.iter().any(|word| word.is_empty() || word.len() > MAX_WORD_BYTES) {

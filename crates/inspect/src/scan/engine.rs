@@ -2,6 +2,7 @@
 
 mod index;
 mod layer;
+mod words;
 
 use std::sync::Arc;
 

@@ -60,6 +60,14 @@ impl Cluster {
     }
 }
 
+/// The end of a run of digits that is shorter than `least` and that nothing joins to another.
+pub(crate) fn short(bytes: &[u8], start: usize, least: usize) -> Option<usize> {
+    let head = bytes.get(start..(start + least).min(bytes.len()))?;
+    let width = head.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = start + width;
+    (width < least && separator_at(bytes, end).is_none()).then_some(end)
+}
+
 /// What joins two runs: its sign and its length.
 fn separator_at(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
     let sign = *bytes.get(at)?;

@@ -21,8 +21,17 @@ pub struct Finding {
     pub checksum: bool,
     /// Whether a word that speaks for it stands nearby.
     pub context: bool,
+    /// Whether it stands on the same line.
+    pub(crate) context_in_line: bool,
     /// The encodings it was found in, from the outermost.
     pub encodings: Vec<&'static str>,
+}
+
+impl Finding {
+    /// What speaks for it, the strongest first.
+    fn weight(&self) -> (bool, bool, f32) {
+        (self.context_in_line, self.checksum, self.confidence)
+    }
 }
 
 /// A place that was not looked at, or not to its end.
@@ -170,7 +179,8 @@ pub(crate) fn note_print(prints: &mut Vec<Finding>, print: Finding) {
     }
 }
 
-/// Of findings that overlap, one whose check digit fits before one that has none, then the surest; of equals, the longest.
+/// Of findings that overlap, one that a word on its line speaks for comes first, then one whose check digit fits, then the
+/// surest; of equals, the longest.
 pub(crate) fn surest(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| (a.start, b.end).cmp(&(b.start, a.end)).then(b.confidence.total_cmp(&a.confidence)));
     let mut kept: Vec<Finding> = Vec::new();
@@ -189,7 +199,7 @@ pub(crate) fn surest(mut findings: Vec<Finding>) -> Vec<Finding> {
                     {
                         kept.push(finding);
                     }
-                } else if (finding.checksum, finding.confidence) > (last.checksum, last.confidence) {
+                } else if finding.weight() > last.weight() {
                     *last = finding;
                 }
             }

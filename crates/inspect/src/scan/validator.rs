@@ -119,6 +119,7 @@ validators! {
     "lu-personal" = europe::lu_personal, Compact, true;
     "gr-amka" = europe::gr_amka, Compact, true;
     "hu-tax" = europe::hu_tax, Compact, true;
+    "phone-plain" = numbers::phone_plain, Text, false;
     "email" = network::email, Text, false;
     "ipv4" = network::ipv4, Text, false;
     "ipv6" = network::ipv6, Text, false;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// All of them, but for brotli, whose packer is a program of its own.
-pub const NAMES: [&str; 18] = [
+pub(crate) const NAMES: [&str; 18] = [
     "plain",
     "percent",
     "base64",
@@ -26,12 +26,12 @@ pub const NAMES: [&str; 18] = [
 ];
 
 /// Whether what comes out is text, which alone fits into UTF-16.
-pub fn is_text(bytes: &[u8]) -> bool {
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok()
 }
 
 /// The bytes in an encoding; none where it cannot hold them, or its packer is not there.
-pub fn encode(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn encode(name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let each = |form: fn(u8) -> String| Some(bytes.iter().map(|byte| form(*byte)).collect::<String>().into_bytes());
     let base64 = || base64(bytes, b"+/");
     let before = |signs: &str| Some([signs.as_bytes(), &base64()].concat());

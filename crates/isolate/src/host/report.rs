@@ -25,6 +25,9 @@ pub struct HostControl {
     pub cause: Option<&'static str>,
     /// Whether `--fix` can do something about it.
     pub fixable: bool,
+    /// Whether it stands only where a profile asks for it: without it the host lacks nothing that others need.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub on_demand: bool,
 }
 
 /// Everything that is to be said of a host.
@@ -34,6 +37,8 @@ pub struct Report {
     pub host: String,
     /// Every control but those on demand, in the order of [`Wall::ALL`].
     pub controls: Vec<HostControl>,
+    /// Those on demand that the kernel was asked for.
+    pub on_demand: Vec<HostControl>,
     /// The reasons of what is missing, each once, in the order in which they come up.
     pub causes: Vec<Cause>,
     /// What else is good to know, and no control.
@@ -44,7 +49,7 @@ impl Report {
     /// Judges a host by its facts.
     pub fn of(facts: &Facts) -> Self {
         let mut causes: Vec<Cause> = Vec::new();
-        // Those on demand are not of the host alone: whether they stand is seen where a task asks for them.
+        // Those on demand are missed by nobody who has not asked for them.
         let walls = Wall::ALL.iter().filter(|wall| !wall.is_on_demand());
         let controls = walls.map(|wall| {
             let (enforcement, cause) = judge(facts, *wall);
@@ -60,11 +65,27 @@ impl Report {
                 commands: cause.as_ref().map(|cause| cause.commands.clone()).unwrap_or_default(),
                 fixable: cause.as_ref().is_some_and(|cause| cause.fix.is_some()),
                 cause: cause.map(|cause| cause.id),
+                on_demand: false,
             }
         });
         let controls = controls.collect();
-        Self { host: host(facts), controls, notes: notes(facts, &causes), causes }
+        let on_demand = facts.tried.on_demand.iter().map(|(wall, answer)| on_demand(*wall, answer)).collect();
+        Self { host: host(facts), controls, on_demand, notes: notes(facts, &causes), causes }
     }
+}
+
+/// A wall that stands only where a profile asks for it. No command brings what a processor or a kernel does not have.
+fn on_demand(wall: Wall, answer: &Result<(), String>) -> HostControl {
+    let key = match wall {
+        Wall::WriteXorExecute => "memory.write_xor_execute",
+        _ => "side_channels",
+    };
+    let remedy = format!("leave `{key}` out of the profile, or give it up by name: --best-effort {wall}");
+    let (enforcement, remedy) = match answer {
+        Ok(()) => (Enforcement::Full, None),
+        Err(why) => (Enforcement::Absent { why: why.clone() }, Some(remedy)),
+    };
+    HostControl { wall, enforcement, remedy, commands: Vec::new(), cause: None, fixable: false, on_demand: true }
 }
 
 fn judge(facts: &Facts, wall: Wall) -> (Enforcement, Option<Cause>) {

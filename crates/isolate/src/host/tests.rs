@@ -34,6 +34,7 @@ impl MadeUp {
             process_files: Some(Ok(())),
             cgroups,
             group: Some(Ok(())),
+            on_demand: Default::default(),
             mount_attributes: true,
         };
         let host = Self { root: tempfile::tempdir().unwrap(), tried, ci: None };

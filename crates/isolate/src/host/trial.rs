@@ -13,7 +13,8 @@ use crate::control::Control;
 use crate::filter::{Filter, FilterRules};
 use crate::ids;
 use crate::landlock::Handled;
-use crate::plan::Plan;
+use crate::plan::{Plan, every_hardening};
+use crate::preflight::Preflight;
 
 /// What came of trying, on one host, as one user.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct Tried {
     pub cgroups: Cgroups,
     /// The answer to making one there and limiting it.
     pub group: Option<Result<(), Errno>>,
+    /// Walls that stand only where a profile asks for them: each as a preflight would see it that did.
+    pub on_demand: BTreeMap<Wall, Result<(), String>>,
     /// Whether mounts can map ids and take attributes as a whole (Linux 5.12).
     pub mount_attributes: bool,
 }
@@ -46,6 +49,7 @@ impl Tried {
             })),
             group: has_group.then(|| try_group(&cgroups)),
             cgroups,
+            on_demand: try_on_demand(rights),
             mount_attributes: super::has_mount_attributes(),
         }
     }
@@ -143,8 +147,30 @@ fn locked(plan: &mut Plan, steps: &dyn Fn(&mut Plan)) {
     plan.push(Step::Report {});
 }
 
+/// Asks the kernel for every hardening in one process, and looks at what came of it.
+fn try_on_demand(rights: Rights) -> BTreeMap<Wall, Result<(), String>> {
+    let preflight = Preflight::of_hardenings();
+    let flags = process::CLONE_NEWUSER | process::CLONE_NEWPID;
+    let answers = observe(rights, flags, &|plan| {
+        locked(plan, &|plan| {
+            for (_, hardening) in every_hardening() {
+                plan.push(Step::Harden { hardening: hardening as u64 });
+            }
+            for probe in preflight.before_the_filter() {
+                plan.push(Step::Probe { kind: probe.kind as u64, text: &probe.text, number: probe.number });
+            }
+        });
+    });
+    preflight.standing(&answers.unwrap_or_default())
+}
+
 /// Starts the launcher with these steps; the error number of the step that failed.
 fn attempt(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<(), Errno> {
+    observe(rights, flags, steps).map(drop)
+}
+
+/// The same; gives what the probes among the steps have seen.
+fn observe(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<Vec<i64>, Errno> {
     let is_root = rights.is_root_of_the_host();
     let (user, group) = match is_root {
         // The first one behind those that sandboxes take.
@@ -161,7 +187,7 @@ fn attempt(rights: Rights, flags: u64, steps: &dyn Fn(&mut Plan)) -> Result<(), 
 }
 
 /// Runs it until it waits, and kills it. Where the launcher itself cannot be started there is no answer.
-fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
+fn converse(plan: &Plan) -> Option<Result<Vec<i64>, Errno>> {
     let (control, mut launcher) = match Control::start(&plan.bytes) {
         Ok(started) => started,
         Err(error) => return not_started(&error),
@@ -171,7 +197,7 @@ fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
         let Ok(received) = control.receive() else { break None };
         match (received.message, received.fd) {
             (Message::Born { pid }, Some(pidfd)) => born = Some((i32::try_from(pid).unwrap_or(0), pidfd)),
-            (Message::Waiting | Message::Observed { .. }, _) => break Some(Ok(())),
+            (Message::Waiting | Message::Observed { .. }, _) => break Some(Ok(received.answers)),
             (Message::Failed { errno, .. }, _) => break Some(Err(Errno(i32::try_from(errno).unwrap_or(0)))),
             _ => break None,
         }
@@ -187,7 +213,7 @@ fn converse(plan: &Plan) -> Option<Result<(), Errno>> {
     }
 }
 
-fn not_started(error: &crate::IsolateError) -> Option<Result<(), Errno>> {
+fn not_started(error: &crate::IsolateError) -> Option<Result<Vec<i64>, Errno>> {
     match error {
         crate::IsolateError::Host { source, .. } => Some(Err(Errno(source.raw_os_error().unwrap_or(Errno::EIO.0)))),
         crate::IsolateError::HostLacks { .. } => Some(Err(Errno::EACCES)),

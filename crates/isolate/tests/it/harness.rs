@@ -6,6 +6,9 @@ use hotcell_isolate::{Cause, Exit, Io, IsolateError, Program, RefusedCall, Sandb
 use hotcell_policy::{Decision, Engine, GrantUse, Principal, Profile, Request, Runner, Shown};
 use hotcell_types::{Digest, GrantId, Observation, TaskId, Timestamp, Wall};
 
+/// What a model that is opened inside holds.
+pub(crate) const OPENED: &[u8] = b"1234";
+
 /// What came of a run.
 pub(crate) struct Ran {
     pub(crate) exit: Exit,
@@ -65,6 +68,7 @@ pub(crate) fn spec(command: &[&str], state: &std::path::Path) -> Spec {
         image: None,
         inputs: Vec::new(),
         model: None,
+        network: None,
         stdin: None,
         terminal: false,
         told: false,
@@ -96,7 +100,11 @@ pub(crate) fn run_granted(spec: Spec, grant: &GrantUse) -> Result<Ran, IsolateEr
 }
 
 fn run_granted_in(shell: Option<Shell>, spec: Spec, grant: &GrantUse) -> Result<Ran, IsolateError> {
-    let prepared = Sandbox::build(grant, spec, shell)?.lock(grant)?;
+    let mut building = Sandbox::build(grant, spec, shell)?;
+    if let Some(mut sink) = building.model_sink() {
+        std::io::Write::write_all(&mut sink, OPENED).unwrap();
+    }
+    let prepared = building.lock(grant)?;
     let observations = prepared.observations().to_vec();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let running = prepared.start()?;

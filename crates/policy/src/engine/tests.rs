@@ -452,8 +452,6 @@ fn what_is_demanded_is_done_or_denied_and_never_left_out() {
         ("@obligation_view(\"masked\")", "POL-121", Exit::Refused),
         ("@obligation_approvals(\"1\")", "POL-122", Exit::Refused),
         ("@obligation_isolation(\"microvm\")", "POL-123", Exit::HostLacks),
-        ("@obligation_hardening(\"side-channels\")", "POL-124", Exit::Refused),
-        ("@obligation_audit(\"very-high\")", "POL-127", Exit::Refused),
     ] {
         let denied = denial(&demanding(annotation), request("strict"));
         assert_eq!((denied.code(), denied.exit()), (code, exit), "{denied}");
@@ -466,14 +464,27 @@ fn what_is_demanded_is_done_or_denied_and_never_left_out() {
     let capped = grant(&demanding("@obligation_capacity(\"64\")"), request("strict"));
     assert_eq!((capped.obligations().capacity_bits, capped.streams()), (Some(64), StreamRule::Inspect));
     assert_eq!(capped.stream_reasons()[0].id, "obligation_capacity");
+    let recorded = grant(&demanding("@obligation_audit(\"very-high\")"), request("strict"));
+    assert_eq!(recorded.obligations().audit, AuditLevel::VeryHigh);
+}
+
+#[test]
+fn a_task_that_is_recorded_less_than_a_new_policy_demands_may_not_go_on() {
+    let level = |level: &str| demanding(&format!("@obligation_audit(\"{level}\")"));
+    for (ran, now, goes_on) in [("high", "high", true), ("very-high", "high", true), ("high", "very-high", false)] {
+        let used = grant(&level(ran), request("strict")).begin(Timestamp(1_000)).unwrap();
+        assert_eq!(level(now).still_allows(&used).is_ok(), goes_on, "{ran}, then {now}");
+    }
 }
 
 #[test]
 fn a_demand_on_the_profile_narrows_it_and_is_decided_with_it() {
-    let demands = "write-xor-execute, encrypted-scratch, no-loopback, declared-outputs, inspected-streams, full-limits";
+    let demands = "write-xor-execute, encrypted-scratch, no-loopback, declared-outputs, inspected-streams, full-limits, \
+                   side-channels";
     let hard = grant(&demanding(&format!("@obligation_hardening(\"{demands}\")")), request("strict"));
     let profile = hard.profile();
     assert!(profile.write_xor_execute() && !profile.loopback());
+    assert_eq!(profile.side_channels(), SideChannelRule::Hardened);
     assert_eq!((profile.scratch(), profile.outputs()), (ScratchRule::Encrypted, OutputRule::Declared));
     assert!(profile.limits().iter().all(|(_, limit)| limit.enforcement() == Demand::Full));
     assert_eq!(hard.stream_reasons()[0].id, "profile-inspects-streams");

@@ -2,6 +2,7 @@
 
 mod between;
 mod bombs;
+mod demand;
 mod descriptors;
 mod devices;
 mod execution;
@@ -55,6 +56,7 @@ static GROUPS: &[&[Attack]] = &[
     bombs::ATTACKS,
     priorities::ATTACKS,
     residue::ATTACKS,
+    demand::ATTACKS,
 ];
 
 const EPERM: Seen = Seen::Errno(1);

@@ -12,8 +12,9 @@ use rustix::net::{
 use super::*;
 use crate::attack::Class::Rights;
 
-/// Landlock stands over `/proc`, and the kernel lets a map be written once.
-const MAPPED: Expected = &[(EACCES, LANDLOCK), (EPERM, USERS)];
+/// Landlock stands over `/proc`, the kernel lets a map be written once, and where written memory is never to become code,
+/// `/proc` is read-only.
+const MAPPED: Expected = &[(EACCES, LANDLOCK), (EPERM, USERS), (EROFS, "write-xor-execute")];
 
 pub(super) const ATTACKS: &[Attack] = &[
     forbidden!(Rights, setuid, n(0)),

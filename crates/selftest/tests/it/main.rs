@@ -11,12 +11,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use hotcell_isolate::{Input, Io, Omitted, Program, Sandbox, Spec};
-use hotcell_policy::{Decision, Engine, Principal, Profile, Request, Runner, Shown};
+use hotcell_policy::{Decision, Engine, Origin, Overlay, Principal, Profile, Request, Runner, Shown};
 use hotcell_selftest::{Facts, REPORT, Seen, Surroundings, attacks, inside, read_report};
 use hotcell_testkit::{data_dir, is_root};
 use hotcell_types::Wall::{
-    self, CgroupNamespace, CoreDumps, Descriptors, IpcNamespace, Keyring, Landlock, MountNamespace, NetworkNamespace,
-    NoExec, ReadOnly, Seccomp,
+    self, CgroupNamespace, CoreDumps, CoreScheduling, Descriptors, IpcNamespace, Keyring, Landlock, MountNamespace,
+    NetworkNamespace, NoExec, PageSharing, ReadOnly, Seccomp, Speculation, WriteXorExecute,
 };
 use hotcell_types::{GrantId, TaskId, Timestamp};
 
@@ -24,6 +24,10 @@ use hotcell_types::{GrantId, TaskId, Timestamp};
 struct Scene {
     state: tempfile::TempDir,
     surroundings: Surroundings,
+    /// More keys of the profile.
+    keys: &'static str,
+    /// Walls on demand that this host may lack.
+    given_up: &'static [Wall],
 }
 
 impl Scene {
@@ -37,7 +41,7 @@ impl Scene {
         let code = state.path().join("code");
         fs::create_dir(&code).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_hotcell-attacker"), code.join(inside::NAME)).unwrap();
-        Self { state, surroundings }
+        Self { state, surroundings, keys: "", given_up: &[] }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -60,6 +64,7 @@ impl Scene {
             code: Some(self.path("code")),
             inputs: vec![Input { name: "facts".into(), path: facts }],
             model: None,
+            network: None,
             stdin: None,
             terminal: false,
             told: false,
@@ -68,7 +73,7 @@ impl Scene {
             image: None,
             omitted: Omitted::dangerous_without(off),
         };
-        let grant = grant(task, off);
+        let grant = grant(task, &[off, self.given_up].concat(), self.keys);
         let running = Sandbox::build(&grant, spec, None).unwrap().lock(&grant).unwrap().start().unwrap();
         let mut told = Vec::new();
         let io = &mut Io {
@@ -98,7 +103,9 @@ fn seed() -> [u8; 8] {
     bytes
 }
 
-fn grant(task: TaskId, best_effort: &[Wall]) -> hotcell_policy::GrantUse {
+fn grant(task: TaskId, best_effort: &[Wall], keys: &str) -> hotcell_policy::GrantUse {
+    let overlay = Overlay::parse(keys, "keys").unwrap();
+    let profile = Profile::builtin("strict").unwrap().narrow(&overlay, &Origin::Flag("keys".into())).unwrap();
     let request = Request {
         grant: GrantId::from_bytes([1; 10]),
         task,
@@ -106,7 +113,7 @@ fn grant(task: TaskId, best_effort: &[Wall]) -> hotcell_policy::GrantUse {
         principal: Principal { id: "local:test".into(), local: true, roles: Vec::new() },
         owner: "local:test".into(),
         purpose: "test".into(),
-        profile: Profile::builtin("strict").unwrap(),
+        profile,
         isolation: "process".into(),
         runner: Runner::Command,
         shown: Shown { inputs: vec!["facts".into()], code: true, ..Shown::default() },
@@ -213,6 +220,69 @@ fn attacks_are_held_with_all_walls_and_get_through_without_theirs() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     if !silent.is_empty() {
         hotcell_testkit::skip!("this host itself refuses {} here", silent.join(", "));
+    }
+}
+
+/// Walls on demand: what asks for them, what this host may lack of it, each wall that stands alone, and attacks.
+type OnDemand = (&'static str, &'static [Wall], &'static [(&'static [Wall], Seen)], &'static [&'static str]);
+
+const ON_DEMAND: &[OnDemand] = &[
+    (
+        "memory.write_xor_execute = true",
+        &[],
+        &[(&[WriteXorExecute], Seen::Errno(1)), (&[Seccomp], Seen::Errno(13))],
+        &[
+            "map-writable-code",
+            "map-shared-writable-code",
+            "make-code-of-written-memory",
+            "make-writable-code-of-memory",
+        ],
+    ),
+    ("memory.write_xor_execute = true", &[], &[(&[Seccomp], Seen::Errno(1))], &["lift-the-rule-on-code"]),
+    (
+        "side_channels = \"hardened\"",
+        &[Speculation, CoreScheduling, PageSharing],
+        &[(&[PageSharing], Seen::Errno(1))],
+        &["merge-own-pages"],
+    ),
+    (
+        "side_channels = \"hardened\"",
+        &[Speculation, CoreScheduling, PageSharing],
+        &[(&[Seccomp], Seen::Nothing)],
+        &["speculate-over-stores", "speculate-over-branches"],
+    ),
+];
+
+#[test]
+fn attacks_on_walls_on_demand_are_held_where_a_profile_asks_and_get_through_where_none_does() {
+    let mut silent = Vec::new();
+    for (keys, given_up, alone, names) in ON_DEMAND {
+        let mut scene = Scene::new();
+        // A profile that asks for nothing: what it does not forbid can be done, so that the walls are what forbids it.
+        let harmless = scene.seen(names, &[]);
+        (scene.keys, scene.given_up) = (keys, given_up);
+        let with_all = scene.seen(names, &[]);
+        let mut tried = Vec::new();
+        for name in *names {
+            let attack = attacks().find(|attack| attack.name == *name).unwrap();
+            // A kernel that does not merge, a processor that does not speculate, or one that cannot be kept from it.
+            if harmless[*name] != Seen::Through || with_all[*name] == Seen::Through && !given_up.is_empty() {
+                silent.push(*name);
+                continue;
+            }
+            assert!(attack.held_by(with_all[*name]).is_some(), "{name} where it is asked for: {}", with_all[*name]);
+            tried.push(*name);
+        }
+        for (off, alone) in *alone {
+            let seen = scene.seen(&tried, off);
+            tried.iter().for_each(|name| assert_eq!(seen[*name], *alone, "{name} without {off:?}"));
+        }
+        let all: Vec<Wall> = alone.iter().flat_map(|(off, _)| off.iter().copied()).chain([WriteXorExecute]).collect();
+        let without = scene.seen(&tried, &[&all[..], given_up, &[Seccomp]].concat());
+        tried.iter().for_each(|name| assert_eq!(without[*name], Seen::Through, "{name} without any wall"));
+    }
+    if !silent.is_empty() {
+        hotcell_testkit::skip!("this host itself makes nothing of {}", silent.join(", "));
     }
 }
 

@@ -7,3 +7,4 @@ mod outputs;
 mod policies;
 mod prints;
 mod runs;
+mod views;

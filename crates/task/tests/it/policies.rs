@@ -115,6 +115,54 @@ fn what_leaves_is_capped_by_the_rule_that_allowed_the_task() {
 }
 
 #[test]
+fn the_level_that_a_rule_demands_decides_what_is_recorded_and_never_content_nor_names() {
+    const SECRET: &str = "4111-canary-of-the-content";
+    let mut counts = Vec::new();
+    for level in ["", "@obligation_audit(\"high\")", "@obligation_audit(\"very-high\")"] {
+        let place = Place::new();
+        let rules = format!("{HEAD}{level} permit (principal, action == Action::\"run\", resource);");
+        install(&place, &folder(&place, 1, &rules), &[]).unwrap();
+        let table = place.file("zhao-biopsy.csv", SECRET);
+        let mut spec =
+            shell(&place, "unshare -r true; cat /input/zhao-biopsy; cat /input/zhao-biopsy > /output/zhao-result");
+        spec.inputs.push(input("zhao-biopsy", &table));
+        spec.purpose = "about Mr Zhao".to_owned();
+        let report = place.run_in_force(spec, &mut hotcell_task::Silent).unwrap();
+        assert_eq!(report.outcome, Outcome::Released);
+        let count = |kind| place.events().iter().filter(|event| **event == kind).count();
+        counts.push(
+            [
+                EventKind::DataShown,
+                EventKind::StreamJudged,
+                EventKind::RightGiven,
+                EventKind::WallObserved,
+                EventKind::CallRefused,
+                EventKind::ResourceUsed,
+            ]
+            .map(count),
+        );
+        let journal = fs::read_to_string(place.state().join("log/journal")).unwrap();
+        for word in [SECRET, "zhao", "Zhao", "/bin/sh", "local:test"] {
+            assert!(!journal.contains(word), "{level}: {word} stands in the log");
+        }
+        let key = hotcell_task::read_or_create_signing_key(&place.state(), Now.now()).unwrap().verifying();
+        hotcell_audit::verify(&place.state().join("log"), &key).unwrap();
+        // With the key, names are told.
+        let keys = hotcell_audit::personal::PersonalKeys::of(&hotcell_task::personal_keys(&place.state()));
+        let mut events = hotcell_audit::Events::open(&place.state().join("log"), Default::default()).unwrap();
+        let mut asked =
+            events.find(|entry| entry.as_ref().unwrap().event.kind == EventKind::TaskSubmitted).unwrap().unwrap();
+        keys.reveal(&mut asked.event).unwrap();
+        assert_eq!(asked.event.data["inputs"], serde_json::json!(["zhao-biopsy"]));
+        assert_eq!(asked.event.data["workload"], "/bin/sh");
+        assert_eq!(asked.event.data["facts"]["purpose"], "about Mr Zhao");
+    }
+    assert_eq!(counts[0], [0; 6]);
+    assert_eq!((counts[1][0], &counts[1][2..]), (1, &[0; 4][..]), "{counts:?}");
+    assert!(counts[1][1] == 2 && counts[2].iter().all(|count| *count > 0), "{counts:?}");
+}
+
+#[test]
 fn the_sandbox_is_shown_the_granted_columns_and_no_others() {
     let place = Place::new();
     let table = place.file("patients.csv", "name,age\nAnn,7\nBob,8\n");

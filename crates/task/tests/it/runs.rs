@@ -75,7 +75,7 @@ fn a_denied_task_is_logged_and_starts_nothing() {
     let model = place.file("model.onnx", "not signed");
     let mut spec = shell(&place, "true");
     spec.profile = Some("third-party".to_owned());
-    spec.model = Some(hotcell_task::ModelSpec { path: model, key: None, trust: Vec::new() });
+    spec.model = Some(hotcell_task::ModelSpec { path: model, key: None, trust: Vec::new(), registered: None });
     let error = place.run(spec).unwrap_err();
     assert_eq!((error.code(), error.exit().status()), ("POL-101", 121), "{error}");
     use EventKind::*;

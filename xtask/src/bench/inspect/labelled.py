@@ -1,7 +1,13 @@
 """Writes documents with known contents, by Faker and published check digit rules, sharing nothing with the detectors.
 
 Usage: labelled.py FOLDER SEED COUNT. Each document is FOLDER/NNNNN.txt; FOLDER/labels.jsonl has, for each, the kind, start and
-end (bytes) of what it holds. A third of the documents hold numbers of the same shape whose check digits fail, and no label.
+end (bytes) of what it holds. A third of the lines hold a value of such a shape that is none, and have no label.
+
+What counts as right: a finding of the labelled kind that overlaps the labelled place. Any other finding of any kind is
+wrong, whatever it says: also a second kind told of a labelled place. A value that is none breaks a published rule of its own
+kind (check digit, range, length) and keeps every rule of no other kind: one that happens to be right as something else (a
+spoiled tax number that is a mobile number of China's plan, 9xx-xx-xxxx of the groups given out to taxpayers, a spoiled
+identity number whose check sign is right for a company) is drawn again, for no reader could tell it from a true one.
 """
 
 import json
@@ -106,8 +112,28 @@ def pick():
     return chance.choice(kinds)
 
 
+def uscc_fits(text):
+    signs, weights = "0123456789ABCDEFGHJKLMNPQRTUWXY", [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28]
+    if len(text) != 18 or any(sign not in signs for sign in text):
+        return False
+    return (31 - sum(signs.index(sign) * weight for sign, weight in zip(text, weights)) % 31) % 31 == signs.index(text[-1])
+
+
+def is_something_else(text):
+    """Whether a spoiled value keeps all rules of another kind: a company's code, a mobile number, a taxpayer's number."""
+    mobile = len(text) == 11 and text.isdigit() and text[0] == "1" and text[1] in "3456789"
+    taxpayer = len(text) == 11 and text[0] == "9" and text[3] == "-" and 50 <= int(text[4:6]) <= 99
+    return uscc_fits(text) or mobile or taxpayer
+
+
 def broken():
-    """A number of the right shape that is none, and what it looks like."""
+    """A value of the right shape that is none."""
+    while is_something_else(value := broken_value()):
+        pass
+    return value
+
+
+def broken_value():
     kinds = [
         other_last(zh.ssn(), "0123456789"),
         other_last(en.credit_card_number(card_type="visa16")),
@@ -123,8 +149,7 @@ def broken():
         en.isbn13(),
         token("", "0123456789abcdef", 40),
     ]
-    value = chance.choice(kinds)
-    return value
+    return chance.choice(kinds)
 
 
 with open(folder / "labels.jsonl", "w") as labels:

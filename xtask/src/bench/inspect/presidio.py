@@ -37,4 +37,4 @@ for path in sorted(folder.glob("*.txt")):
             if kind and found.score >= 0.4:
                 start, end = len(text[: found.start].encode()), len(text[: found.end].encode())
                 print(json.dumps({"path": path.name, "kind": kind, "start": start, "end": end}))
-print(json.dumps({"seconds": time.monotonic() - begun, "bytes": size, "recognisers": len(recognisers)}))
+print(json.dumps({"seconds": time.monotonic() - begun, "bytes": size, "recognisers": len(recognisers), "kinds": sorted(set(KINDS.values()))}))

@@ -114,11 +114,13 @@ pub(crate) fn unpack_unmarked(
     }
 }
 
-/// Without a magic number only what holds something is believed.
+/// Without a magic number only what holds something is believed; and what was cut, whatever it began with. Bytes that
+/// are no stream break the format's rules within the first kilobytes, and a cut comes after sixteen at least: it is a
+/// stream, most of which nobody has seen.
 fn only_believed(unpacked: Unpacked, believed: &dyn Fn(&[u8]) -> bool) -> Unpacked {
     match unpacked {
         Unpacked::Bytes(decoded) if believed(&decoded.bytes) => Unpacked::Bytes(decoded),
-        Unpacked::Cut(decoded) if believed(&decoded.bytes) => Unpacked::Cut(decoded),
+        Unpacked::Cut(decoded) => Unpacked::Cut(decoded),
         _ => Unpacked::Nothing,
     }
 }
@@ -207,6 +209,37 @@ mod tests {
             unpack_unmarked(Unmarked::Deflate, &packed(&vec![b'a'; 1 << 20]), 1 << 24, &super::super::is_plausible);
         assert!(matches!(unpacked, Unpacked::Bytes(_)));
         assert_eq!(thrown_away, 0);
+    }
+
+    #[test]
+    fn an_unmarked_stream_that_is_cut_is_told_whatever_it_begins_with() {
+        // Nothing to read in the first part, and a card behind the bound.
+        let mut plain = vec![1u8; 1 << 20];
+        plain.extend_from_slice(b"card 4111 1111 1111 1111");
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(&plain).unwrap();
+        let packed = encoder.finish().unwrap();
+        let (unpacked, _) = unpack_unmarked(Unmarked::Deflate, &packed, 1 << 19, &super::super::is_plausible);
+        assert!(matches!(unpacked, Unpacked::Cut(decoded) if decoded.bytes.len() == 1 << 19));
+    }
+
+    #[test]
+    fn bytes_that_are_no_stream_are_never_taken_for_one_that_is_cut() {
+        let mut state = 7u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 24) as u8
+        };
+        for length in (0..3000).map(|round| 16 + round * round % 4001) {
+            let bytes: Vec<u8> = (0..length).map(|_| next()).collect();
+            for format in [Unmarked::Deflate, Unmarked::Brotli] {
+                let (unpacked, _) =
+                    unpack_unmarked(format, &bytes, bound(bytes.len(), usize::MAX), &super::super::is_plausible);
+                assert!(!matches!(unpacked, Unpacked::Cut(_)), "{format:?} of {length} bytes");
+            }
+        }
     }
 
     #[test]

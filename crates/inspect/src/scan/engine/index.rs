@@ -1,9 +1,9 @@
 //! What leads from a place to the detectors that look at it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-
+use super::words::Words;
 use crate::scan::decode::compressed::{MAGIC, Packing};
 use crate::scan::decode::fold;
 use crate::scan::detector::{Anchor, Detector};
@@ -52,16 +52,18 @@ impl PackedMark {
 /// All of it.
 #[derive(Debug)]
 pub(super) struct Index {
-    words: Option<AhoCorasick>,
+    words: Words,
     /// By word: what is done.
     actions: Vec<Vec<Action>>,
     /// By number of digits.
     digits: Vec<Vec<usize>>,
     /// By the widths of its groups: which detectors' number is written so; none for what only begins one.
-    grouped: HashMap<Widths, Vec<usize>>,
+    grouped: HashMap<Widths, Vec<usize>, BuildHasherDefault<Mixed>>,
     around: Vec<Vec<usize>>,
     /// By length.
     tokens: Vec<Vec<usize>>,
+    /// The same for words of hexadecimal signs, whatever they have of letters and digits.
+    hex_tokens: Vec<Vec<usize>>,
     /// By detector: the numbers of its words of context.
     contexts: Vec<Vec<usize>>,
 }
@@ -77,6 +79,25 @@ impl Widths {
     }
 }
 
+/// Hashes widths, which nobody chooses to do harm: one multiplication.
+#[derive(Debug, Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u128(u128::from(*byte)));
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        let folded = self.0 ^ number as u64 ^ (number >> 64) as u64;
+        self.0 = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+}
+
 /// Longest number and longest token that any detector looks at.
 const MAX_DIGITS: usize = 40;
 const MAX_TOKEN: usize = 256;
@@ -86,12 +107,13 @@ impl Index {
         let mut words: BTreeMap<Vec<u8>, Vec<Action>> = BTreeMap::new();
         let mut context_words: BTreeMap<&str, usize> = BTreeMap::new();
         let mut index = Self {
-            words: None,
+            words: Words::of(Vec::new()),
             actions: Vec::new(),
             digits: vec![Vec::new(); MAX_DIGITS + 1],
-            grouped: HashMap::new(),
+            grouped: HashMap::default(),
             around: vec![Vec::new(); MAX_DIGITS + 1],
             tokens: vec![Vec::new(); MAX_TOKEN + 1],
+            hex_tokens: vec![Vec::new(); MAX_TOKEN + 1],
             contexts: Vec::new(),
         };
         let put = |table: &mut Vec<Vec<usize>>, place: usize, detector: usize| {
@@ -108,8 +130,9 @@ impl Index {
                     }
                 }
                 Anchor::Around { digits, .. } => digits.iter().for_each(|count| put(&mut index.around, *count, place)),
-                Anchor::Token { least, most, .. } => {
-                    (*least..=*most).for_each(|length| put(&mut index.tokens, length, place));
+                Anchor::Token { least, most, hex, .. } => {
+                    let table = if *hex { &mut index.hex_tokens } else { &mut index.tokens };
+                    (*least..=*most).for_each(|length| put(table, length, place));
                 }
                 Anchor::Words { words: own, .. } => {
                     for word in own {
@@ -142,24 +165,17 @@ impl Index {
             };
             mark(magic, Mark::Packed(packed));
         }
-        // A size beyond the builder's bounds has been refused with the file; without words nothing is found by them.
-        index.words = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(words.keys())
-            .ok();
-        index.actions = words.into_values().collect();
+        let (words, actions) = words.into_iter().unzip();
+        index.words = Words::of(words);
+        index.actions = actions;
         index
     }
 
-    /// Every word in `bytes`, in the order of their ends: where it begins and ends, and what is done.
-    pub(super) fn words<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (usize, usize, &'a [Action])> {
-        let hits = self.words.iter().flat_map(move |words| words.find_overlapping_iter(bytes));
-        hits.map(|hit| {
-            let actions = self.actions.get(hit.pattern().as_usize()).map_or(&[][..], Vec::as_slice);
-            (hit.start(), hit.end(), actions)
-        })
+    /// Tells of every word in `bytes` where it begins and ends, and what is done.
+    pub(super) fn words(&self, bytes: &[u8], mut found: impl FnMut(usize, usize, &[Action])) {
+        self.words.each(bytes, |start, end, word| {
+            found(start, end, self.actions.get(word).map_or(&[][..], Vec::as_slice));
+        });
     }
 
     pub(super) fn digits(&self, count: usize) -> &[usize] {
@@ -190,6 +206,10 @@ impl Index {
 
     pub(super) fn tokens(&self, length: usize) -> &[usize] {
         self.tokens.get(length).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn hex_tokens(&self, length: usize) -> &[usize] {
+        self.hex_tokens.get(length).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn contexts(&self, detector: usize) -> &[usize] {

@@ -1,5 +1,6 @@
 //! One layer: bytes as they are, the findings in them, and the layers below, which are what they stand for.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use regex_automata::{Anchored, Input};
@@ -10,7 +11,7 @@ use crate::scan::Finding;
 use crate::scan::decode::compressed::{self, Unmarked};
 use crate::scan::decode::{self, Decoded, base64, escapes, fold, utf16};
 use crate::scan::detector::{Anchor, ContextRule, Detector};
-use crate::scan::numbers::{Cluster, Run};
+use crate::scan::numbers::{self, Cluster, Run};
 use crate::scan::place::{Map, SAME, Scale};
 use crate::scan::report::{Bound, Tally};
 
@@ -40,6 +41,30 @@ enum Signs {
     Base64,
     Base32,
     Hex,
+}
+
+/// Where a word that speaks for a detector stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    Absent,
+    /// Within reach, on another line.
+    Near,
+    Line,
+}
+
+/// How far a detector's pattern was looked for, and where it began first.
+#[derive(Debug, Clone, Copy)]
+struct Searched {
+    from: usize,
+    start: Option<usize>,
+    to: usize,
+}
+
+impl Searched {
+    /// Whether it says of a place that a word leads to what a search from there would say.
+    fn covers(&self, from: usize, end: usize, length: usize) -> bool {
+        self.from <= from && (self.start.is_some() || self.to == length || end + REACH <= self.to)
+    }
 }
 
 /// What one pass over the bytes found.
@@ -76,8 +101,9 @@ impl Layer<'_> {
         let mut seen = Seen::default();
         self.words(scanner, &mut seen);
         self.signs(scanner, tally, &mut seen);
+        let mut searched = HashMap::new();
         for hint in std::mem::take(&mut seen.hints) {
-            self.try_word(scanner, tally, &seen, hint);
+            self.try_word(scanner, tally, &seen, &mut searched, hint);
         }
         self.decode(scanner, tally, seen);
     }
@@ -94,6 +120,7 @@ impl Layer<'_> {
                 confidence: print.kind.confidence(),
                 checksum: false,
                 context: false,
+                context_in_line: false,
                 encodings: self.encodings(),
             });
         }
@@ -114,7 +141,7 @@ impl Layer<'_> {
 
     /// The pass for words, all at once.
     fn words(&self, scanner: &Scanner, seen: &mut Seen) {
-        for (start, end, actions) in scanner.index.words(self.bytes) {
+        scanner.index.words(self.bytes, |start, end, actions| {
             for action in actions {
                 match *action {
                     Action::Try(detector) => seen.hints.push(Hint { start, end, detector }),
@@ -133,7 +160,9 @@ impl Layer<'_> {
                     }
                 }
             }
-        }
+        });
+        seen.hints.sort_by_key(|hint| hint.end);
+        seen.contexts.sort_unstable();
     }
 
     /// Whether a word of context stands alone: `tin` is not in `testing`.
@@ -164,9 +193,10 @@ impl Layer<'_> {
             at = token.end;
             if any & DIGIT != 0 {
                 numbers_from = self.numbers(scanner, tally, seen, &token, numbers_from);
-                if any & (LOWER | UPPER) != 0 {
-                    self.tokens(scanner, tally, seen, &token);
-                }
+            }
+            let mixed = any & DIGIT != 0 && any & (LOWER | UPPER) != 0;
+            if mixed || length <= SHORT_TOKEN {
+                self.tokens(scanner, tally, seen, &token);
             }
             if length >= LEAST_RUN {
                 note_runs(&token, any, all, seen);
@@ -180,6 +210,10 @@ impl Layer<'_> {
         while at < token.end {
             let rest = self.bytes.get(at..token.end).unwrap_or_default();
             let Some(skip) = rest.iter().position(u8::is_ascii_digit) else { break };
+            if let Some(end) = numbers::short(self.bytes, at + skip, LEAST_DIGITS) {
+                at = end;
+                continue;
+            }
             let cluster = Cluster::read(self.bytes, at + skip);
             if cluster.runs().iter().map(Run::width).sum::<usize>() >= LEAST_DIGITS {
                 self.try_cluster(scanner, tally, seen, &cluster);
@@ -232,7 +266,10 @@ impl Layer<'_> {
         let total: usize = runs.iter().map(Run::width).sum();
         for place in scanner.index.around(total) {
             let Some(detector) = scanner.detectors.get(*place) else { continue };
-            let Anchor::Around { before, after, separators, .. } = &detector.anchor else { continue };
+            let Anchor::Around { before, after, separators, parts, .. } = &detector.anchor else { continue };
+            if runs.len() < *parts {
+                continue;
+            }
             if !separators.is_empty() && !cluster.has_separator(separators) {
                 continue;
             }
@@ -323,6 +360,11 @@ impl Layer<'_> {
                     self.try_token(scanner, tally, seen, *place, at..at + length);
                 }
             }
+            if length <= SHORT_TOKEN && word.iter().all(u8::is_ascii_hexdigit) {
+                for place in scanner.index.hex_tokens(length) {
+                    self.try_token(scanner, tally, seen, *place, at..at + length);
+                }
+            }
             at += length.max(1);
         }
     }
@@ -350,14 +392,35 @@ impl Layer<'_> {
         }
     }
 
-    fn try_word(&self, scanner: &Scanner, tally: &mut Tally, seen: &Seen, hint: Hint) {
+    fn try_word(
+        &self,
+        scanner: &Scanner,
+        tally: &mut Tally,
+        seen: &Seen,
+        searched: &mut HashMap<usize, Searched>,
+        hint: Hint,
+    ) {
         let Some(detector) = scanner.detectors.get(hint.detector) else { return };
         if !detector.has_pattern() {
             return self.report(scanner, tally, seen, hint.detector, hint.start..hint.end, true);
         }
         let Anchor::Words { before, .. } = detector.anchor else { return };
-        let reach = hint.start.saturating_sub(before)..(hint.end + REACH).min(self.bytes.len());
-        self.try_pattern(scanner, tally, seen, hint, reach, before == 0);
+        let from = hint.start.saturating_sub(before);
+        if before == 0 {
+            return self.try_pattern(scanner, tally, seen, hint, from..(hint.end + REACH).min(self.bytes.len()), true);
+        }
+        // Words in a row ask for what a search before them has looked through already, which goes on twice as far: so
+        // each byte is looked at a few times, however many words there are.
+        let to = (hint.end + 2 * REACH).min(self.bytes.len());
+        let known = searched.get(&hint.detector).filter(|known| known.covers(from, hint.end, self.bytes.len()));
+        if known.is_none_or(|known| known.start.is_some_and(|start| start < from)) {
+            let Some(regex) = detector.regex() else { return };
+            let start = regex.search(&Input::new(self.bytes).range(from..to)).map(|found| found.start());
+            searched.insert(hint.detector, Searched { from, start, to });
+        }
+        if searched.get(&hint.detector).and_then(|known| known.start).is_some_and(|start| start < hint.end) {
+            self.try_pattern(scanner, tally, seen, hint, from..to, false);
+        }
     }
 
     /// Holds a pattern against the text at a place; the match has to take in what led there.
@@ -372,7 +435,7 @@ impl Layer<'_> {
     ) {
         let Some(detector) = scanner.detectors.get(hint.detector) else { return };
         if detector.context_required == ContextRule::Required
-            && !self.has_context(scanner, seen, hint.detector, &(hint.start..hint.end))
+            && self.context(scanner, seen, hint.detector, &(hint.start..hint.end)) == Context::Absent
         {
             return;
         }
@@ -457,23 +520,42 @@ impl Layer<'_> {
     }
 
     /// Whether a word that speaks for a detector stands near a place.
-    fn has_context(&self, scanner: &Scanner, seen: &Seen, detector: usize, at: &Range<usize>) -> bool {
-        let words = scanner.index.contexts(detector);
+    fn context(&self, scanner: &Scanner, seen: &Seen, place: usize, at: &Range<usize>) -> Context {
+        let words = scanner.index.contexts(place);
+        if words.is_empty() {
+            return Context::Absent;
+        }
         let from = seen.contexts.partition_point(|(end, _)| *end + CONTEXT_BEFORE < at.start);
         let near = seen.contexts.get(from..).unwrap_or_default().iter();
-        !words.is_empty()
-            && near.take_while(|(end, _)| *end <= at.end + CONTEXT_AFTER).any(|(_, number)| words.contains(number))
+        let near = near.take_while(|(end, _)| *end <= at.end + CONTEXT_AFTER);
+        let mut context = Context::Absent;
+        for (end, _) in near.filter(|(_, number)| words.contains(number)) {
+            if self.is_same_line(*end, at) {
+                return Context::Line;
+            }
+            context = Context::Near;
+        }
+        let line_alone = scanner.detectors.get(place).is_some_and(|detector| detector.context_line);
+        if line_alone { Context::Absent } else { context }
+    }
+
+    /// Whether a word that ends at `end` stands on the line of a place, or heads it with nothing between.
+    fn is_same_line(&self, end: usize, at: &Range<usize>) -> bool {
+        let between = if end <= at.start { end..at.start } else { at.end.min(end)..end };
+        let between = self.bytes.get(between).unwrap_or_default();
+        let empty = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_punctuation();
+        !between.contains(&b'\n') || end <= at.start && between.iter().all(empty)
     }
 
     fn report(&self, scanner: &Scanner, tally: &mut Tally, seen: &Seen, place: usize, at: Range<usize>, grouped: bool) {
         let Some(detector) = scanner.detectors.get(place) else { return };
-        let context = self.has_context(scanner, seen, place, &at);
+        let context = self.context(scanner, seen, place, &at);
         let needs = match detector.context_required {
             ContextRule::Helps => false,
             ContextRule::Ungrouped => !grouped,
             ContextRule::Required => true,
         };
-        if needs && !context {
+        if needs && context == Context::Absent {
             return;
         }
         let encodings = self.encodings();
@@ -484,9 +566,10 @@ impl Layer<'_> {
             kind: detector.kind.clone(),
             start: place_of.start,
             end: place_of.end,
-            confidence: if context { confidence + (1.0 - confidence) / 2.0 } else { confidence },
+            confidence: if context == Context::Absent { confidence } else { confidence + (1.0 - confidence) / 2.0 },
             checksum: detector.validator.is_some_and(|validator| validator.is_checksum()),
-            context,
+            context: context != Context::Absent,
+            context_in_line: context == Context::Line,
             encodings,
         });
     }
@@ -626,7 +709,11 @@ fn is_believed(scanner: &Scanner, bytes: &[u8]) -> bool {
     // Packed without a magic number it is neither, until it is unpacked.
     let is_packed = |format| {
         let (unpacked, _) = compressed::unpack_unmarked(format, bytes, MAX_TRIED, &is_something);
-        !matches!(unpacked, compressed::Unpacked::Nothing)
+        match unpacked {
+            compressed::Unpacked::Bytes(_) => true,
+            compressed::Unpacked::Cut(begun) => is_something(&begun.bytes),
+            compressed::Unpacked::Nothing => false,
+        }
     };
     is_something(bytes)
         || !scanner.prints.is_empty() && [Unmarked::Deflate, Unmarked::Brotli].into_iter().any(is_packed)
@@ -635,6 +722,8 @@ fn is_believed(scanner: &Scanner, bytes: &[u8]) -> bool {
 /// How much is unpacked only to see whether it is something.
 const MAX_TRIED: usize = 4096;
 
+/// Longest word of hexadecimal signs that need not have both letters and digits.
+const SHORT_TOKEN: usize = 2;
 /// Context words up to this length have to end where they end.
 const SHORT_WORD: usize = 4;
 /// Fewer digits are no number that any detector looks for.

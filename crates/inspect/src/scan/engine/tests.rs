@@ -254,6 +254,8 @@ fn odd_shapes_are_looked_at_in_bounded_time_and_memory() {
         ("one long line", vec![b'a'; 4 << 20]),
         ("one long number", vec![b'7'; 1 << 20]),
         ("numbers without end", b"1 ".repeat(1 << 19)),
+        ("signs of mail alone", b"@".repeat(1 << 20)),
+        ("plus signs and digits", b"+1".repeat(1 << 19)),
         ("percent signs", b"%".repeat(1 << 20)),
         ("percent codes", b"%41".repeat(1 << 18)),
         ("backslashes", b"\\".repeat(1 << 20)),
@@ -265,6 +267,32 @@ fn odd_shapes_are_looked_at_in_bounded_time_and_memory() {
     ] {
         let report = scanner.scan(&bytes);
         assert!(report.findings.len() <= scanner.bounds().findings, "{name}");
+    }
+}
+
+#[test]
+fn of_kinds_that_fit_one_place_the_one_that_its_line_speaks_for_is_told() {
+    let scanner = Scanner::builtin().unwrap();
+    let kinds = |text: &str| -> Vec<String> {
+        scanner.scan(text.as_bytes()).findings.into_iter().map(|finding| finding.kind).collect()
+    };
+    // A number with the check digit of one kind, and of the plan of another.
+    assert_eq!(kinds("Steuer-ID: 13077582641"), ["de-tax-id"]);
+    assert_eq!(kinds("Steuer-ID folgt.\n联系电话：13077582641"), ["cn-mobile"]);
+    assert_eq!(kinds("call 961-617-8997 now"), ["phone"]);
+    assert_eq!(kinds("NHS number 961-617-8997"), ["uk-nhs"]);
+    // What stands on other lines makes no telephone number of an address or a day.
+    assert_eq!(kinds("call me\nfrom 93.184.216.34 port 22"), ["ip-address"]);
+    assert_eq!(kinds("Phone: none\nDOB: 1985-03-12"), ["date-of-birth"]);
+}
+
+#[test]
+fn a_row_of_signs_hides_no_address_of_mail_behind_it() {
+    let scanner = Scanner::builtin().unwrap();
+    for signs in [1, 100, 20_000, 50_000] {
+        let text = format!("{} jane.doe@hospital.org {}", "@".repeat(signs), "@".repeat(signs));
+        let found = scanner.scan(text.as_bytes()).findings;
+        assert_eq!(found.iter().map(|finding| finding.start).collect::<Vec<_>>(), [signs as u64 + 1], "{signs}");
     }
 }
 

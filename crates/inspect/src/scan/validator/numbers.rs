@@ -173,6 +173,20 @@ pub(super) fn phone(text: &[u8]) -> bool {
     phonelib::is_valid_phone_number(&format!("+{digits}"))
 }
 
+/// What a word beside it calls a number, unless it is written as nobody writes one of a telephone: a day, an address of
+/// a network, a social security number, the number of a book.
+pub(super) fn phone_plain(text: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = text.split(|byte| !byte.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+    let widths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let only = |sign: u8| text.iter().all(|byte| byte.is_ascii_digit() || *byte == sign);
+    let first = parts.first().copied().unwrap_or_default();
+    let address = only(b'.') && widths.len() == 4 && widths.iter().all(|width| *width <= 3) && !first.starts_with(b"0");
+    let day = widths == [4, 2, 2] && (only(b'-') || only(b'.') || only(b'/')) && matches!(number(first, 0, 2), 19 | 20);
+    let social = widths == [3, 2, 4] && only(b'-');
+    let book = widths.iter().sum::<usize>() == 13 && matches!(first, b"978" | b"979");
+    !(address || day || social || book)
+}
+
 /// Ten digits of the plan of North America, a leading 1 apart.
 pub(super) fn phone_north_america(digits: &[u8]) -> bool {
     let digits = match digits.len() {

@@ -5,6 +5,7 @@ use hotcell_testkit::require_program;
 use hotcell_types::Wall::{Landlock, MountNamespace, PidNamespace, ReadOnly, UserNamespace};
 
 use super::{EACCES, ENOENT, EROFS, Scene};
+use crate::harness::OPENED;
 
 #[test]
 fn host_files_that_were_not_granted_are_behind_the_fresh_root_and_landlock() {
@@ -78,6 +79,22 @@ fn a_plain_model_is_read_only_by_its_mount_and_by_landlock() {
     scene.allows("seen = len(open('/model/weights').read())");
     let attack = "seen = attempt(lambda: open('/model/weights', 'r+').write('4'))";
     scene.stops(attack, EROFS, &[(ReadOnly, EROFS), (Landlock, EACCES)]);
+}
+
+#[test]
+fn a_model_that_is_opened_inside_is_read_only_by_its_mount_and_by_landlock() {
+    require_program!("python3");
+    let mut scene = Scene::new();
+    scene.model = Some(ModelMount::Opened { name: "weights".into(), bytes: OPENED.len() as u64 });
+    scene.allows("seen = len(open('/model/weights').read()) - 4");
+    // The file is the sandbox's own: its mode holds up nobody.
+    let write = "def write():\n    os.chmod('/model/weights', 0o600)\n    open('/model/weights', 'r+').write('4')\n\
+                 seen = attempt(write)";
+    scene.stops(write, EROFS, &[(ReadOnly, EROFS), (Landlock, EACCES)]);
+    let put_away = "seen = attempt(lambda: os.rename('/model/weights', '/model/other'))";
+    scene.stops(put_away, EROFS, &[(ReadOnly, EROFS), (Landlock, EACCES)]);
+    let put_beside = "seen = attempt(lambda: open('/model/more', 'w'))";
+    scene.stops(put_beside, EROFS, &[(ReadOnly, EROFS), (Landlock, EACCES)]);
 }
 
 #[test]

@@ -189,6 +189,36 @@ fn scratch_and_output_end_at_their_size() {
 }
 
 #[test]
+fn a_large_scratch_ends_at_its_size_and_small_files_cost_what_they_hold() {
+    require_program!("python3");
+    // From 1 GiB on the kernel may take pages of 2 MiB, only for what a file fills.
+    let script = "
+def used():
+    seen = os.statvfs('/scratch')
+    return (seen.f_blocks - seen.f_bfree) * seen.f_frsize >> 20
+before = used()
+for number in range(512):
+    open(f'/scratch/small-{number}', 'wb', 0).write(bytes(4096))
+small = used() - before
+open('/scratch/large', 'wb', 0).write(bytes(7 << 20))
+large = used() - before - small
+file = os.open('/scratch/all', os.O_WRONLY | os.O_CREAT)
+written, block = 0, bytes(1 << 20)
+try:
+    while True:
+        written += os.write(file, block)
+except OSError as error:
+    seen = -error.errno
+# Up to the last page, whatever the size of pages.
+whole = os.statvfs('/scratch').f_bfree == 0 and (written >> 20) >= 1014
+print(small, large, whole)";
+    let mut scene = Scene::limited("scratch=1GiB");
+    scene.settings.extend(["memory=1536MiB".to_owned(), "file_size=2GiB".to_owned()]);
+    let ran = scene.run(&["python3", "-c", &whole(script)], &[]);
+    assert_eq!(ran.stdout, format!("2 7 True\nseen {ENOSPC}\n"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_flood_of_empty_files_ends() {
     require_program!("python3");
     let flood = |count: u32| {

@@ -1,0 +1,257 @@
+use std::collections::VecDeque;
+use std::io::{self, Cursor};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::inspection::Uninspected;
+
+/// A host that answers each connection with what is ready for it, and keeps what it is sent.
+struct Host {
+    rule: Rule,
+    answers: Mutex<VecDeque<&'static [u8]>>,
+    heard: Arc<Mutex<Vec<u8>>>,
+    notes: Mutex<Vec<Note>>,
+    inspection: Box<dyn Inspection>,
+}
+
+/// One end that reads what is there and writes where it is told.
+struct End {
+    reads: Cursor<Vec<u8>>,
+    writes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Read for End {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Little by little, as a network has it.
+        let most = buffer.len().min(7);
+        self.reads.read(&mut buffer[..most])
+    }
+}
+
+impl Write for End {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Outside for Host {
+    fn rule(&self, _: usize) -> Option<&Rule> {
+        Some(&self.rule)
+    }
+
+    fn inspection(&self) -> &dyn Inspection {
+        &*self.inspection
+    }
+
+    fn note(&self, note: Note) {
+        self.notes.lock().unwrap().push(note);
+    }
+
+    fn connect(&self, _: usize, _: bool) -> Result<Box<dyn Stream>, String> {
+        let answer = self.answers.lock().unwrap().pop_front().ok_or("nobody answers")?;
+        Ok(Box::new(End { reads: Cursor::new(answer.to_vec()), writes: Arc::clone(&self.heard) }))
+    }
+}
+
+fn host(answers: &[&'static [u8]]) -> Host {
+    Host {
+        rule: Rule { destination: "api.example".parse().unwrap(), passes: false },
+        answers: Mutex::new(answers.iter().copied().collect()),
+        heard: Arc::default(),
+        notes: Mutex::default(),
+        inspection: Box::new(Uninspected),
+    }
+}
+
+impl Host {
+    /// What a client that says this is answered.
+    fn serve(&self, said: &[u8]) -> String {
+        let writes = Arc::default();
+        let client = End { reads: Cursor::new(said.to_vec()), writes: Arc::clone(&writes) };
+        Exchange::new(self, 0, true, &Counts::default()).serve(client);
+        String::from_utf8_lossy(&writes.lock().unwrap()).into_owned()
+    }
+
+    fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
+    }
+}
+
+const FINE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn a_request_is_written_anew_and_its_answer_too() {
+    let host = host(&[FINE]);
+    let said =
+        b"POST /a?b=c HTTP/1.1\r\nhOsT: API.example\r\nX-One:  1 \r\nConnection: keep-alive, X-Two\r\nX-Two: 2\r\n\
+                 Content-Length: 5\r\n\r\nhello";
+    let answer = host.serve(said);
+    assert_eq!(host.heard(), "POST /a?b=c HTTP/1.1\r\nhOsT: API.example\r\nX-One: 1\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(answer, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let expected =
+        Note::Requested { rule: 0, method: "POST".into(), path: "/a".into(), status: 200, bytes_out: 5, bytes_in: 2 };
+    assert_eq!(*host.notes.lock().unwrap(), [expected]);
+}
+
+#[test]
+fn chunks_are_cut_anew_and_what_stands_behind_them_is_let_go() {
+    let host = host(&[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n"]);
+    let answer = host.serve(
+        b"PUT / HTTP/1.1\r\nHost: api.example:443\r\nTransfer-Encoding: Chunked\r\n\r\n00A\r\n0123456789\r\n0\r\n\r\n",
+    );
+    let heard = host.heard();
+    assert!(heard.contains("Transfer-Encoding: chunked\r\n") && heard.ends_with("0\r\n\r\n"), "{heard}");
+    assert!(answer.ends_with("3\r\nabc\r\n0\r\n\r\n") && !answer.contains("X: y"), "{answer}");
+}
+
+#[test]
+fn several_requests_go_over_one_connection_and_a_second_one_where_the_host_ended_it() {
+    let get = b"GET /1 HTTP/1.1\r\nHost: api.example\r\n\r\nGET /2 HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    let both = [FINE, FINE].concat().leak();
+    let host_of_one = host(&[both]);
+    assert_eq!(host_of_one.serve(get).matches("200 OK").count(), 2);
+    let host_of_two = host(&[FINE, FINE]);
+    assert_eq!(host_of_two.serve(get).matches("200 OK").count(), 2);
+}
+
+#[test]
+fn nothing_of_a_request_that_is_refused_is_heard() {
+    for (said, why) in [
+        ("GET / HTTP/1.1\r\n\r\n", "no Host"),
+        ("GET / HTTP/1.1\r\nHost: other.example\r\n\r\n", "its Host is not"),
+        ("GET / HTTP/1.1\r\nHost: api.example:80\r\n\r\n", "its Host is not"),
+        ("GET / HTTP/1.1\r\nHost: api.example@other.example\r\n\r\n", "its Host is not"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nhost: api.example\r\n\r\n", "stands there twice"),
+        (
+            "GET / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "both a length",
+        ),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 1,1\r\n\r\n", "plain number"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 0x1\r\n\r\n", "plain number"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 1000000000000000\r\n\r\n", "plain number"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "another one than chunked"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\n folded: x\r\n\r\n", "folded"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nX: a\rb\r\n\r\n", "do not end in CR LF"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nX: a\n\r\n\r\n", "do not end in CR LF"),
+        ("GET / HTTP/1.1\nHost: api.example\n\n", "do not end in CR LF"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nX : y\r\n\r\n", "cannot be read"),
+        ("GET http://api.example/ HTTP/1.1\r\nHost: api.example\r\n\r\n", "no plain path"),
+        ("GET /a#b HTTP/1.1\r\nHost: api.example\r\n\r\n", "no plain path"),
+        ("get / HTTP/1.1\r\nHost: api.example\r\n\r\n", "its method"),
+        ("TRACE / HTTP/1.1\r\nHost: api.example\r\n\r\n", "its method"),
+        ("GET / HTTP/1.0\r\nHost: api.example\r\n\r\n", "not HTTP/1.1"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nExpect: more\r\n\r\n", "expects something unknown"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nConnection: cookie\r\nCookie: a\r\n\r\n", "names a header"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nUpgrade: websocket\r\n\r\n", "another protocol"),
+    ] {
+        let host = host(&[FINE]);
+        let answer = host.serve(said.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(why), "{said}\n{answer}");
+        assert_eq!(host.heard(), "", "{said}");
+    }
+    let long = format!("GET / HTTP/1.1\r\nHost: api.example\r\nX: {}\r\n\r\n", "y".repeat(40 << 10));
+    let host = host(&[FINE]);
+    assert!(host.serve(long.as_bytes()).contains("longer than 32 KiB"));
+    assert_eq!(host.heard(), "");
+}
+
+#[test]
+fn a_body_that_is_not_what_it_says_ends_the_connection_before_its_end() {
+    for body in [
+        "zz\r\nab\r\n0\r\n\r\n",
+        "3;x=y\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "3\nabc\r\n0\r\n\r\n",
+        "+3\r\nabc\r\n0\r\n\r\n",
+    ] {
+        let host = host(&[FINE]);
+        let said = format!(
+            "POST / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n{body}GET /smuggled HTTP/1.1\r\n\r\n"
+        );
+        let answer = host.serve(said.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{body}: {answer}");
+        assert!(!host.heard().contains("smuggled") && !host.heard().ends_with("0\r\n\r\n"), "{}", host.heard());
+    }
+}
+
+#[test]
+fn an_answer_that_can_be_read_in_two_ways_is_not_passed_on() {
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\nContent-Length: 1\n\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"",
+    ] {
+        let answered = host(&[answer]).serve(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n");
+        assert!(answered.starts_with("HTTP/1.1 502 "), "{answered}");
+    }
+}
+
+#[test]
+fn the_end_of_an_answer_is_passed_on_as_it_is_known() {
+    let get = b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    let answered =
+        host(&[b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nAlt-Svc: h3\r\n\r\nuntil the end"]).serve(get);
+    assert_eq!(answered, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end");
+    let answered = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]).serve(get);
+    assert_eq!(answered, "HTTP/1.1 204 No Content\r\n\r\n");
+    let answered = host(&[b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]).serve(get);
+    assert_eq!(answered, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let head = b"HEAD / HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    let answered = host(&[b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"]).serve(head);
+    assert_eq!(answered, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+}
+
+/// Refuses what holds a word.
+struct Word(&'static str);
+
+impl Inspection for Word {
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+        match head.target.contains(self.0) {
+            true => Err("its target holds the word".to_owned()),
+            false => Ok(Box::new(Self(self.0))),
+        }
+    }
+}
+
+impl BodyInspection for Word {
+    fn look(&mut self, bytes: &[u8]) -> Verdict {
+        match String::from_utf8_lossy(bytes).contains(self.0) {
+            true => Verdict::Refuse("its body holds the word".to_owned()),
+            false => Verdict::Pass,
+        }
+    }
+}
+
+#[test]
+fn what_inspection_refuses_does_not_leave() {
+    let with_word = || Host { inspection: Box::new(Word("secret")), ..host(&[FINE]) };
+    let host = with_word();
+    assert!(host.serve(b"GET /secret HTTP/1.1\r\nHost: api.example\r\n\r\n").starts_with("HTTP/1.1 403 "));
+    assert_eq!(host.heard(), "");
+    let host = with_word();
+    let answer = host.serve(b"POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 6\r\n\r\nsecret");
+    assert!(answer.starts_with("HTTP/1.1 403 ") && !host.heard().contains("secret"), "{answer}");
+    assert!(with_word().serve(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn damaged_requests_harm_nobody() {
+    let good = b"POST /a HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for at in 0..good.len() {
+        for flip in [0x01, 0x20, 0x80, 0xff] {
+            let mut bytes = good.to_vec();
+            bytes[at] ^= flip;
+            host(&[FINE]).serve(&bytes);
+            host(&[FINE]).serve(&good[..at]);
+        }
+    }
+}
