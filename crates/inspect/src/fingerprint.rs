@@ -53,7 +53,7 @@ impl Size {
     /// From one window to the next.
     pub(crate) fn step(self) -> usize {
         // INVARIANT (two-windows): window + 2 steps - 1 is at most the stretch.
-        (self.stretch() - self.window() + 1) / 2
+        (self.stretch() + 1 - self.window()) / 2
     }
 
     /// The shortest copy that is always found.
