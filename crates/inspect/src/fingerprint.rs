@@ -1,12 +1,14 @@
 //! Fingerprints: a keyed index of inputs, against which everything that would leave is held.
 //!
 //! Two kinds of prints. **Stretches**: of every input, a keyed hash of a short window at each so-many-th byte; a copy of
-//! [`Size::stretch`] bytes or more holds at least one such window whole, wherever it begins, and a rolling hash finds it.
+//! [`Size::stretch`] bytes or more holds at least two such windows whole, wherever it begins, and a rolling hash finds them
+//! at the same distance.
 //! **Records**: of tables, the values of each row by keyed hashes, each with its rarity in bits; a record is recognised
 //! by [`LEAST_FIELDS`] of its values near each other whose rarities sum up to [`LEAST_BITS`], in any order and format.
 //!
 //! Windows at fixed distances in the input, looked for at every byte of the output, need half the prints that winnowing
-//! needs for the same promise; what that saves goes into longer prints, so that chance finds nothing.
+//! needs for the same promise. What that saves allows to ask for two in a row: neither chance nor a common turn of phrase
+//! is taken for a copy.
 //!
 //! # Security
 //! An index holds no content, but whoever has it can try guesses against it, as with any index that can be used without
@@ -43,14 +45,15 @@ impl Size {
     /// Bytes of a window.
     pub(crate) fn window(self) -> usize {
         match self {
-            Self::Fine => 30,
-            Self::Coarse => 144,
+            Self::Fine => 24,
+            Self::Coarse => 113,
         }
     }
 
     /// From one window to the next.
     pub(crate) fn step(self) -> usize {
-        self.stretch() - self.window() + 1
+        // INVARIANT (two-windows): window + 2 steps - 1 is at most the stretch.
+        (self.stretch() + 1 - self.window()) / 2
     }
 
     /// The shortest copy that is always found.
@@ -64,7 +67,7 @@ impl Size {
     /// A window with fewer different bytes says nothing: lines of signs, zeros, columns of noughts and ones.
     pub(crate) fn least_different(self) -> u32 {
         match self {
-            Self::Fine => 8,
+            Self::Fine => 7,
             Self::Coarse => 12,
         }
     }

@@ -66,7 +66,7 @@ pub fn sensitive_in_table(file: &CheckedFile, canonical: &[u8], scanner: &Scanne
     let report = scanner.scan(text.as_bytes());
     let records = scanner.fingerprints().iter().flat_map(|prints| prints.records_in(canonical));
     let mut findings = reasons(&file.name, &report);
-    let starts = report.prints.iter().chain(&report.findings).map(|finding| finding.start);
+    let starts = report.findings.iter().chain(&report.prints).map(|finding| finding.start);
     let starts = starts.chain(report.unseen.iter().map(|unseen| unseen.start));
     for (finding, start) in findings.iter_mut().zip(starts) {
         let cell = cells.partition_point(|(end, ..)| *end as u64 <= start);
@@ -135,7 +135,7 @@ pub(crate) fn reasons(name: &str, report: &Report) -> Vec<Finding> {
         let what = format!("at bytes {} to {}: {}", unseen.start, unseen.end, unseen.reason.what());
         Finding::of_file(FindingKind::NotDecoded, name).with_detail(what)
     });
-    prints.chain(found).chain(unseen).take(MAX_TOLD).collect()
+    found.chain(prints).chain(unseen).take(MAX_TOLD).collect()
 }
 
 fn encoded(encodings: &[&str]) -> String {

@@ -59,20 +59,20 @@ pub(crate) struct Stretches {
     bits: u32,
     /// Where each bucket begins, and the end of the last.
     starts: Vec<u32>,
-    /// The prints, sorted, [`ENTRY_BYTES`] each: two of the rolling hash, three of the keyed one.
+    /// The prints, sorted, [`ENTRY_BYTES`] each: two of the rolling hash, one of the keyed one.
     entries: Vec<u8>,
     /// In memory only: what passes it is perhaps there.
     filter: Vec<u64>,
 }
 
 /// Bytes of an entry.
-pub(crate) const ENTRY_BYTES: usize = 5;
+pub(crate) const ENTRY_BYTES: usize = 3;
 /// Most buckets, as a power of two.
 pub(crate) const MAX_BUCKET_BITS: u32 = 24;
 /// Windows that stand in the input more often are its form, not its content.
 const COMMON: usize = 16;
 /// The bits of the keyed hash that are kept.
-const TAG_BITS: u32 = 24;
+const TAG_BITS: u32 = 8;
 const TAG: u64 = (1 << TAG_BITS) - 1;
 
 impl Stretches {
@@ -140,21 +140,28 @@ impl Stretches {
         let (head, tail) = bytes.split_at(window - 1);
         let mut hash = head.iter().fold(0, |hash, byte| self.roller.push(hash, *byte));
         let shift = 64 - self.bits - 16;
-        // The byte that leaves after each step; none before the first.
+        // Where the last print was found, by the place's rest of a division by the step: two in a row are a stretch.
+        let step = self.size.step();
+        let mut found = vec![usize::MAX; step];
+        let mut slot = 0;
         for (place, (enters, leaves)) in tail.iter().zip(bytes).enumerate() {
             hash = self.roller.push(hash, *enters);
             let mixed = self.roller.mixed(hash);
             let (word, mask) = filter_place(mixed >> shift);
             if self.filter.get(word).is_some_and(|word| word & mask == mask) && self.holds(mixed, bytes, place) {
-                let at = place..place + window;
-                let full = prints.len() == most;
-                match prints.last_mut().filter(|last| at.start <= last.at.end + self.size.step()) {
-                    Some(last) => last.at.end = at.end,
-                    None if full => return prints,
-                    None => prints.push(Print { kind: Kind::Stretch, at }),
+                let last = found.get_mut(slot).map(|last| std::mem::replace(last, place));
+                if let Some(from) = last.filter(|last| last.checked_add(step) == Some(place)) {
+                    let at = from..place + window;
+                    let full = prints.len() == most;
+                    match prints.last_mut().filter(|last| at.start <= last.at.end) {
+                        Some(last) => last.at.end = at.end,
+                        None if full => return prints,
+                        None => prints.push(Print { kind: Kind::Stretch, at }),
+                    }
                 }
             }
             hash ^= self.roller.leave[usize::from(*leaves)];
+            slot = if slot + 1 == step { 0 } else { slot + 1 };
         }
         prints
     }
@@ -171,7 +178,7 @@ impl Stretches {
         }
         let Some(window) = bytes.get(place..place + self.size.window()) else { return false };
         let tag = tag(&self.key, window).to_be_bytes();
-        same.any(|entry| entry.get(2..) == tag.get(5..))
+        same.any(|entry| entry.get(2..) == tag.get(7..))
     }
 }
 
