@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hotcell_egress::{
-    BROKER_NAME, BodyInspection, GATEWAY_NAME, Inspection, RequestHead, SERVICE_ARGUMENT, Uninspected, Verdict, broker, gateway,
+    BROKER_NAME, BodyInspection, GATEWAY_NAME, Inspection, RequestHead, SERVICE_ARGUMENT, Uninspected, Verdict, broker,
+    gateway,
 };
 use hotcell_inspect::scan::{Report, Scanner};
 use hotcell_isolate::serve::{Confinement, begin, confine};
@@ -46,10 +47,14 @@ fn serve(part: Part) -> io::Result<()> {
     match part {
         Part::Gateway => {
             let locks = Confinement { calls: gateway::CALLS, inet: false, read: &[] };
-            gateway::serve(control, || confine(&locks), |judged| match judged {
-                true => Ok(Box::new(Detectors(Arc::new(Scanner::builtin().map_err(io::Error::other)?)))),
-                false => Ok(Box::new(Uninspected)),
-            })
+            gateway::serve(
+                control,
+                || confine(&locks),
+                |judged| match judged {
+                    true => Ok(Box::new(Detectors(Arc::new(Scanner::builtin().map_err(io::Error::other)?)))),
+                    false => Ok(Box::new(Uninspected)),
+                },
+            )
         }
         Part::Broker => {
             confine(&Confinement { calls: broker::CALLS, inet: true, read: broker::READS })?;

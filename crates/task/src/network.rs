@@ -21,7 +21,10 @@ pub(crate) fn start(grant: &GrantUse) -> Result<Option<Service>, TaskError> {
     let judged = grant.profile().detectors() == DetectorRule::Refuse;
     if let (true, Some(unopened)) = (judged, rules.iter().find(|rule| rule.passes)) {
         return Err(TaskError::Spec {
-            what: format!("the profile has what leaves inspected, and `{},pass` would not be opened", unopened.destination),
+            what: format!(
+                "the profile has what leaves inspected, and `{},pass` would not be opened",
+                unopened.destination
+            ),
             remedy: "leave out `,pass`, or use a profile file of yours with [inspection] detectors = \"off\"",
         });
     }
