@@ -62,6 +62,14 @@ const IMPOSSIBLE: &[Impossible] = &[
     },
     // That alone: whatever else its test leaves out stands before `here` too.
     Impossible { reason: "this host itself refuses core-of-a-crash here", possible: leaves_dumps },
+    // Processors that cannot shut it, and those on which it is shut for everybody.
+    Impossible {
+        reason: "this host itself makes nothing of speculate-over-stores, speculate-over-branches",
+        possible: || {
+            let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+            status.lines().any(|line| line.starts_with("Speculation_Store_Bypass:\tthread"))
+        },
+    },
     // The toolchain's own; nothing here can bring them where rustup cannot.
     Impossible { reason: "needs the compiler's libraries for", possible: || false },
     Impossible {

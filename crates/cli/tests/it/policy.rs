@@ -145,8 +145,8 @@ fn a_file_that_is_not_understood_leaves_no_folder_and_a_folder_is_never_overwrit
     assert!(!place.path("office").exists());
     place.file("office.json", OFFICE);
     place.expect(0, &["policy", "import", "office.json", "--output", "office"]);
-    let told = place.json(2, &["--json", "policy", "import", "office.json", "--output", "office"]);
-    assert_eq!(told["error"]["code"], "CLI-010");
+    let told = place.json(125, &["--json", "policy", "import", "office.json", "--output", "office"]);
+    assert_eq!(told["error"]["code"], "CLI-002");
     assert_eq!(
         place.json(2, &["--json", "policy", "import", "office.json", "--output", "a b"])["error"]["code"],
         "CLI-001"
