@@ -371,7 +371,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes a file whole or not at all, also when the power goes.
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let unnamed = folder.join(format!(".{name}"));
     let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unnamed)?;
     file.write_all(bytes)?;

@@ -11,7 +11,7 @@ mod add;
 mod error;
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -321,16 +321,7 @@ fn read_state(folder: &Path) -> Result<RegisteredModel, TaskError> {
 
 fn write_state(folder: &Path, model: &RegisteredModel) -> Result<(), TaskError> {
     let bytes = serde_json::to_vec(model).unwrap_or_default();
-    write_whole(folder, STATE, &bytes).map_err(TaskError::file("write", &folder.join(STATE)))
-}
-
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let unnamed = folder.join(format!(".{name}"));
-    let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unnamed)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unnamed, folder.join(name))?;
-    File::open(folder)?.sync_all()
+    crate::policy::replace(folder, STATE, &bytes).map_err(TaskError::file("write", &folder.join(STATE)))
 }
 
 fn not_there(wanted: &str) -> TaskError {

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 
 use super::{
     CONTENT, FOLDER, Keeper, MANIFEST, ModelState, RegisteredModel, RegistryError, append, decide, find_model, lock,
-    make_folder, place, record, write_state, write_whole,
+    make_folder, place, record, write_state,
 };
 use crate::TaskError;
 
@@ -141,7 +141,7 @@ fn try_add(
         files: manifest.files.len() as u64,
         bytes,
     };
-    write_whole(coming, MANIFEST, &manifest.bytes()).map_err(TaskError::file("write", coming))?;
+    crate::policy::replace(coming, MANIFEST, &manifest.bytes()).map_err(TaskError::file("write", coming))?;
     write_state(coming, &model)?;
     record(keeper, EventKind::ModelAdded, &model)?;
     let to = place(keeper.state, digest);
