@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hotcell_policy::{
-    Answer, Case, CheckedPolicy, Obligations, PolicyFiles, RuleInfo, SCHEMA_VERSION, is_policy_file,
-};
+use hotcell_policy::{Answer, Case, CheckedPolicy, Obligations, PolicyFiles, RuleInfo, SCHEMA_VERSION, is_policy_file};
 
 /// A ready policy: its rules, and what answers its cases.
 struct Ready {
@@ -134,7 +132,9 @@ fn demands(obligations: &Obligations) -> String {
 }
 
 fn made_half(ready: &Ready) -> String {
-    let mut page = String::from("\n## Rules\n\n| rule | | why | what would change a no | demands in return |\n|---|---|---|---|---|\n");
+    let mut page = String::from(
+        "\n## Rules\n\n| rule | | why | what would change a no | demands in return |\n|---|---|---|---|---|\n",
+    );
     for rule in &ready.rules {
         let effect = if rule.permits { "permits" } else { "forbids" };
         let demands = demands(&rule.obligations);
