@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use cedar_policy_core::ast::RestrictedExpr;
+use cedar_policy_core::ast;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::{Action, SURROUNDINGS, Shape};
-use crate::cedar::{NameError, flag, text, texts, uid};
+use crate::cedar::{NameError, uid};
 
 /// Attributes by name.
 pub type Attributes = BTreeMap<Cow<'static, str>, Value>;
@@ -182,19 +182,17 @@ impl Shape {
 }
 
 impl Value {
-    pub(crate) fn to_cedar(&self) -> Result<RestrictedExpr, NameError> {
+    /// The value itself: not an expression, which Cedar would have to evaluate first.
+    pub(crate) fn to_cedar(&self) -> Result<ast::Value, NameError> {
         Ok(match self {
-            Self::Flag(value) => flag(*value),
-            Self::Number(value) => RestrictedExpr::val(*value),
-            Self::Text(value) => text(value),
-            Self::Texts(values) => texts(values.iter().map(String::as_str)),
-            Self::Entity(name) => RestrictedExpr::val(uid(&name.kind, &name.id)?),
+            Self::Flag(value) => (*value).into(),
+            Self::Number(value) => (*value).into(),
+            Self::Text(value) => value.as_str().into(),
+            Self::Texts(values) => ast::Value::set_of_lits(values.iter().map(|value| value.as_str().into()), None),
+            Self::Entity(name) => uid(&name.kind, &name.id)?.into(),
             Self::Record(values) => {
-                let pairs: Vec<_> = values
-                    .iter()
-                    .map(|(name, value)| Ok((name.as_str().into(), value.to_cedar()?)))
-                    .collect::<Result<_, NameError>>()?;
-                RestrictedExpr::record(pairs).map_err(|error| NameError(error.to_string()))?
+                let pairs = values.iter().map(|(name, value)| Ok((name.as_str(), value.to_cedar()?)));
+                ast::Value::record(pairs.collect::<Result<Vec<_>, NameError>>()?, None)
             }
         })
     }

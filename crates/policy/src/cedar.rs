@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use cedar_policy::pst;
-use cedar_policy_core::ast::{Eid, EntityType, EntityUID, Name, RestrictedExpr, UnreservedId};
+use cedar_policy_core::ast::{Eid, EntityType, EntityUID, Name, UnreservedId};
 use cedar_policy_core::parser::{Node, cst};
 
 /// A question that cannot be put to Cedar. Whoever sees it denies.
@@ -66,21 +66,6 @@ fn make_type_name(name: &str) -> Result<EntityType, NameError> {
 /// The entity `kind::"id"`.
 pub(crate) fn uid(kind: &str, id: &str) -> Result<EntityUID, NameError> {
     Ok(EntityUID::from_components(type_name(kind)?, Eid::new(id), None))
-}
-
-/// A text as an attribute.
-pub(crate) fn text(value: &str) -> RestrictedExpr {
-    RestrictedExpr::val(value)
-}
-
-/// A set of texts as an attribute.
-pub(crate) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> RestrictedExpr {
-    RestrictedExpr::set(values.into_iter().map(text))
-}
-
-/// Yes or no as an attribute.
-pub(crate) fn flag(value: bool) -> RestrictedExpr {
-    RestrictedExpr::val(value)
 }
 
 #[cfg(test)]

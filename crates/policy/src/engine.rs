@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{Context, Entity, EntityUID, EntityUIDEntry, Request as CedarRequest, RestrictedExpr};
+use cedar_policy_core::ast::{self, Context, Entity, EntityUID, PartialValue};
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 use hotcell_types::{Digest, Exit};
 
 use crate::ask::{Ask, AskError, Attributes, Value};
-use crate::cedar::{NameError, flag, uid};
+use crate::cedar::{NameError, uid};
 use crate::compiled::RULES;
 use crate::denial::{Denial, DenialKind};
 use crate::error::PolicyError;
@@ -423,27 +423,18 @@ impl Engine {
 
     /// What the default policy says. Its rules look into nothing but what the question brings.
     fn hear_default(&self, action: &str, question: &Question) -> Result<Said, NameError> {
-        let wrong = |error: &dyn std::fmt::Display| NameError(error.to_string());
-        let own = [Arc::clone(&question.principal), Arc::clone(&question.resource)];
-        let entities = Entities::new().add_entities(
-            own,
-            None::<&NoEntitiesSchema>,
-            TCComputation::AssumeAlreadyComputed,
-            Extensions::none(),
-        );
-        let entities = entities.map_err(|error| wrong(&error))?;
-        let known = |uid: &EntityUID| EntityUIDEntry::known(uid.clone(), None);
-        let request = CedarRequest::new_unchecked(
-            known(question.principal.uid()),
-            known(&question.action),
-            known(question.resource.uid()),
-            Some(question.context.clone()),
-        );
-        // Only layers can call extension functions; our own rules have none.
-        let evaluator = Evaluator::new(request, &entities, Extensions::none());
         let mut said = Said::default();
-        for rule in Rule::about(action) {
-            said.take(rule?, &evaluator);
+        let mut cedar = Vec::new();
+        for rule in RULES.iter().filter(|rule| rule.action == action) {
+            match rule.applies(question) {
+                Some(false) => {}
+                Some(true) if rule.permits => said.permits.push(rule.id.to_owned()),
+                Some(true) => said.forbids.push(rule.id.to_owned()),
+                None => cedar.push(rule),
+            }
+        }
+        if !cedar.is_empty() {
+            said.ask_cedar(&cedar, question)?;
         }
         if said.permits.is_empty() {
             let ways = RULES.iter().filter(|rule| rule.permits && rule.action == action);
@@ -456,52 +447,43 @@ impl Engine {
     pub(crate) fn question(&self, ask: &Ask) -> Result<Question, NameError> {
         let action =
             Action::of(&ask.action).ok_or_else(|| NameError(format!("there is no action `{}`", ask.action)))?;
-        let user = uid("User", &ask.principal)?;
         let roles = ask.roles.iter().map(|role| uid("Role", role)).collect::<Result<HashSet<_>, _>>()?;
-        let mut attributes = vec![("local", flag(ask.local))];
-        for (name, value) in &ask.user {
-            attributes.push((name, value.to_cedar()?));
-        }
-        let principal = self.entity(user, attributes, roles)?;
+        let mut attributes = given(&ask.user)?;
+        attributes.push(("local", ask.local.into()));
+        let principal = self.entity(uid("User", &ask.principal)?, attributes, roles);
         let parents = match ask.dataset().filter(|_| action.resource.name == "Field") {
             Some(dataset) => HashSet::from([uid("Dataset", dataset)?]),
             None => HashSet::new(),
         };
-        let given = |attributes: &'_ Attributes| -> Result<Vec<(String, RestrictedExpr)>, NameError> {
-            attributes.iter().map(|(name, value)| Ok((name.to_string(), value.to_cedar()?))).collect()
-        };
-        let attributes = given(&ask.attributes)?;
-        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        let resource = self.entity(uid(action.resource.name, &ask.resource)?, attributes, parents)?;
-        let mut context = Vec::with_capacity(ask.context.len() + 1);
+        let resource = self.entity(uid(action.resource.name, &ask.resource)?, given(&ask.attributes)?, parents);
+        let mut context = BTreeMap::new();
         for (name, value) in &ask.context {
-            match (name.as_ref(), value) {
-                ("situation", Value::Record(_)) if self.layers.is_empty() => {}
-                ("situation", Value::Record(situation)) => context.push((name.as_ref().into(), complete(situation)?)),
-                (_, value) => context.push((name.as_ref().into(), value.to_cedar()?)),
-            }
+            let value = match (name.as_ref(), value) {
+                ("situation", Value::Record(_)) if self.layers.is_empty() => continue,
+                ("situation", Value::Record(situation)) => complete(situation)?,
+                (_, value) => value.to_cedar()?,
+            };
+            context.insert(name.as_ref().into(), value);
         }
         // The default policy speaks of neither.
         if !self.layers.is_empty() {
             if !ask.context.contains_key("situation") {
-                context.push(("situation".into(), complete(&BTreeMap::new())?));
+                context.insert("situation".into(), complete(&BTreeMap::new())?);
             }
             if !ask.context.contains_key("purposeEntity") {
-                let purpose = RestrictedExpr::val(uid("Purpose", ask.word("purpose"))?);
-                context.push(("purposeEntity".into(), purpose));
+                context.insert("purposeEntity".into(), uid("Purpose", ask.word("purpose"))?.into());
             }
         }
-        let extensions = if self.layers.is_empty() { Extensions::none() } else { Extensions::all_available() };
-        let context = Context::from_pairs(context, extensions).map_err(|error| NameError(error.to_string()))?;
+        let context = Context::Value(Arc::new(context));
         Ok(Question { action: uid("Action", action.name)?, principal, resource, context })
     }
 
-    fn entity(
-        &self,
+    fn entity<'a>(
+        &'a self,
         uid: EntityUID,
-        attributes: Vec<(&str, RestrictedExpr)>,
+        mut attributes: Vec<(&'a str, PartialValue)>,
         parents: HashSet<EntityUID>,
-    ) -> Result<Arc<Entity>, NameError> {
+    ) -> Arc<Entity> {
         let known = self.store.entity(&uid);
         let mut indirect = HashSet::new();
         for parent in parents.iter().filter_map(|parent| self.store.entity(parent)) {
@@ -511,16 +493,18 @@ impl Engine {
             indirect.extend(known.ancestors().cloned());
         }
         indirect.retain(|ancestor| !parents.contains(ancestor));
-        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value));
-        let made = Entity::new(uid.clone(), attributes, indirect, parents, [], Extensions::none());
-        let made = made.map_err(|error| NameError(error.to_string()))?;
-        let Some(known) = known else { return Ok(Arc::new(made)) };
-        let (uid, mut attributes, indirect, parents, _) = made.into_inner();
-        for (name, value) in known.attrs() {
-            attributes.entry(name.clone()).or_insert_with(|| value.clone());
+        let mut tags = Vec::new();
+        if let Some(known) = known {
+            let said = attributes.len();
+            for (name, value) in known.attrs() {
+                if attributes.iter().take(said).all(|(given, _)| given != name) {
+                    attributes.push((name.as_str(), value.clone()));
+                }
+            }
+            tags.extend(known.tags().map(|(name, value)| (name.clone(), value.clone())));
         }
-        let tags: Vec<_> = known.tags().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Ok(Arc::new(Entity::new_with_attr_partial_value(uid, attributes, indirect, parents, tags)))
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value));
+        Arc::new(Entity::new_with_attr_partial_value(uid, attributes, indirect, parents, tags))
     }
 
     pub(crate) fn cite(&self, id: &str) -> Option<CitedRule> {
@@ -564,13 +548,27 @@ impl Said {
         self.errors.is_empty() && self.forbids.is_empty() && self.lacking.is_none()
     }
 
-    fn take(&mut self, rule: &Ready, evaluator: &Evaluator<'_>) {
-        match applies(rule, evaluator) {
-            Ok(false) => {}
-            Ok(true) if rule.permits => self.permits.push(rule.id.clone()),
-            Ok(true) => self.forbids.push(rule.id.clone()),
-            Err(error) => self.errors.push(format!("`{}`: {error}", rule.id)),
+    /// What Cedar says to rules of the default policy: those with which something is wrong, so that the error is its own.
+    fn ask_cedar(&mut self, rules: &[&Rule], question: &Question) -> Result<(), NameError> {
+        let own = [Arc::clone(&question.principal), Arc::clone(&question.resource)];
+        let entities = Entities::new().add_entities(
+            own,
+            None::<&NoEntitiesSchema>,
+            TCComputation::AssumeAlreadyComputed,
+            Extensions::none(),
+        );
+        let entities = entities.map_err(|error| NameError(error.to_string()))?;
+        // Only layers can call extension functions; our own rules have none.
+        let evaluator = Evaluator::new(question.to_cedar(), &entities, Extensions::none());
+        for rule in rules {
+            match applies(&Ready::new(rule.to_cedar()?), &evaluator) {
+                Ok(false) => {}
+                Ok(true) if rule.permits => self.permits.push(rule.id.to_owned()),
+                Ok(true) => self.forbids.push(rule.id.to_owned()),
+                Err(error) => self.errors.push(format!("`{}`: {error}", rule.id)),
+            }
         }
+        Ok(())
     }
 }
 
@@ -585,8 +583,12 @@ fn unasked(question: String, error: NameError) -> Denial {
     Denial { question, kind: DenialKind::Unevaluated(vec![error.0]), exit: Exit::Refused }
 }
 
+fn given(attributes: &Attributes) -> Result<Vec<(&str, PartialValue)>, NameError> {
+    attributes.iter().map(|(name, value)| Ok((name.as_ref(), value.to_cedar()?.into()))).collect()
+}
+
 /// The situation with its time.
-fn complete(situation: &BTreeMap<String, Value>) -> Result<RestrictedExpr, NameError> {
+fn complete(situation: &BTreeMap<String, Value>) -> Result<ast::Value, NameError> {
     let mut situation = situation.clone();
     let time = match situation.get("time") {
         Some(Value::Number(time)) => *time,

@@ -2,21 +2,22 @@
 //!
 //! Every run of Hotcell is a fresh process that decides once or twice, and to read the rules from text
 //! takes about 1.6 ms there, most of it to build Cedar's parser. So `compiled.rs` holds the rules as
-//! syntax trees, and Cedar evaluates those, without its extension functions where no layer can use them: to
-//! build their table takes another 0.6 ms.
+//! syntax trees. They say but five kinds of thing, which are evaluated here; Cedar is asked where a question is not sound (an
+//! attribute is absent or of another type), so that the error is its own.
+//!
+//! INVARIANT (tree-is-cedar): what a rule says here is what Cedar says of it; a property test holds the two side by side.
 //!
 //! INVARIANT (compiled-is-source): `compiled.rs` is what `rules/compile.rs` makes of the Cedar files; a
 //! test compares them, and another one validates the files against the schema.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cedar_policy::pst;
-use cedar_policy_core::ast::Policy;
+use cedar_policy_core::ast::{Context, Entity, EntityUID, Literal, PartialValue, Policy, ValueKind};
 
 use crate::cedar::{NameError, type_name};
-use crate::compiled::RULES;
-use crate::ruleset::Ready;
+use crate::ruleset::Question;
 
 /// The Cedar files of the default policy, by name.
 pub const DEFAULT_POLICY: &[(&str, &str)] = &[
@@ -62,16 +63,14 @@ pub(crate) enum Tree {
 }
 
 impl Rule {
-    /// The rules about an action, ready; each is made when it is first asked for, and stays.
-    pub(crate) fn about(action: &str) -> impl Iterator<Item = Result<&'static Ready, NameError>> {
-        static MADE: [OnceLock<Ready>; RULES.len()] = [const { OnceLock::new() }; RULES.len()];
-        RULES.iter().zip(&MADE).filter(move |(rule, _)| rule.action == action).map(|(rule, made)| match made.get() {
-            Some(made) => Ok(made),
-            None => {
-                let fresh = Ready::new(rule.to_cedar()?);
-                Ok(made.get_or_init(|| fresh))
-            }
-        })
+    /// Whether it applies to a question about its action: what Cedar says, without Cedar. `None` where only Cedar can tell,
+    /// as where an attribute is absent.
+    pub(crate) fn applies(&self, question: &Question) -> Option<bool> {
+        let is = |entity: &Entity, name: &str| Some(*entity.uid().entity_type() == type_name(name).ok()?);
+        match is(&question.principal, self.principal)? && is(&question.resource, self.resource)? {
+            true => self.when.holds(question),
+            false => Some(false),
+        }
     }
 
     /// The rule as Cedar evaluates it.
@@ -92,7 +91,61 @@ impl Rule {
     }
 }
 
+/// What two sides of a comparison can be. Of two kinds, neither equals the other.
+#[derive(PartialEq)]
+enum Part<'a> {
+    Text(&'a str),
+    Entity(&'a EntityUID),
+}
+
 impl Tree {
+    fn holds(&self, question: &Question) -> Option<bool> {
+        match self {
+            // As Cedar: what stands behind a no is not looked at.
+            Self::And(left, right) => Some(left.holds(question)? && right.holds(question)?),
+            Self::Not(of) => Some(!of.holds(question)?),
+            Self::Equal(left, right) => Some(left.part(question)? == right.part(question)?),
+            Self::Unequal(left, right) => Some(left.part(question)? != right.part(question)?),
+            Self::IsEmpty(of) => match of.value(question)? {
+                ValueKind::Set(set) => Some(set.authoritative.is_empty()),
+                _ => None,
+            },
+            Self::Attribute(..) => match self.value(question)? {
+                ValueKind::Lit(Literal::Bool(flag)) => Some(*flag),
+                _ => None,
+            },
+            Self::Text(_) | Self::Principal | Self::Resource | Self::Context => None,
+        }
+    }
+
+    fn part<'a>(&self, question: &'a Question) -> Option<Part<'a>> {
+        match self {
+            Self::Text(text) => Some(Part::Text(text)),
+            Self::Principal => Some(Part::Entity(question.principal.uid())),
+            Self::Resource => Some(Part::Entity(question.resource.uid())),
+            Self::Attribute(..) => match self.value(question)? {
+                ValueKind::Lit(Literal::String(text)) => Some(Part::Text(text)),
+                ValueKind::Lit(Literal::EntityUID(uid)) => Some(Part::Entity(uid)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn value<'a>(&self, question: &'a Question) -> Option<&'a ValueKind> {
+        let Self::Attribute(of, name) = self else { return None };
+        let value = match (of, &question.context) {
+            (Self::Principal, _) => question.principal.get(name),
+            (Self::Resource, _) => question.resource.get(name),
+            (Self::Context, Context::Value(context)) => return Some(context.get(*name)?.value_kind()),
+            _ => None,
+        };
+        match value? {
+            PartialValue::Value(value) => Some(value.value_kind()),
+            PartialValue::Residual(_) => None,
+        }
+    }
+
     fn to_cedar(&self) -> pst::Expr {
         let unary = |op, of: &Self| pst::Expr::UnaryOp { op, expr: Arc::new(of.to_cedar()) };
         let binary = |op, left: &Self, right: &Self| pst::Expr::BinaryOp {
@@ -117,3 +170,5 @@ impl Tree {
 
 #[cfg(test)]
 mod compile;
+#[cfg(test)]
+mod tests;

@@ -217,14 +217,7 @@ impl RuleSet {
             extensions,
         );
         let entities = entities.map_err(|error| NameError(error.to_string()))?;
-        let known = |uid: &EntityUID| EntityUIDEntry::known(uid.clone(), None);
-        let request = Request::new_unchecked(
-            known(question.principal.uid()),
-            known(&question.action),
-            known(question.resource.uid()),
-            Some(question.context.clone()),
-        );
-        let evaluator = Evaluator::new(request, &entities, extensions);
+        let evaluator = Evaluator::new(question.to_cedar(), &entities, extensions);
         let mut verdict = Verdict::default();
         for (place, rule) in rules() {
             match applies(rule, &evaluator) {
@@ -235,6 +228,14 @@ impl RuleSet {
             }
         }
         Ok(verdict)
+    }
+}
+
+impl Question {
+    pub(crate) fn to_cedar(&self) -> Request {
+        let known = |uid: &EntityUID| EntityUIDEntry::known(uid.clone(), None);
+        let (principal, resource) = (known(self.principal.uid()), known(self.resource.uid()));
+        Request::new_unchecked(principal, known(&self.action), resource, Some(self.context.clone()))
     }
 }
 
