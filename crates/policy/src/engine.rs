@@ -25,7 +25,7 @@ use crate::layer::{MAX_RULES_CITED, parse, schema, schema_errors};
 use crate::obligation::Obligations;
 use crate::request::{DatasetFacts, ReleaseItem, Request};
 use crate::rules::Rule;
-use crate::ruleset::{Question, Ready, RuleSet, applies};
+use crate::ruleset::{Question, Ready, RuleSet};
 use crate::store::Store;
 use crate::{Action, StreamRule};
 
@@ -561,7 +561,7 @@ impl Said {
         // Only layers can call extension functions; our own rules have none.
         let evaluator = Evaluator::new(question.to_cedar(), &entities, Extensions::none());
         for rule in rules {
-            match applies(&Ready::new(rule.to_cedar()?), &evaluator) {
+            match evaluator.evaluate(&rule.to_cedar()?) {
                 Ok(false) => {}
                 Ok(true) if rule.permits => self.permits.push(rule.id.to_owned()),
                 Ok(true) => self.forbids.push(rule.id.to_owned()),

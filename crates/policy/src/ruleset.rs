@@ -95,6 +95,18 @@ impl Ready {
         &self.condition
     }
 
+    /// Whether its scope fits a question: what Cedar says of the three, without Cedar. `action` is what is known of the action.
+    fn fits(&self, action: Option<&Entity>, question: &Question) -> bool {
+        let action_fits = match self.policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => **uid == question.action,
+            ActionConstraint::In(uids) => uids.iter().any(|uid| is_in(&question.action, action, uid)),
+        };
+        action_fits
+            && scope_fits(self.policy.principal_constraint().as_inner(), &question.principal)
+            && scope_fits(self.policy.resource_constraint().as_inner(), &question.resource)
+    }
+
     /// Whether it can speak to a question of this action at all; groups of actions count as all.
     pub(crate) fn may_concern(&self, action: &str) -> bool {
         let is = |uid: &Arc<EntityUID>| AsRef::<str>::as_ref(uid.eid()) == action;
@@ -174,10 +186,10 @@ impl RuleSet {
     }
 
     /// The rules whose scope may fit, in their order.
-    fn candidates(&self, store: &Store, question: &Question) -> Vec<u32> {
+    fn candidates(&self, action: Option<&Entity>, question: &Question) -> Vec<u32> {
         let (mut principals, mut actions, mut resources) = (Vec::new(), Vec::new(), Vec::new());
         self.keys(question.principal.uid(), Some(&question.principal), &mut principals);
-        self.keys(&question.action, store.entity(&question.action).map(|entity| &**entity), &mut actions);
+        self.keys(&question.action, action, &mut actions);
         self.keys(question.resource.uid(), Some(&question.resource), &mut resources);
         let mut found = Vec::new();
         for action in actions {
@@ -196,8 +208,13 @@ impl RuleSet {
 
     /// Puts a question to the rules.
     pub(crate) fn evaluate(&self, store: &Store, question: &Question) -> Result<Verdict, NameError> {
-        let candidates = self.candidates(store, question);
-        let rules = || candidates.iter().filter_map(|place| Some((*place as usize, self.rules.get(*place as usize)?)));
+        let action = store.entity(&question.action).map(|action| &**action);
+        let mut fitting = self.candidates(action, question);
+        fitting.retain(|place| self.rules.get(*place as usize).is_some_and(|rule| rule.fits(action, question)));
+        if fitting.is_empty() {
+            return Ok(Verdict::default());
+        }
+        let rules = || fitting.iter().filter_map(|place| Some((*place as usize, self.rules.get(*place as usize)?)));
         let levels = rules().map(|(_, rule)| rule.reach.levels).max().unwrap_or(0);
         let mut roots = Vec::new();
         if levels > 0 {
@@ -220,7 +237,7 @@ impl RuleSet {
         let evaluator = Evaluator::new(question.to_cedar(), &entities, extensions);
         let mut verdict = Verdict::default();
         for (place, rule) in rules() {
-            match applies(rule, &evaluator) {
+            match holds(rule, &evaluator) {
                 Ok(false) => {}
                 Ok(true) if rule.permits => verdict.permits.push(place),
                 Ok(true) => verdict.forbids.push(place),
@@ -239,12 +256,36 @@ impl Question {
     }
 }
 
-/// As [`Evaluator::evaluate`], which makes the condition anew each time.
-pub(crate) fn applies(rule: &Ready, evaluator: &Evaluator<'_>) -> Result<bool, String> {
-    let value = evaluator.interpret(&rule.condition, rule.policy.env()).map_err(|error| error.to_string())?;
+/// Whether the conditions of a rule hold whose scope [`Ready::fits`]. Not by [`Evaluator::evaluate`], which puts scope and
+/// conditions together anew each time.
+fn holds(rule: &Ready, evaluator: &Evaluator<'_>) -> Result<bool, String> {
+    let Some(when) = rule.policy.non_scope_constraints() else { return Ok(true) };
+    let value = evaluator.interpret(when, rule.policy.env()).map_err(|error| error.to_string())?;
     match value.value_kind() {
-        ValueKind::Lit(Literal::Bool(applies)) => Ok(*applies),
+        ValueKind::Lit(Literal::Bool(holds)) => Ok(*holds),
         _ => evaluator.evaluate(&rule.policy).map_err(|error| error.to_string()),
+    }
+}
+
+/// Whether an entity, if it is known, is this one or below it.
+fn is_in(uid: &EntityUID, entity: Option<&Entity>, above: &EntityUID) -> bool {
+    uid == above || entity.is_some_and(|entity| entity.is_descendant_of(above))
+}
+
+fn scope_fits(constraint: &PrincipalOrResourceConstraint, entity: &Entity) -> bool {
+    let is = |kind: &EntityType| entity.uid().entity_type() == kind;
+    let within = |of: &EntityReference| match of {
+        EntityReference::EUID(uid) => is_in(entity.uid(), Some(entity), uid),
+        // A template is not a rule, and none is ready.
+        EntityReference::Slot(_) => true,
+    };
+    match constraint {
+        PrincipalOrResourceConstraint::Any => true,
+        PrincipalOrResourceConstraint::Is(kind) => is(kind),
+        PrincipalOrResourceConstraint::In(of) => within(of),
+        PrincipalOrResourceConstraint::IsIn(kind, of) => is(kind) && within(of),
+        PrincipalOrResourceConstraint::Eq(EntityReference::EUID(uid)) => entity.uid() == &**uid,
+        PrincipalOrResourceConstraint::Eq(EntityReference::Slot(_)) => true,
     }
 }
 

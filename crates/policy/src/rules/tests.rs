@@ -13,7 +13,6 @@ use super::*;
 use crate::ask::Value;
 use crate::cedar::uid;
 use crate::compiled::RULES;
-use crate::ruleset::{Ready, applies};
 
 type Said = BTreeMap<&'static str, Option<Value>>;
 
@@ -75,7 +74,7 @@ fn plain(rule: &Rule, question: &Question) -> Result<bool, String> {
         .add_entities(own, None::<&NoEntitiesSchema>, TCComputation::AssumeAlreadyComputed, Extensions::none())
         .unwrap();
     let evaluator = Evaluator::new(question.to_cedar(), &entities, Extensions::none());
-    applies(&Ready::new(rule.to_cedar().unwrap()), &evaluator)
+    evaluator.evaluate(&rule.to_cedar().unwrap()).map_err(|error| error.to_string())
 }
 
 proptest! {

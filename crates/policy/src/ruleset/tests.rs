@@ -240,7 +240,7 @@ fn a_rule_meets_only_questions_that_its_scope_fits() {
             resource: Arc::new(Entity::with_uid(uid("Dataset", resource).unwrap())),
             context: Context::empty(),
         };
-        set.candidates(&Store::default(), &question)
+        set.candidates(None, &question)
     };
     assert_eq!(candidates(user("2", None), "run", "1"), Vec::<u32>::new());
     assert_eq!(candidates(user("2", Some("1")), "run", "1"), [0]);
