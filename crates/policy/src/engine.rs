@@ -389,8 +389,7 @@ impl Engine {
             return deny(DenialKind::Forbidden(forbids.iter().filter_map(|id| self.cite(id)).collect()), exit);
         }
         if let Some(lacking) = said.lacking {
-            let mut ways: Vec<_> = lacking.iter().filter_map(|id| self.cite(id)).collect();
-            ways.truncate(MAX_RULES_CITED);
+            let ways = lacking.iter().filter_map(|id| self.cite(id)).take(MAX_RULES_CITED).collect();
             return deny(DenialKind::NotPermitted(ways), Exit::Refused);
         }
         let mut rules = said.permits;
@@ -517,7 +516,7 @@ impl Engine {
             let found = self.layers.iter().find_map(|layer| layer.rules.rule(id));
             found.map(|rule| cite(&rule.reason, &rule.remedy))
         };
-        RULES.iter().find(|rule| rule.id == id).map(|rule| cite(rule.reason, rule.remedy)).or_else(layered)
+        layered().or_else(|| RULES.iter().find(|rule| rule.id == id).map(|rule| cite(rule.reason, rule.remedy)))
     }
 
     /// 122 where every rule that forbids waits for a control of the host, else 121.

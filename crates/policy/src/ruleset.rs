@@ -2,7 +2,8 @@
 //!
 //! INVARIANT (sliced-is-full): the answer is that of Cedar's own authorizer over all rules and all entities, with the same
 //! rules cited and the same errors. A rule that is left out has a scope (`principal`, `action`, `resource`) that does not fit
-//! the question; Cedar evaluates a scope to false then, and never to an error. Property tests hold the two side by side.
+//! the question; Cedar evaluates a scope to false then, and never to an error. So a scope is compared here, and only conditions
+//! are put to Cedar. Property tests hold the two side by side.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{
     ActionConstraint, BinaryOp, Context, Effect, Entity, EntityReference, EntityType, EntityUID, EntityUIDEntry, Expr,
-    ExprKind, Literal, Policy, PrincipalOrResourceConstraint, Request, ValueKind,
+    ExprKind, Literal, Policy, PrincipalOrResourceConstraint, Request, ValueKind, Var,
 };
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
@@ -33,7 +34,7 @@ pub(crate) struct Ready {
     pub(crate) reach: Reach,
 }
 
-/// How far a rule looks.
+/// How far the conditions of a rule look; its scope is not Cedar's to compare.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
     /// Levels of entities that are looked into: 1 for what the question names itself.
@@ -77,7 +78,9 @@ impl Ready {
     pub(crate) fn new(policy: Policy) -> Self {
         let condition = policy.condition();
         let mut reach = Reach::default();
-        reach.look(&condition);
+        if let Some(when) = policy.non_scope_constraints() {
+            reach.look(when);
+        }
         Self {
             id: policy.id().to_string(),
             permits: policy.effect() == Effect::Permit,
@@ -263,7 +266,12 @@ fn holds(rule: &Ready, evaluator: &Evaluator<'_>) -> Result<bool, String> {
     let value = evaluator.interpret(when, rule.policy.env()).map_err(|error| error.to_string())?;
     match value.value_kind() {
         ValueKind::Lit(Literal::Bool(holds)) => Ok(*holds),
-        _ => evaluator.evaluate(&rule.policy).map_err(|error| error.to_string()),
+        // No condition: an error, as Cedar words it.
+        _ => {
+            let condition = Expr::and(Expr::val(true), when.clone());
+            let value = evaluator.interpret(&condition, rule.policy.env()).map_err(|error| error.to_string())?;
+            Err(format!("`{value}` is neither true nor false"))
+        }
     }
 }
 
@@ -338,6 +346,12 @@ impl Reach {
                     BinaryOp::GetTag => self.into(arg1, steps + 1, steps + 1),
                     _ => 0,
                 }
+            }
+            // The context is no entity, and what it names is named by the question.
+            ExprKind::GetAttr { expr, .. } | ExprKind::HasAttr { expr, .. }
+                if matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) =>
+            {
+                0
             }
             ExprKind::GetAttr { expr, .. } => {
                 let steps = self.look(expr);

@@ -221,6 +221,26 @@ fn our_path_answers_as_plain_cedar_does_on_a_hundred_thousand_requests() {
 }
 
 #[test]
+fn a_condition_that_is_neither_yes_nor_no_errs_whatever_the_scope_needed_to_know() {
+    let rules = ["permit (principal, action, resource in Role::\"3\") when { principal };".to_owned()];
+    let (user, role) = (uid("User", "0").unwrap(), uid("Role", "3").unwrap());
+    let parents = HashSet::from([role.clone()]);
+    let member = Entity::new(user.clone(), [], HashSet::new(), parents, [], Extensions::none()).unwrap();
+    let entities = [Entity::with_uid(role), member];
+    let set = RuleSet::new(ready(&rules)).unwrap();
+    let store = Store::new(entities.iter().cloned());
+    let question = Question {
+        action: uid("Action", "run").unwrap(),
+        principal: store.entity(&user).unwrap().clone(),
+        resource: store.entity(&user).unwrap().clone(),
+        context: Context::empty(),
+    };
+    let ours = ours(&set, &store, &question);
+    assert_eq!(ours, plain(&PolicySet::from_str(&rules.concat()).unwrap(), &entities, &question));
+    assert_eq!(ours.2.len(), 1, "it errs");
+}
+
+#[test]
 fn a_rule_meets_only_questions_that_its_scope_fits() {
     let rules = ready(&[
         "permit (principal in Role::\"1\", action == Action::\"run\", resource);".to_owned(),
