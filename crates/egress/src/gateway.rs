@@ -20,7 +20,7 @@ use crate::authority::{self, Authority};
 use crate::count::Counts;
 use crate::dns;
 use crate::hello::{self, Hello, NoHello};
-use crate::http;
+use crate::http::{self, NotConnected};
 use crate::inspection::Inspection;
 use crate::plan::{Plan, Rule};
 use crate::relay;
@@ -367,13 +367,13 @@ impl Gateway {
     }
 
     /// A connection to the host of a rule, by the broker.
-    fn dial(&self, rule: usize) -> Result<TcpStream, String> {
-        let failed = |error: io::Error| format!("the broker does not answer: {error}");
+    fn dial(&self, rule: usize) -> Result<TcpStream, NotConnected> {
+        let failed = |error: io::Error| NotConnected::untold(format!("the broker does not answer: {error}"));
         let (ours, theirs) = wire::pair().map_err(failed)?;
         wire::send(self.control.as_fd(), &Word::Dial { rule }, &[theirs.as_fd()]).map_err(failed)?;
         drop(theirs);
         let Some((dialled, fds)) = wire::receive(&ours).map_err(failed)? else {
-            return Err("the broker does not answer".to_owned());
+            return Err(NotConnected::untold("the broker does not answer"));
         };
         match (dialled, <[OwnedFd; 1]>::try_from(fds)) {
             (Dialled::Yes, Ok([connection])) => {
@@ -381,8 +381,8 @@ impl Gateway {
                 connection.set_nodelay(true).map_err(failed)?;
                 Ok(connection)
             }
-            (Dialled::No { why }, _) => Err(why),
-            (Dialled::Yes, _) => Err("the broker gave no connection".to_owned()),
+            (Dialled::No { why }, _) => Err(NotConnected { why, told: true }),
+            (Dialled::Yes, _) => Err(NotConnected::untold("the broker gave no connection")),
         }
     }
 }
@@ -401,16 +401,16 @@ impl http::Outside for Gateway {
         self.note(note);
     }
 
-    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn http::Stream>, String> {
+    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn http::Stream>, NotConnected> {
         let connection = self.dial(place)?;
         let patient = connection.set_read_timeout(Some(IDLE_TIME)).and(connection.set_write_timeout(Some(IDLE_TIME)));
-        patient.map_err(|error| error.to_string())?;
+        patient.map_err(NotConnected::untold)?;
         if !with_tls {
             return Ok(Box::new(connection));
         }
-        let host = &self.plan.rules().get(place).ok_or("no such rule")?.destination.host;
-        let config = self.outside.clone().ok_or("no TLS")?;
-        authority::connect(config, host, connection)
+        let host = &self.plan.rules().get(place).ok_or_else(|| NotConnected::untold("no such rule"))?.destination.host;
+        let config = self.outside.clone().ok_or_else(|| NotConnected::untold("no TLS"))?;
+        authority::connect(config, host, connection).map_err(NotConnected::untold)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::count::Counts;
 use crate::inspection::{BodyInspection, Inspection, RequestHead, Verdict};
 use crate::plan::Rule;
 use crate::wire::{Note, brief};
-use body::{Framing, copy};
+use body::{Framing, Look, copy};
 use head::{Answer, Request};
 use peer::{Fault, Peer};
 
@@ -31,7 +31,20 @@ pub(crate) trait Outside {
     fn inspection(&self) -> &dyn Inspection;
     fn note(&self, note: Note);
     /// A connection to the host of a rule, which proved to be it.
-    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn Stream>, String>;
+    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn Stream>, NotConnected>;
+}
+
+/// Why there is no connection to a host.
+pub(crate) struct NotConnected {
+    pub(crate) why: String,
+    /// Whether the broker has told it already: nothing is told twice.
+    pub(crate) told: bool,
+}
+
+impl NotConnected {
+    pub(crate) fn untold(why: impl ToString) -> Self {
+        Self { why: why.to_string(), told: false }
+    }
 }
 
 /// All requests of one connection.
@@ -55,6 +68,14 @@ enum Next {
 struct Refused {
     status: u16,
     why: String,
+    /// Whether it has been told already.
+    told: bool,
+}
+
+impl Refused {
+    fn new(status: u16, why: impl ToString) -> Self {
+        Self { status, why: why.to_string(), told: false }
+    }
 }
 
 impl<'g, G: Outside> Exchange<'g, G> {
@@ -74,7 +95,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
             };
             let next = match request {
                 Ok(request) => self.forward(&mut inside, &rule, &request),
-                Err(Fault::Malformed(why)) => Err(Refused { status: 400, why: why.to_owned() }),
+                Err(Fault::Malformed(why)) => Err(Refused::new(400, why)),
                 Err(Fault::Source(_) | Fault::Target(_) | Fault::Refused(_)) => break,
             };
             match next {
@@ -90,7 +111,9 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     fn refuse(&self, inside: &mut Peer<impl Stream>, rule: &Rule, refused: &Refused) {
         let what = brief(&format!("{}: a request was refused: {}", rule.destination, refused.why));
-        self.gateway.note(Note::Refused { rule: Some(self.place), what: what.clone(), permit: None });
+        if !refused.told {
+            self.gateway.note(Note::Refused { rule: Some(self.place), what: what.clone(), permit: None });
+        }
         let text = format!("hotcell: {what}\n");
         // Whoever does not take the answer sees the end of the connection.
         let _ = inside.write(
@@ -106,7 +129,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     /// Forwards one request and its answer.
     fn forward(&mut self, inside: &mut Peer<impl Stream>, rule: &Rule, request: &Request) -> Result<Next, Refused> {
-        let refused = |why| Refused { status: 403, why };
+        let refused = |why: String| Refused::new(403, why);
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let (method, target) = (request.method.as_str(), request.target.as_str());
         let head = RequestHead { to: &rule.destination, method, target, headers: &headers };
@@ -130,17 +153,14 @@ impl<'g, G: Outside> Exchange<'g, G> {
             sent = self.send(inside, &mut outside, request, &mut *inspection)?;
             answer = Answer::read(&mut outside, request);
         }
-        let answer = answer.map_err(|fault| Refused { status: 502, why: format!("its answer: {fault}") })?;
+        let answer = answer.map_err(|fault| Refused::new(502, format!("its answer: {fault}")))?;
         let ends = request.closes || answer.closes || !sent.whole;
         let head = answer.encode(ends);
         self.counts.comes_in(head.len());
         if inside.write(&head).is_err() {
             return Ok(Next::Ends);
         }
-        let copied = copy(&mut outside, inside, answer.framing, &mut |bytes| {
-            self.counts.comes_in(bytes.len());
-            Ok(())
-        });
+        let copied = copy(&mut outside, inside, answer.framing, &mut Counted(self.counts));
         let bytes_in = copied.bytes;
         let path = brief(request.target.split('?').next().unwrap_or_default());
         self.gateway.note(Note::Requested {
@@ -160,7 +180,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     fn connect(&self) -> Result<Peer<Box<dyn Stream>>, Refused> {
         let connected = self.gateway.connect(self.place, self.with_tls);
-        connected.map(Peer::new).map_err(|why| Refused { status: 502, why })
+        connected.map(Peer::new).map_err(|NotConnected { why, told }| Refused { status: 502, why, told })
     }
 
     /// Sends the request, as far as the host takes it.
@@ -177,23 +197,49 @@ impl<'g, G: Outside> Exchange<'g, G> {
             // What it has to say is read all the same.
             return Ok(Sent { bytes: 0, whole: false });
         }
-        let copied = copy(inside, outside, request.framing, &mut |bytes| match inspection.look(bytes) {
+        let copied = copy(inside, outside, request.framing, &mut Inspected { inspection, counts: self.counts });
+        match copied.result {
+            Ok(()) => match inspection.end() {
+                Verdict::Pass => Ok(Sent { bytes: copied.bytes, whole: true }),
+                Verdict::Refuse(why) => Err(Refused::new(403, why)),
+            },
+            Err(Fault::Target(_)) => Ok(Sent { bytes: copied.bytes, whole: false }),
+            Err(Fault::Refused(why)) => Err(Refused::new(403, why)),
+            Err(Fault::Malformed(why)) => Err(Refused::new(400, why)),
+            Err(Fault::Source(error)) => Err(Refused::new(400, format!("its body did not come: {error}"))),
+        }
+    }
+}
+
+/// A body that leaves: judged, then counted.
+struct Inspected<'i> {
+    inspection: &'i mut dyn BodyInspection,
+    counts: &'i Counts,
+}
+
+impl Look for Inspected<'_> {
+    fn look(&mut self, bytes: &[u8]) -> Result<(), String> {
+        match self.inspection.look(bytes) {
             Verdict::Pass => {
                 self.counts.goes_out(bytes.len());
                 Ok(())
             }
             Verdict::Refuse(why) => Err(why),
-        });
-        match copied.result {
-            Ok(()) => match inspection.end() {
-                Verdict::Pass => Ok(Sent { bytes: copied.bytes, whole: true }),
-                Verdict::Refuse(why) => Err(Refused { status: 403, why }),
-            },
-            Err(Fault::Target(_)) => Ok(Sent { bytes: copied.bytes, whole: false }),
-            Err(Fault::Refused(why)) => Err(Refused { status: 403, why }),
-            Err(Fault::Malformed(why)) => Err(Refused { status: 400, why: why.to_owned() }),
-            Err(Fault::Source(error)) => Err(Refused { status: 400, why: format!("its body did not come: {error}") }),
         }
+    }
+
+    fn patience(&self) -> usize {
+        self.inspection.patience()
+    }
+}
+
+/// A body that comes: counted.
+struct Counted<'c>(&'c Counts);
+
+impl Look for Counted<'_> {
+    fn look(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.0.comes_in(bytes.len());
+        Ok(())
     }
 }
 

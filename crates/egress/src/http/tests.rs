@@ -12,6 +12,8 @@ struct Host {
     heard: Arc<Mutex<Vec<u8>>>,
     notes: Mutex<Vec<Note>>,
     inspection: Box<dyn Inspection>,
+    /// Whether somebody else tells why nobody answers.
+    told: bool,
 }
 
 /// One end that reads what is there and writes where it is told.
@@ -52,8 +54,9 @@ impl Outside for Host {
         self.notes.lock().unwrap().push(note);
     }
 
-    fn connect(&self, _: usize, _: bool) -> Result<Box<dyn Stream>, String> {
-        let answer = self.answers.lock().unwrap().pop_front().ok_or("nobody answers")?;
+    fn connect(&self, _: usize, _: bool) -> Result<Box<dyn Stream>, NotConnected> {
+        let answer = self.answers.lock().unwrap().pop_front();
+        let answer = answer.ok_or_else(|| NotConnected { why: "nobody answers".to_owned(), told: self.told })?;
         Ok(Box::new(End { reads: Cursor::new(answer.to_vec()), writes: Arc::clone(&self.heard) }))
     }
 }
@@ -65,6 +68,7 @@ fn host(answers: &[&'static [u8]]) -> Host {
         heard: Arc::default(),
         notes: Mutex::default(),
         inspection: Box::new(Uninspected),
+        told: false,
     }
 }
 
@@ -253,5 +257,71 @@ fn damaged_requests_harm_nobody() {
             host(&[FINE]).serve(&bytes);
             host(&[FINE]).serve(&good[..at]);
         }
+    }
+}
+
+/// Wants to see so many bytes at once, and notes how many it saw each time.
+struct Patient(usize, Arc<Mutex<Vec<usize>>>);
+
+impl Inspection for Patient {
+    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+        Ok(Box::new(Self(self.0, Arc::clone(&self.1))))
+    }
+}
+
+impl BodyInspection for Patient {
+    fn look(&mut self, bytes: &[u8]) -> Verdict {
+        self.1.lock().unwrap().push(bytes.len());
+        match bytes.contains(&b'!') {
+            true => Verdict::Refuse("no".to_owned()),
+            false => Verdict::Pass,
+        }
+    }
+
+    fn patience(&self) -> usize {
+        self.0
+    }
+}
+
+#[test]
+fn tiny_pieces_wait_for_the_patience_of_what_looks_and_all_of_them_leave() {
+    for (framing, body) in [
+        ("Content-Length: 64", "x".repeat(64)),
+        ("Transfer-Encoding: chunked", format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(64))),
+    ] {
+        let looks = Arc::default();
+        let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+        host.inspection = Box::new(Patient(20, Arc::clone(&looks)));
+        let said = format!("POST / HTTP/1.1\r\nHost: api.example\r\n{framing}\r\n\r\n{body}");
+        assert!(host.serve(said.as_bytes()).contains(" 204 "));
+        let looks = looks.lock().unwrap().clone();
+        let (last, before) = looks.split_last().unwrap();
+        assert!(before.iter().all(|bytes| (20..40).contains(bytes)) && *last > 0, "{looks:?}");
+        assert_eq!(looks.iter().sum::<usize>(), 64, "{framing}");
+        let heard = host.heard();
+        assert_eq!(heard.split_once("\r\n\r\n").unwrap().1.matches('x').count(), 64, "{heard}");
+    }
+}
+
+#[test]
+fn what_waits_and_is_refused_does_not_leave() {
+    for (body, status, left) in [("secretsecret!", "403", false), ("secretsecret.", "204", true)] {
+        let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+        host.inspection = Box::new(Patient(1000, Arc::default()));
+        let said = format!("POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 13\r\n\r\n{body}");
+        let answer = host.serve(said.as_bytes());
+        assert!(answer.contains(status), "{answer}");
+        assert_eq!(host.heard().contains("secret"), left);
+    }
+}
+
+#[test]
+fn what_the_broker_told_is_not_told_again() {
+    for (told, notes) in [(true, 0), (false, 1)] {
+        let mut host = host(&[]);
+        host.told = told;
+        let answer = host.serve(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n");
+        assert!(answer.contains("502") && answer.contains("nobody answers"), "{answer}");
+        assert_eq!(host.notes.lock().unwrap().len(), notes);
     }
 }

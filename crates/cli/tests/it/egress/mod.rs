@@ -273,7 +273,7 @@ fn a_name_that_leads_to_an_address_of_no_host_on_the_internet_is_not_dialled() {
         let script = format!("hotcell_run --egress {name} -- curl -sS https://{name}/");
         let output = world.run("root", &script);
         let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert!(err.contains(why), "{name}: {err}");
+        assert_eq!(err.matches(why).count(), 1, "{name}: {err}");
         assert!(out.contains(why), "the program is told too: {out}");
     }
     assert_eq!(world.seen(), "");
