@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,10 @@ struct Gateway {
     plan: Plan,
     /// By place: the configuration by which a rule's host is impersonated to the inside.
     authority: Option<Authority>,
-    outside: Option<Arc<ClientConfig>>,
+    /// Certificates of authorities outside, as text.
+    roots: Vec<u8>,
+    /// What knows hosts outside by them. It is made while the sandbox starts, and not before: reading them is the longest part.
+    outside: OnceLock<Result<Arc<ClientConfig>, String>>,
     control: OwnedFd,
     inspection: Box<dyn Inspection>,
     active: AtomicUsize,
@@ -128,8 +131,13 @@ pub fn serve(
         }
     };
     wire::send(control.as_fd(), &Ready::Up { certificate }, &[])?;
-    let Some((Serve {}, sockets)) = wire::receive(&control)? else { return Ok(()) };
     let gateway = Arc::new(gateway);
+    if gateway.plan.opens() {
+        let early = Arc::clone(&gateway);
+        // Where no thread comes up, the first connection waits for it.
+        let _ = thread::Builder::new().stack_size(STACK).spawn(move || drop(early.outside()));
+    }
+    let Some((Serve {}, sockets)) = wire::receive(&control)? else { return Ok(()) };
     if sockets.len() != gateway.plan.sockets().len() {
         return Err(not_ours());
     }
@@ -149,21 +157,20 @@ fn not_ours() -> io::Error {
 }
 
 fn make(plan: Plan, roots: File, control: OwnedFd, inspection: Box<dyn Inspection>) -> io::Result<(Gateway, String)> {
-    let (mut authority, mut outside, mut certificate) = (None, None, String::new());
+    let (mut authority, mut text, mut certificate) = (None, Vec::new(), String::new());
     if plan.opens() {
         let names = plan.rules().iter().filter(|rule| !rule.passes).map(|rule| rule.destination.host.as_str());
         let made = Authority::new(names)?;
         certificate = made.certificate().to_owned();
         authority = Some(made);
-        let mut text = Vec::new();
         roots.take(MAX_ROOTS).read_to_end(&mut text)?;
-        outside = Some(authority::outside(&text)?);
     }
     Ok((
         Gateway {
             plan,
             authority,
-            outside,
+            roots: text,
+            outside: OnceLock::new(),
             control,
             inspection,
             active: AtomicUsize::new(0),
@@ -208,6 +215,11 @@ fn attend(gateway: &Arc<Gateway>, sockets: Vec<OwnedFd>) -> io::Result<()> {
 }
 
 impl Gateway {
+    /// What knows hosts outside; made once, whoever asks meanwhile.
+    fn outside(&self) -> Result<Arc<ClientConfig>, String> {
+        self.outside.get_or_init(|| authority::outside(&self.roots).map_err(|error| error.to_string())).clone()
+    }
+
     fn answer_one(&self, questions: &UdpSocket) {
         let mut bytes = [0; dns::MAX_QUESTION + 1];
         let Ok((count, from)) = questions.recv_from(&mut bytes) else { return };
@@ -409,7 +421,7 @@ impl http::Outside for Gateway {
             return Ok(Box::new(connection));
         }
         let host = &self.plan.rules().get(place).ok_or_else(|| NotConnected::untold("no such rule"))?.destination.host;
-        let config = self.outside.clone().ok_or_else(|| NotConnected::untold("no TLS"))?;
+        let config = self.outside().map_err(NotConnected::untold)?;
         authority::connect(config, host, connection).map_err(NotConnected::untold)
     }
 }
