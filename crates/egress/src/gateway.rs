@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -103,6 +103,8 @@ struct Gateway {
     control: OwnedFd,
     inspection: Box<dyn Inspection>,
     active: AtomicUsize,
+    /// By place: how many requests a rule's host has been sent.
+    requests: Vec<AtomicU64>,
     /// Connections that are under way: at which rule, and what they have carried so far.
     under_way: Mutex<Vec<(usize, Arc<Counts>)>>,
 }
@@ -165,6 +167,7 @@ fn make(plan: Plan, roots: File, control: OwnedFd, inspection: Box<dyn Inspectio
         authority = Some(made);
         roots.take(MAX_ROOTS).read_to_end(&mut text)?;
     }
+    let requests = plan.rules().iter().map(|_| AtomicU64::new(0)).collect();
     Ok((
         Gateway {
             plan,
@@ -173,6 +176,7 @@ fn make(plan: Plan, roots: File, control: OwnedFd, inspection: Box<dyn Inspectio
             outside: OnceLock::new(),
             control,
             inspection,
+            requests,
             active: AtomicUsize::new(0),
             under_way: Mutex::default(),
         },
@@ -291,7 +295,7 @@ impl Gateway {
         self.under_way().push((place, Arc::clone(&counts)));
         match rule {
             // The port of plain HTTP: opened, it is read as such.
-            Rule { passes: false, destination } if destination.port == PLAIN_PORT => {
+            Rule { passes: false, destination, .. } if destination.port == PLAIN_PORT => {
                 http::Exchange::new(self, place, false, &counts).serve(connection);
             }
             _ => match hello::read(&mut &connection) {
@@ -403,6 +407,10 @@ impl Gateway {
 impl http::Outside for Gateway {
     fn rule(&self, place: usize) -> Option<&Rule> {
         self.plan.rules().get(place)
+    }
+
+    fn count_request(&self, place: usize) -> u64 {
+        self.requests.get(place).map_or(u64::MAX, |count| count.fetch_add(1, Ordering::Relaxed).saturating_add(1))
     }
 
     fn inspection(&self) -> &dyn Inspection {

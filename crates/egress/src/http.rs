@@ -28,6 +28,8 @@ impl<T: Read + Write + Send> Stream for T {}
 /// What an exchange needs of its surroundings.
 pub(crate) trait Outside {
     fn rule(&self, place: usize) -> Option<&Rule>;
+    /// Counts one more request to the host of a rule, and says how many it makes.
+    fn count_request(&self, place: usize) -> u64;
     fn inspection(&self) -> &dyn Inspection;
     fn note(&self, note: Note);
     /// A connection to the host of a rule, which proved to be it.
@@ -133,7 +135,16 @@ impl<'g, G: Outside> Exchange<'g, G> {
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let (method, target) = (request.method.as_str(), request.target.as_str());
         let head = RequestHead { to: &rule.destination, method, target, headers: &headers };
+        let most = rule.requests.max_request_bytes().unwrap_or(u64::MAX);
+        match (rule.requests.fault(method, target), request.framing) {
+            (Some(why), _) => return Err(refused(why)),
+            (None, Framing::Length(length)) if length > most => return Err(refused(TOO_LONG.to_owned())),
+            _ => {}
+        }
         let mut inspection = self.gateway.inspection().begin(&head).map_err(refused)?;
+        if rule.requests.max_requests().is_some_and(|most| self.gateway.count_request(self.place) > most) {
+            return Err(Refused::new(429, "the host has been sent as many requests as its rule allows"));
+        }
         // INVARIANT (refused-stays-inside): only what was read whole, and may pass, makes a connection.
         let (reused, mut outside) = match self.outside.take() {
             Some(outside) => (true, outside),
@@ -142,7 +153,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
         if request.expects {
             inside.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| refused("the client is gone".to_owned()))?;
         }
-        let mut sent = self.send(inside, &mut outside, request, &mut *inspection)?;
+        let mut sent = self.send(inside, &mut outside, request, most, &mut *inspection)?;
         let mut answer = Answer::read(&mut outside, request);
         if reused
             && matches!(request.framing, Framing::Nothing | Framing::Length(0))
@@ -150,7 +161,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
         {
             // The host had ended the connection before it heard the request.
             outside = self.connect()?;
-            sent = self.send(inside, &mut outside, request, &mut *inspection)?;
+            sent = self.send(inside, &mut outside, request, most, &mut *inspection)?;
             answer = Answer::read(&mut outside, request);
         }
         let answer = answer.map_err(|fault| Refused::new(502, format!("its answer: {fault}")))?;
@@ -189,6 +200,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
         inside: &mut Peer<impl Stream>,
         outside: &mut Peer<Box<dyn Stream>>,
         request: &Request,
+        most: u64,
         inspection: &mut dyn BodyInspection,
     ) -> Result<Sent, Refused> {
         let head = request.encode();
@@ -197,7 +209,8 @@ impl<'g, G: Outside> Exchange<'g, G> {
             // What it has to say is read all the same.
             return Ok(Sent { bytes: 0, whole: false });
         }
-        let copied = copy(inside, outside, request.framing, &mut Inspected { inspection, counts: self.counts });
+        let copied =
+            copy(inside, outside, request.framing, &mut Inspected { inspection, counts: self.counts, left: most });
         match copied.result {
             Ok(()) => match inspection.end() {
                 Verdict::Pass => Ok(Sent { bytes: copied.bytes, whole: true }),
@@ -215,10 +228,16 @@ impl<'g, G: Outside> Exchange<'g, G> {
 struct Inspected<'i> {
     inspection: &'i mut dyn BodyInspection,
     counts: &'i Counts,
+    /// Bytes that it may still have.
+    left: u64,
 }
+
+/// What is said of a body that is longer than its rule allows.
+const TOO_LONG: &str = "its body is longer than the host's rule allows";
 
 impl Look for Inspected<'_> {
     fn look(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(TOO_LONG)?;
         match self.inspection.look(bytes) {
             Verdict::Pass => {
                 self.counts.goes_out(bytes.len());

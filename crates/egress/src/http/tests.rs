@@ -1,6 +1,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Cursor};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+use hotcell_types::RequestRules;
 
 use super::*;
 use crate::inspection::Uninspected;
@@ -14,6 +17,7 @@ struct Host {
     inspection: Box<dyn Inspection>,
     /// Whether somebody else tells why nobody answers.
     told: bool,
+    requests: AtomicU64,
 }
 
 /// One end that reads what is there and writes where it is told.
@@ -46,6 +50,10 @@ impl Outside for Host {
         Some(&self.rule)
     }
 
+    fn count_request(&self, _: usize) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     fn inspection(&self) -> &dyn Inspection {
         &*self.inspection
     }
@@ -63,12 +71,13 @@ impl Outside for Host {
 
 fn host(answers: &[&'static [u8]]) -> Host {
     Host {
-        rule: Rule { destination: "api.example".parse().unwrap(), passes: false },
+        rule: Rule { destination: "api.example".parse().unwrap(), passes: false, requests: RequestRules::default() },
         answers: Mutex::new(answers.iter().copied().collect()),
         heard: Arc::default(),
         notes: Mutex::default(),
         inspection: Box::new(Uninspected),
         told: false,
+        requests: AtomicU64::new(0),
     }
 }
 
@@ -324,4 +333,42 @@ fn what_the_broker_told_is_not_told_again() {
         assert!(answer.contains("502") && answer.contains("nobody answers"), "{answer}");
         assert_eq!(host.notes.lock().unwrap().len(), notes);
     }
+}
+
+#[test]
+fn a_request_beyond_the_rule_of_its_host_does_not_leave_and_one_at_the_limit_does() {
+    let none: &[String] = &[];
+    let gets = || RequestRules::new(&["GET".to_owned()], &["/v1/*".to_owned()], None, None).unwrap();
+    let short = || RequestRules::new(none, none, Some(4), None).unwrap();
+    for (rules, said, passes) in [
+        (gets(), "GET /v1/a HTTP/1.1\r\nHost: api.example\r\n\r\n", true),
+        (gets(), "PUT /v1/a HTTP/1.1\r\nHost: api.example\r\n\r\n", false),
+        (gets(), "GET /v2/a HTTP/1.1\r\nHost: api.example\r\n\r\n", false),
+        (gets(), "GET /v1/../a HTTP/1.1\r\nHost: api.example\r\n\r\n", false),
+        (short(), "POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 4\r\n\r\n1234", true),
+        (short(), "POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 5\r\n\r\n12345", false),
+    ] {
+        let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+        host.rule.requests = rules;
+        let answer = host.serve(said.as_bytes());
+        assert_eq!((answer.contains(" 204 "), answer.contains(" 403 ")), (passes, !passes), "{said}: {answer}");
+        assert_eq!(host.heard().is_empty(), !passes, "{said}");
+    }
+    // Without a length said beforehand, what is too long stays inside, and the host gets no end.
+    let mut chunked = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+    chunked.rule.requests = short();
+    let said =
+        "POST / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n1\r\n5\r\n0\r\n\r\n";
+    assert!(chunked.serve(said.as_bytes()).contains(" 403 "));
+    assert!(!chunked.heard().contains('5') && !chunked.heard().ends_with("0\r\n\r\n"), "{}", chunked.heard());
+}
+
+#[test]
+fn a_budget_of_requests_ends_with_its_last_one() {
+    let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n"]);
+    host.rule.requests = RequestRules::new(&[], &[], None, Some(1)).unwrap();
+    let said = b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    assert!(host.serve(said).contains(" 204 "));
+    let answer = host.serve(said);
+    assert!(answer.contains(" 429 ") && answer.contains("as many requests as its rule allows"), "{answer}");
 }
