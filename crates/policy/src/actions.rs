@@ -99,7 +99,7 @@ pub const RESOURCES: &[&Resource] =
     &[TASK, MODEL, DATASET, FIELD, HOST, OUTPUT, APPROVAL, LEASE, AUDIT_LOG, TENANT, POLICY];
 
 /// Every action, in the order of the schema.
-pub const ACTIONS: &[Action] = &[
+pub static ACTIONS: &[Action] = &[
     Action {
         name: "run",
         resource: TASK,

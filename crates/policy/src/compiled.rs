@@ -4,7 +4,7 @@ use crate::rules::Rule;
 use crate::rules::Tree::*;
 
 #[rustfmt::skip]
-pub(crate) const RULES: &[Rule] = &[
+pub(crate) static RULES: &[Rule] = &[
     Rule {
         id: "owner-runs-own-task",
         permits: true,

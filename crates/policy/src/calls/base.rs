@@ -4,7 +4,7 @@ use super::CallGroup::*;
 use super::{CallGroup, CallRule};
 
 /// Calls of the groups that `strict` names.
-pub const BASE: &[CallRule] = &[
+pub static BASE: &[CallRule] = &[
     // --- io
     rule("read", Io, "everything"),
     rule("write", Io, "everything"),

@@ -4,7 +4,7 @@ use super::CallGroup::*;
 use super::{CallGroup, CallRule};
 
 /// Calls that the local user may add by name.
-pub const GRANTABLE: &[CallRule] = &[
+pub static GRANTABLE: &[CallRule] = &[
     // --- ipc
     rule("shmget", Ipc, "PostgreSQL and old programs share memory; in the sandbox's own namespace"),
     rule("shmat", Ipc, "PostgreSQL and old programs share memory; in the sandbox's own namespace"),

@@ -56,7 +56,7 @@ fn rule(policy: pst::Policy) -> String {
 fn compiled() -> String {
     let mut text = String::from(
         "//! The default policy as data. Made by `rules/compile.rs` from `policies/default/*.cedar`; do not edit.\n\n\
-         use crate::rules::Rule;\nuse crate::rules::Tree::*;\n\n#[rustfmt::skip]\npub(crate) const RULES: &[Rule] = &[\n",
+         use crate::rules::Rule;\nuse crate::rules::Tree::*;\n\n#[rustfmt::skip]\npub(crate) static RULES: &[Rule] = &[\n",
     );
     for (_, source) in DEFAULT_POLICY {
         let mut policies: Vec<_> = PolicySet::from_str(source).unwrap().policies().cloned().collect();

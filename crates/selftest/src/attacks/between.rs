@@ -7,7 +7,7 @@ use crate::attack::{Class::Between, Need};
 
 const QUEUES: Expected = &[(EPERM, SECCOMP), (ENOENT, "ipc-namespace"), (EACCES, LANDLOCK)];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("queue-of-host", Between, QUEUES, &["msgget"], |facts| {
         make(Sysno::msgget, &mut [n(facts.number("ipc")), n(0)])
     })

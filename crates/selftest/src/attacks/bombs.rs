@@ -19,7 +19,7 @@ const DESCRIPTORS: Expected = &[(EMFILE, "open files")];
 const MEMORY: Expected = &[(Seen::Limit, "memory-limit"), (ENOMEM, "memory-limit")];
 const SMALL_MEMORY: &[&str] = &["memory=64MiB"];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("fork-bomb", Bomb, PROCESSES, &["clone"], |_| fork_until_refused(true)).at(Place::Small),
     Attack::new("zombie-bomb", Bomb, PROCESSES, &["clone"], |_| fork_until_refused(false)).at(Place::Small),
     Attack::new("thread-bomb", Bomb, PROCESSES, &["clone"], |_| {

@@ -8,7 +8,7 @@ use crate::attack::Need;
 /// The filter refuses it, and without the filter the kernel's own rule.
 const NO_CODE: Expected = &[(EPERM, SECCOMP), (EACCES, "write-xor-execute")];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("map-writable-code", Execution, NO_CODE, &["mmap"], |_| {
         make(Sysno::mmap, &mut [n(0), n(PAGE), n(READ | WRITE | EXECUTE), n(PRIVATE | ANONYMOUS), n(-1), n(0)])
     })

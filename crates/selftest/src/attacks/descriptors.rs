@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use super::*;
 use crate::attack::Class::Descriptor;
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("left-descriptors", Descriptor, &[(Seen::Nothing, "descriptors")], &["openat", "readlink"], |_| {
         left_open()
     }),

@@ -13,7 +13,7 @@ macro_rules! device {
     };
 }
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     // The memory of the host.
     Attack::new("make-device", Device, BY_FILTER, &["mknodat"], |_| {
         make(Sysno::mknodat, &mut [n(-100), b(b"/scratch/mem\0"), n(0o020_666), n(0x101)])

@@ -10,7 +10,7 @@ use crate::attack::Class::Execution;
 /// Mounts that can be written are `noexec`; Landlock has no EXECUTE there.
 const NO_EXECUTION: Expected = &[(EACCES, "noexec")];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("execute-written", Execution, NO_EXECUTION, &["execve"], |_| {
         with_program("/scratch/program", |path| Seen::io(Command::new(path).status()))
     }),

@@ -8,7 +8,7 @@ const SHOWN: Expected = &[(EROFS, READ_ONLY), (EACCES, LANDLOCK), (EPERM, USERS)
 
 const FACTS: &[u8] = b"/input/facts\0";
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("write-input", Inputs, SHOWN, &["openat"], |_| write(Facts::PATH)),
     Attack::new("cut-input", Inputs, SHOWN, &["truncate"], |_| make(Sysno::truncate, &mut [b(FACTS), n(0)])),
     Attack::new("remove-input", Inputs, SHOWN, &["unlinkat"], |_| {

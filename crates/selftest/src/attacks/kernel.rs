@@ -3,7 +3,7 @@
 use super::*;
 use crate::attack::{Class::Kernel, Class::Keyring, Need};
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     forbidden!(Kernel, io_uring_setup, n(1), w(&mut [0; 120])),
     forbidden!(Kernel, io_uring_enter, n(0), n(1), n(0), n(0), n(0), n(0)),
     forbidden!(Kernel, io_uring_register, n(0), n(2), n(0), n(0)),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     forbidden!(Kernel, memfd_create, b(b"name\0"), n(0)),
     forbidden!(Kernel, memfd_secret, n(0)),
     forbidden!(Kernel, remap_file_pages, n(0), n(0), n(0), n(0), n(0)),

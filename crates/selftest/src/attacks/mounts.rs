@@ -3,7 +3,7 @@
 use super::*;
 use crate::attack::Class::Mount;
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     forbidden!(Mount, mount, b(b"none\0"), b(b"/scratch\0"), b(b"tmpfs\0"), n(0), n(0)),
     Attack::new("mount-bind", Mount, BY_FILTER, &["mount"], |_| {
         make(Sysno::mount, &mut [b(b"/proc/1/root\0"), b(b"/scratch\0"), n(0), n(0x1000), n(0)])

@@ -8,7 +8,7 @@ use syscalls::Sysno;
 use super::*;
 use crate::attack::{Class::Namespace, Need};
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("unshare-user", Namespace, BY_FILTER, &["unshare"], |_| Seen::call(process::unshare(CLONE_NEWUSER)))
         .needs(Need::Call(Sysno::unshare))
         .like("unshare"),

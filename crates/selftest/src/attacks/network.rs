@@ -37,7 +37,7 @@ macro_rules! service {
     };
 }
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     family!("inet-stream", 2, STREAM, 0).inet(),
     family!("inet-datagram", 2, DATAGRAM, 0).inet(),
     family!("inet-raw", 2, RAW, 1),

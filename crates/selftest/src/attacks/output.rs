@@ -14,7 +14,7 @@ macro_rules! leave {
     };
 }
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     leave!("link-to-a-file-of-the-host", &["symlink"], |facts| symlink(facts.text("path"), "/output/stolen")),
     leave!("folder-that-is-a-link", &["symlink"], |_facts| symlink("/", "/output/folder")),
     leave!("second-name-of-a-file", &["linkat"], |_facts| {

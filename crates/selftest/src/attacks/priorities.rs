@@ -9,7 +9,7 @@ use crate::attack::{Class::Core, Class::Priority, Judge, Need, Place};
 /// Hard limits go down only.
 const LIMITED: Expected = &[(EPERM, CAPABILITIES)];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new(
         "higher-priority",
         Priority,

@@ -38,7 +38,7 @@ macro_rules! own {
     };
 }
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     read!("kernel-symbols", ProcSys, "/proc/kallsyms", "read-kernel-addresses"),
     read!("kernel-modules", ProcSys, "/proc/modules", "read-kernel-addresses"),
     read!("kernel-command-line", ProcSys, "/proc/cmdline", "read-host-facts"),

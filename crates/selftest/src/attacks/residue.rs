@@ -7,7 +7,7 @@ use hotcell_sys::attempt::fork_by_clone;
 use super::*;
 use crate::attack::{Class::Residue, Judge, Place};
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     Attack::new("files-left", Residue, &[(Seen::Gone, "teardown")], &["openat"], |facts| {
         let left = ["/scratch", "/scratch/.shm", "/var/tmp"]
             .map(|folder| std::fs::write(format!("{folder}/{}", facts.text("token")), facts.text("token")));

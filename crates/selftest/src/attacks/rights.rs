@@ -16,7 +16,7 @@ use crate::attack::Class::Rights;
 /// `/proc` is read-only.
 const MAPPED: Expected = &[(EACCES, LANDLOCK), (EPERM, USERS), (EROFS, "write-xor-execute")];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     forbidden!(Rights, setuid, n(0)),
     forbidden!(Rights, setgid, n(0)),
     forbidden!(Rights, setreuid, n(0), n(0)),

@@ -24,7 +24,7 @@ const QUEUED: [u8; 128] = {
     info
 };
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     at_host!("kill-host", kill, |pid| [pid(), n(0)]),
     at_host!("tkill-host", tkill, |pid| [pid(), n(0)]),
     at_host!("tgkill-host", tgkill, |pid| [pid(), pid(), n(0)]),

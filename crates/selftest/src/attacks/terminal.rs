@@ -14,7 +14,7 @@ macro_rules! request {
     };
 }
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     request!("type-into-terminal", 0x5412),
     request!("type-with-high-bits", 0xffff_ffff_0000_5412),
     request!("paste-into-console", 0x541c),

@@ -6,7 +6,7 @@ use crate::attack::{Class::Tracing, Need};
 /// In the host's namespace there is such a process; here there is not, and the filter comes first.
 const TRACE_HOST: Expected = &[(EPERM, SECCOMP), (ESRCH, PIDS)];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     // PTRACE_TRACEME.
     forbidden!(Tracing, ptrace, n(0), n(0), n(0), n(0)),
     // PTRACE_SEIZE.

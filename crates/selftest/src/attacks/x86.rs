@@ -10,7 +10,7 @@ const BY_ARCHITECTURE: Expected = &[(Seen::Signal(31), SECCOMP)];
 /// The processor faults.
 const FAULT: Expected = &[(Seen::Signal(11), "the processor")];
 
-pub(super) const ATTACKS: &[Attack] = &[
+pub(super) static ATTACKS: &[Attack] = &[
     // CLONE_NEWUSER.
     Attack::new("high-bits-of-number", Entries, BY_FILTER, &["unshare"], |_| {
         Seen::call(attempt(Entry::HighBits, Sysno::unshare.id() as u32, &mut [n(0x1000_0000)]))
