@@ -80,7 +80,7 @@ impl Inspection for Detectors {
         }
         match why_refused(&self.0.scan(&text)) {
             Some(why) => Err(format!("its head holds {why}")),
-            None => Ok(Box::new(Body { scanner: self.0.clone(), seen: Vec::new(), all: true })),
+            None => Ok(Box::new(Body { scanner: self.0.clone(), seen: Vec::new(), all: true, work: 0, passed: 0 })),
         }
     }
 }
@@ -91,7 +91,18 @@ struct Body {
     seen: Vec<u8>,
     /// Whether that is all of it so far.
     all: bool,
+    /// Bytes that were scanned for it, each as often as it was.
+    work: u64,
+    /// Bytes of it.
+    passed: u64,
 }
+
+/// How often a byte may be scanned on the average before tiny pieces wait for more.
+const FREE_SCANS: u64 = 64;
+/// And how many bytes may be scanned beyond that: a talk in small pieces is not held up.
+const FREE_WORK: u64 = 16 << 20;
+/// What part of what is scanned anew has to be new, once tiny pieces wait.
+const NEW_PART: usize = 16;
 
 impl BodyInspection for Body {
     fn look(&mut self, bytes: &[u8]) -> Verdict {
@@ -100,10 +111,17 @@ impl BodyInspection for Body {
             self.seen.drain(..self.seen.len().saturating_sub(OVERLAP));
         }
         self.seen.extend_from_slice(bytes);
+        self.work = self.work.saturating_add(self.seen.len() as u64);
+        self.passed = self.passed.saturating_add(bytes.len() as u64);
         match why_refused(&self.scanner.scan(&self.seen)) {
             Some(why) => Verdict::Refuse(format!("its body holds {why}")),
             None => Verdict::Pass,
         }
+    }
+
+    fn patience(&self) -> usize {
+        let free = self.passed.saturating_mul(FREE_SCANS).saturating_add(FREE_WORK);
+        if self.work <= free { 0 } else { self.seen.len() / NEW_PART }
     }
 }
 
@@ -155,5 +173,20 @@ mod tests {
         }
         assert_eq!(body.look(b"card 41111111"), Verdict::Pass);
         assert!(matches!(body.look(b"11111111\n"), Verdict::Refuse(_)));
+    }
+
+    #[test]
+    fn a_body_in_tiny_pieces_does_not_cost_more_than_its_share() {
+        let mut body =
+            Body { scanner: detectors().0, seen: vec![b'a'; FROM_THE_BEGINNING / 2], all: true, work: 0, passed: 0 };
+        assert_eq!(body.patience(), 0);
+        body.work = FREE_WORK;
+        assert_eq!(body.patience(), 0, "what is free is free");
+        body.work = FREE_WORK + 1;
+        assert_eq!(body.patience(), FROM_THE_BEGINNING / 2 / NEW_PART);
+        body.passed = 1;
+        assert_eq!(body.patience(), 0, "what comes in good pieces never waits");
+        assert_eq!(body.look(b"b"), Verdict::Pass);
+        assert!(body.work > FREE_WORK + (FROM_THE_BEGINNING / 2) as u64 && body.passed == 2);
     }
 }

@@ -123,7 +123,11 @@ mod tests {
     use crate::plan::Rule;
 
     fn plan() -> Plan {
-        Plan::new(vec![Rule { destination: "api.example".parse().unwrap(), passes: false }])
+        Plan::new(vec![Rule {
+            destination: "api.example".parse().unwrap(),
+            passes: false,
+            requests: hotcell_types::RequestRules::default(),
+        }])
     }
 
     fn question(labels: &[&[u8]], kind: u16, class: u16) -> Vec<u8> {

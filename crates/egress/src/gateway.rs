@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::authority::{self, Authority};
 use crate::count::Counts;
 use crate::dns;
 use crate::hello::{self, Hello, NoHello};
-use crate::http;
+use crate::http::{self, NotConnected};
 use crate::inspection::Inspection;
 use crate::plan::{Plan, Rule};
 use crate::relay;
@@ -96,10 +96,15 @@ struct Gateway {
     plan: Plan,
     /// By place: the configuration by which a rule's host is impersonated to the inside.
     authority: Option<Authority>,
-    outside: Option<Arc<ClientConfig>>,
+    /// Certificates of authorities outside, as text.
+    roots: Vec<u8>,
+    /// What knows hosts outside by them. It is made while the sandbox starts, and not before: reading them is the longest part.
+    outside: OnceLock<Result<Arc<ClientConfig>, String>>,
     control: OwnedFd,
     inspection: Box<dyn Inspection>,
     active: AtomicUsize,
+    /// By place: how many requests a rule's host has been sent.
+    requests: Vec<AtomicU64>,
     /// Connections that are under way: at which rule, and what they have carried so far.
     under_way: Mutex<Vec<(usize, Arc<Counts>)>>,
 }
@@ -128,8 +133,13 @@ pub fn serve(
         }
     };
     wire::send(control.as_fd(), &Ready::Up { certificate }, &[])?;
-    let Some((Serve {}, sockets)) = wire::receive(&control)? else { return Ok(()) };
     let gateway = Arc::new(gateway);
+    if gateway.plan.opens() {
+        let early = Arc::clone(&gateway);
+        // Where no thread comes up, the first connection waits for it.
+        let _ = thread::Builder::new().stack_size(STACK).spawn(move || drop(early.outside()));
+    }
+    let Some((Serve {}, sockets)) = wire::receive(&control)? else { return Ok(()) };
     if sockets.len() != gateway.plan.sockets().len() {
         return Err(not_ours());
     }
@@ -149,23 +159,24 @@ fn not_ours() -> io::Error {
 }
 
 fn make(plan: Plan, roots: File, control: OwnedFd, inspection: Box<dyn Inspection>) -> io::Result<(Gateway, String)> {
-    let (mut authority, mut outside, mut certificate) = (None, None, String::new());
+    let (mut authority, mut text, mut certificate) = (None, Vec::new(), String::new());
     if plan.opens() {
         let names = plan.rules().iter().filter(|rule| !rule.passes).map(|rule| rule.destination.host.as_str());
         let made = Authority::new(names)?;
         certificate = made.certificate().to_owned();
         authority = Some(made);
-        let mut text = Vec::new();
         roots.take(MAX_ROOTS).read_to_end(&mut text)?;
-        outside = Some(authority::outside(&text)?);
     }
+    let requests = plan.rules().iter().map(|_| AtomicU64::new(0)).collect();
     Ok((
         Gateway {
             plan,
             authority,
-            outside,
+            roots: text,
+            outside: OnceLock::new(),
             control,
             inspection,
+            requests,
             active: AtomicUsize::new(0),
             under_way: Mutex::default(),
         },
@@ -208,6 +219,11 @@ fn attend(gateway: &Arc<Gateway>, sockets: Vec<OwnedFd>) -> io::Result<()> {
 }
 
 impl Gateway {
+    /// What knows hosts outside; made once, whoever asks meanwhile.
+    fn outside(&self) -> Result<Arc<ClientConfig>, String> {
+        self.outside.get_or_init(|| authority::outside(&self.roots).map_err(|error| error.to_string())).clone()
+    }
+
     fn answer_one(&self, questions: &UdpSocket) {
         let mut bytes = [0; dns::MAX_QUESTION + 1];
         let Ok((count, from)) = questions.recv_from(&mut bytes) else { return };
@@ -279,7 +295,7 @@ impl Gateway {
         self.under_way().push((place, Arc::clone(&counts)));
         match rule {
             // The port of plain HTTP: opened, it is read as such.
-            Rule { passes: false, destination } if destination.port == PLAIN_PORT => {
+            Rule { passes: false, destination, .. } if destination.port == PLAIN_PORT => {
                 http::Exchange::new(self, place, false, &counts).serve(connection);
             }
             _ => match hello::read(&mut &connection) {
@@ -367,13 +383,13 @@ impl Gateway {
     }
 
     /// A connection to the host of a rule, by the broker.
-    fn dial(&self, rule: usize) -> Result<TcpStream, String> {
-        let failed = |error: io::Error| format!("the broker does not answer: {error}");
+    fn dial(&self, rule: usize) -> Result<TcpStream, NotConnected> {
+        let failed = |error: io::Error| NotConnected::untold(format!("the broker does not answer: {error}"));
         let (ours, theirs) = wire::pair().map_err(failed)?;
         wire::send(self.control.as_fd(), &Word::Dial { rule }, &[theirs.as_fd()]).map_err(failed)?;
         drop(theirs);
         let Some((dialled, fds)) = wire::receive(&ours).map_err(failed)? else {
-            return Err("the broker does not answer".to_owned());
+            return Err(NotConnected::untold("the broker does not answer"));
         };
         match (dialled, <[OwnedFd; 1]>::try_from(fds)) {
             (Dialled::Yes, Ok([connection])) => {
@@ -381,8 +397,8 @@ impl Gateway {
                 connection.set_nodelay(true).map_err(failed)?;
                 Ok(connection)
             }
-            (Dialled::No { why }, _) => Err(why),
-            (Dialled::Yes, _) => Err("the broker gave no connection".to_owned()),
+            (Dialled::No { why }, _) => Err(NotConnected { why, told: true }),
+            (Dialled::Yes, _) => Err(NotConnected::untold("the broker gave no connection")),
         }
     }
 }
@@ -393,6 +409,10 @@ impl http::Outside for Gateway {
         self.plan.rules().get(place)
     }
 
+    fn count_request(&self, place: usize) -> u64 {
+        self.requests.get(place).map_or(u64::MAX, |count| count.fetch_add(1, Ordering::Relaxed).saturating_add(1))
+    }
+
     fn inspection(&self) -> &dyn Inspection {
         &*self.inspection
     }
@@ -401,16 +421,16 @@ impl http::Outside for Gateway {
         self.note(note);
     }
 
-    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn http::Stream>, String> {
+    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn http::Stream>, NotConnected> {
         let connection = self.dial(place)?;
         let patient = connection.set_read_timeout(Some(IDLE_TIME)).and(connection.set_write_timeout(Some(IDLE_TIME)));
-        patient.map_err(|error| error.to_string())?;
+        patient.map_err(NotConnected::untold)?;
         if !with_tls {
             return Ok(Box::new(connection));
         }
-        let host = &self.plan.rules().get(place).ok_or("no such rule")?.destination.host;
-        let config = self.outside.clone().ok_or("no TLS")?;
-        authority::connect(config, host, connection)
+        let host = &self.plan.rules().get(place).ok_or_else(|| NotConnected::untold("no such rule"))?.destination.host;
+        let config = self.outside().map_err(NotConnected::untold)?;
+        authority::connect(config, host, connection).map_err(NotConnected::untold)
     }
 }
 

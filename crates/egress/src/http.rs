@@ -16,7 +16,7 @@ use crate::count::Counts;
 use crate::inspection::{BodyInspection, Inspection, RequestHead, Verdict};
 use crate::plan::Rule;
 use crate::wire::{Note, brief};
-use body::{Framing, copy};
+use body::{Framing, Look, copy};
 use head::{Answer, Request};
 use peer::{Fault, Peer};
 
@@ -28,10 +28,25 @@ impl<T: Read + Write + Send> Stream for T {}
 /// What an exchange needs of its surroundings.
 pub(crate) trait Outside {
     fn rule(&self, place: usize) -> Option<&Rule>;
+    /// Counts one more request to the host of a rule, and says how many it makes.
+    fn count_request(&self, place: usize) -> u64;
     fn inspection(&self) -> &dyn Inspection;
     fn note(&self, note: Note);
     /// A connection to the host of a rule, which proved to be it.
-    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn Stream>, String>;
+    fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn Stream>, NotConnected>;
+}
+
+/// Why there is no connection to a host.
+pub(crate) struct NotConnected {
+    pub(crate) why: String,
+    /// Whether the broker has told it already: nothing is told twice.
+    pub(crate) told: bool,
+}
+
+impl NotConnected {
+    pub(crate) fn untold(why: impl ToString) -> Self {
+        Self { why: why.to_string(), told: false }
+    }
 }
 
 /// All requests of one connection.
@@ -55,6 +70,14 @@ enum Next {
 struct Refused {
     status: u16,
     why: String,
+    /// Whether it has been told already.
+    told: bool,
+}
+
+impl Refused {
+    fn new(status: u16, why: impl ToString) -> Self {
+        Self { status, why: why.to_string(), told: false }
+    }
 }
 
 impl<'g, G: Outside> Exchange<'g, G> {
@@ -74,7 +97,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
             };
             let next = match request {
                 Ok(request) => self.forward(&mut inside, &rule, &request),
-                Err(Fault::Malformed(why)) => Err(Refused { status: 400, why: why.to_owned() }),
+                Err(Fault::Malformed(why)) => Err(Refused::new(400, why)),
                 Err(Fault::Source(_) | Fault::Target(_) | Fault::Refused(_)) => break,
             };
             match next {
@@ -90,7 +113,9 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     fn refuse(&self, inside: &mut Peer<impl Stream>, rule: &Rule, refused: &Refused) {
         let what = brief(&format!("{}: a request was refused: {}", rule.destination, refused.why));
-        self.gateway.note(Note::Refused { rule: Some(self.place), what: what.clone(), permit: None });
+        if !refused.told {
+            self.gateway.note(Note::Refused { rule: Some(self.place), what: what.clone(), permit: None });
+        }
         let text = format!("hotcell: {what}\n");
         // Whoever does not take the answer sees the end of the connection.
         let _ = inside.write(
@@ -106,11 +131,20 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     /// Forwards one request and its answer.
     fn forward(&mut self, inside: &mut Peer<impl Stream>, rule: &Rule, request: &Request) -> Result<Next, Refused> {
-        let refused = |why| Refused { status: 403, why };
+        let refused = |why: String| Refused::new(403, why);
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let (method, target) = (request.method.as_str(), request.target.as_str());
         let head = RequestHead { to: &rule.destination, method, target, headers: &headers };
+        let most = rule.requests.max_request_bytes().unwrap_or(u64::MAX);
+        match (rule.requests.fault(method, target), request.framing) {
+            (Some(why), _) => return Err(refused(why)),
+            (None, Framing::Length(length)) if length > most => return Err(refused(TOO_LONG.to_owned())),
+            _ => {}
+        }
         let mut inspection = self.gateway.inspection().begin(&head).map_err(refused)?;
+        if rule.requests.max_requests().is_some_and(|most| self.gateway.count_request(self.place) > most) {
+            return Err(Refused::new(429, "the host has been sent as many requests as its rule allows"));
+        }
         // INVARIANT (refused-stays-inside): only what was read whole, and may pass, makes a connection.
         let (reused, mut outside) = match self.outside.take() {
             Some(outside) => (true, outside),
@@ -119,7 +153,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
         if request.expects {
             inside.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| refused("the client is gone".to_owned()))?;
         }
-        let mut sent = self.send(inside, &mut outside, request, &mut *inspection)?;
+        let mut sent = self.send(inside, &mut outside, request, most, &mut *inspection)?;
         let mut answer = Answer::read(&mut outside, request);
         if reused
             && matches!(request.framing, Framing::Nothing | Framing::Length(0))
@@ -127,20 +161,17 @@ impl<'g, G: Outside> Exchange<'g, G> {
         {
             // The host had ended the connection before it heard the request.
             outside = self.connect()?;
-            sent = self.send(inside, &mut outside, request, &mut *inspection)?;
+            sent = self.send(inside, &mut outside, request, most, &mut *inspection)?;
             answer = Answer::read(&mut outside, request);
         }
-        let answer = answer.map_err(|fault| Refused { status: 502, why: format!("its answer: {fault}") })?;
+        let answer = answer.map_err(|fault| Refused::new(502, format!("its answer: {fault}")))?;
         let ends = request.closes || answer.closes || !sent.whole;
         let head = answer.encode(ends);
         self.counts.comes_in(head.len());
         if inside.write(&head).is_err() {
             return Ok(Next::Ends);
         }
-        let copied = copy(&mut outside, inside, answer.framing, &mut |bytes| {
-            self.counts.comes_in(bytes.len());
-            Ok(())
-        });
+        let copied = copy(&mut outside, inside, answer.framing, &mut Counted(self.counts));
         let bytes_in = copied.bytes;
         let path = brief(request.target.split('?').next().unwrap_or_default());
         self.gateway.note(Note::Requested {
@@ -160,7 +191,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     fn connect(&self) -> Result<Peer<Box<dyn Stream>>, Refused> {
         let connected = self.gateway.connect(self.place, self.with_tls);
-        connected.map(Peer::new).map_err(|why| Refused { status: 502, why })
+        connected.map(Peer::new).map_err(|NotConnected { why, told }| Refused { status: 502, why, told })
     }
 
     /// Sends the request, as far as the host takes it.
@@ -169,6 +200,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
         inside: &mut Peer<impl Stream>,
         outside: &mut Peer<Box<dyn Stream>>,
         request: &Request,
+        most: u64,
         inspection: &mut dyn BodyInspection,
     ) -> Result<Sent, Refused> {
         let head = request.encode();
@@ -177,23 +209,56 @@ impl<'g, G: Outside> Exchange<'g, G> {
             // What it has to say is read all the same.
             return Ok(Sent { bytes: 0, whole: false });
         }
-        let copied = copy(inside, outside, request.framing, &mut |bytes| match inspection.look(bytes) {
+        let copied =
+            copy(inside, outside, request.framing, &mut Inspected { inspection, counts: self.counts, left: most });
+        match copied.result {
+            Ok(()) => match inspection.end() {
+                Verdict::Pass => Ok(Sent { bytes: copied.bytes, whole: true }),
+                Verdict::Refuse(why) => Err(Refused::new(403, why)),
+            },
+            Err(Fault::Target(_)) => Ok(Sent { bytes: copied.bytes, whole: false }),
+            Err(Fault::Refused(why)) => Err(Refused::new(403, why)),
+            Err(Fault::Malformed(why)) => Err(Refused::new(400, why)),
+            Err(Fault::Source(error)) => Err(Refused::new(400, format!("its body did not come: {error}"))),
+        }
+    }
+}
+
+/// A body that leaves: judged, then counted.
+struct Inspected<'i> {
+    inspection: &'i mut dyn BodyInspection,
+    counts: &'i Counts,
+    /// Bytes that it may still have.
+    left: u64,
+}
+
+/// What is said of a body that is longer than its rule allows.
+const TOO_LONG: &str = "its body is longer than the host's rule allows";
+
+impl Look for Inspected<'_> {
+    fn look(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(TOO_LONG)?;
+        match self.inspection.look(bytes) {
             Verdict::Pass => {
                 self.counts.goes_out(bytes.len());
                 Ok(())
             }
             Verdict::Refuse(why) => Err(why),
-        });
-        match copied.result {
-            Ok(()) => match inspection.end() {
-                Verdict::Pass => Ok(Sent { bytes: copied.bytes, whole: true }),
-                Verdict::Refuse(why) => Err(Refused { status: 403, why }),
-            },
-            Err(Fault::Target(_)) => Ok(Sent { bytes: copied.bytes, whole: false }),
-            Err(Fault::Refused(why)) => Err(Refused { status: 403, why }),
-            Err(Fault::Malformed(why)) => Err(Refused { status: 400, why: why.to_owned() }),
-            Err(Fault::Source(error)) => Err(Refused { status: 400, why: format!("its body did not come: {error}") }),
         }
+    }
+
+    fn patience(&self) -> usize {
+        self.inspection.patience()
+    }
+}
+
+/// A body that comes: counted.
+struct Counted<'c>(&'c Counts);
+
+impl Look for Counted<'_> {
+    fn look(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.0.comes_in(bytes.len());
+        Ok(())
     }
 }
 

@@ -39,6 +39,12 @@ pub trait BodyInspection {
     /// with the first bytes.
     fn look(&mut self, bytes: &[u8]) -> Verdict;
 
+    /// How many bytes the next look wants at least: fewer wait for more, or for the end of the body. For what looks anew at
+    /// what it saw before, so that many tiny pieces do not cost more than their sender's share.
+    fn patience(&self) -> usize {
+        0
+    }
+
     /// Looks at the end.
     fn end(&mut self) -> Verdict {
         Verdict::Pass

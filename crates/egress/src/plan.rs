@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use hotcell_types::{Destination, HostName};
+use hotcell_types::{Destination, HostName, RequestRules};
 use serde::{Deserialize, Serialize};
 
 /// A host that may be reached.
@@ -13,6 +13,8 @@ pub struct Rule {
     pub destination: Destination,
     /// Whether what goes there passes unopened.
     pub passes: bool,
+    /// Which requests may pass, where it is opened.
+    pub requests: RequestRules,
 }
 
 /// A socket that is opened inside and served outside.
@@ -88,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_host_has_one_address_and_each_rule_a_socket_of_its_own() {
-        let rule = |text: &str| Rule { destination: text.parse().unwrap(), passes: false };
+        let rule =
+            |text: &str| Rule { destination: text.parse().unwrap(), passes: false, requests: RequestRules::default() };
         let plan = Plan::new(vec![rule("b.example"), rule("a.example"), rule("b.example:8443")]);
         let b = plan.address_of(&"B.example".parse().unwrap()).unwrap();
         assert_eq!((b, plan.address_of(&"c.example".parse().unwrap())), (Ipv4Addr::new(198, 18, 1, 2), None));

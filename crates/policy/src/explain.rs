@@ -69,8 +69,14 @@ impl Profile {
 
     fn shown_hosts(&self) -> String {
         let form = |passes: bool| if passes { "passed" } else { "opened" };
-        let shown: BTreeSet<_> =
-            self.hosts().iter().map(|(host, passes)| format!("{host} {}", form(*passes))).collect();
+        let shown: BTreeSet<_> = self
+            .hosts()
+            .iter()
+            .map(|(host, passes)| {
+                let limited = if self.request_rules(host).is_empty() { "" } else { ", requests limited" };
+                format!("{host} {}{limited}", form(*passes))
+            })
+            .collect();
         list(&shown)
     }
 

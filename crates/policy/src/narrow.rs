@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
+use hotcell_types::{Destination, RequestRules};
+
 use crate::error::{ProfileError, Widening};
 use crate::limit::{Limit, LimitKey};
 use crate::overlay::{LimitSetting, Overlay};
@@ -131,7 +133,8 @@ impl Profile {
                 ("EXECUTE over /scratch".to_owned(), self.scratch_exec.value, &self.scratch_exec_allowed)
             }
             Wish::Execute(path) => (format!("EXECUTE over {path}"), self.executes(path), &self.data_exec_allowed),
-            Wish::Connect(destination, pass) => {
+            Wish::Connect(destination, pass, rules) => {
+                self.check_request_rules(destination, *pass, rules, origin)?;
                 let has = self.hosts.value.get(destination).is_some_and(|passes| *passes || !*pass);
                 let how = if *pass { ", passed unopened" } else { "" };
                 (format!("CONNECT over {destination}{how}"), has, &self.egress_allowed)
@@ -142,13 +145,14 @@ impl Profile {
             }
         };
         if has {
-            if let Wish::Connect(destination, false) = wish
-                && self.hosts.value.get(&destination) == Some(&true)
-            {
-                // Opened is narrower than passed.
-                let mut hosts = self.hosts.value.clone();
-                hosts.insert(destination, false);
-                self.hosts.set(hosts, origin);
+            if let Wish::Connect(destination, false, rules) = wish {
+                if self.hosts.value.get(&destination) == Some(&true) {
+                    // Opened is narrower than passed.
+                    let mut hosts = self.hosts.value.clone();
+                    hosts.insert(destination.clone(), false);
+                    self.hosts.set(hosts, origin);
+                }
+                self.limit_requests(destination, rules, origin);
             }
             return Ok(());
         }
@@ -169,10 +173,11 @@ impl Profile {
                 paths.insert(path);
                 self.data_exec.set(paths, origin);
             }
-            Wish::Connect(destination, pass) => {
+            Wish::Connect(destination, pass, rules) => {
                 let mut hosts = self.hosts.value.clone();
-                hosts.insert(destination, pass);
+                hosts.insert(destination.clone(), pass);
                 self.hosts.set(hosts, origin);
+                self.limit_requests(destination, rules, origin);
             }
             Wish::Device(node, accesses) => {
                 let mut devices = self.devices.value.clone();
@@ -181,6 +186,38 @@ impl Profile {
             }
         }
         Ok(())
+    }
+
+    /// Requests of a host are limited once: two rules for one host would overlap, and what passes unopened has none.
+    fn check_request_rules(
+        &self,
+        destination: &Destination,
+        pass: bool,
+        rules: &RequestRules,
+        origin: &Origin,
+    ) -> Result<(), ProfileError> {
+        let Some(had) = self.request_rules.value.get(destination) else { return Ok(()) };
+        let opened = self.hosts.value.get(destination) == Some(&false);
+        let problem = match (pass && opened, rules.is_empty() || rules == had) {
+            (false, true) => return Ok(()),
+            (true, _) => format!(
+                "{destination}: its requests are limited by {}, and what passes unopened cannot be; leave out `pass`",
+                self.request_rules.origin
+            ),
+            (_, false) => format!(
+                "{destination}: its requests are limited by {} in another way; say it in one of them only",
+                self.request_rules.origin
+            ),
+        };
+        Err(ProfileError::Value { key: "rights".to_owned(), origin: origin.clone(), problem })
+    }
+
+    fn limit_requests(&mut self, destination: Destination, rules: RequestRules, origin: &Origin) {
+        if !rules.is_empty() {
+            let mut all = self.request_rules.value.clone();
+            all.insert(destination, rules);
+            self.request_rules.set(all, origin);
+        }
     }
 
     fn narrow_calls(&mut self, overlay: &Overlay, origin: &Origin) -> Result<(), ProfileError> {
@@ -207,8 +244,8 @@ impl Profile {
 /// The option by which the local user gets what a file may not ask for.
 fn own_way(wish: &Wish) -> String {
     match wish {
-        Wish::Connect(destination, false) => format!("--egress {destination}"),
-        Wish::Connect(destination, true) => format!("--egress {destination},pass"),
+        Wish::Connect(destination, false, _) => format!("--egress {destination}"),
+        Wish::Connect(destination, true, _) => format!("--egress {destination},pass"),
         _ => "--profile FILE, a profile file of your own with that right".to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hotcell_types::{Destination, Wall};
+use hotcell_types::{Destination, RequestRules, Wall};
 use serde::Deserialize;
 
 use crate::calls::{self, CallGroup};
@@ -55,6 +55,7 @@ pub struct Profile {
     pub(crate) devices_allowed: Setting<bool>,
     /// Hosts that may be reached, and whether what goes there passes unopened.
     pub(crate) hosts: Setting<BTreeMap<Destination, bool>>,
+    pub(crate) request_rules: Setting<BTreeMap<Destination, RequestRules>>,
     pub(crate) egress_allowed: Setting<bool>,
 }
 
@@ -234,6 +235,11 @@ impl Profile {
         self.data_exec.value.contains(path)
     }
 
+    /// Which requests to a host may pass where it is opened.
+    pub fn request_rules(&self, host: &Destination) -> RequestRules {
+        self.request_rules.value.get(host).cloned().unwrap_or_default()
+    }
+
     /// The hosts that may be reached, and whether what goes there passes unopened.
     pub fn hosts(&self) -> &BTreeMap<Destination, bool> {
         &self.hosts.value
@@ -349,6 +355,7 @@ fn complete(name: String, overlay: Overlay, origin: &Origin) -> Result<Profile, 
         devices: from(BTreeMap::new(), origin),
         devices_allowed: present(overlay.devices.allowed, "devices.allowed", origin)?,
         hosts: from(BTreeMap::new(), origin),
+        request_rules: from(BTreeMap::new(), origin),
         egress_allowed: present(overlay.network.egress_allowed, "network.egress_allowed", origin)?,
     })
 }

@@ -4,7 +4,7 @@
 //! A right can be asked for only where a wall can hold a task to it. Input and output ports and raw memory can be
 //! written down, so that a wish for them is understood and refused by name, but no profile, flag or rule grants them.
 
-use hotcell_types::Destination;
+use hotcell_types::{ByteSize, Destination, RequestRules};
 use serde::Deserialize;
 
 use crate::error::ProfileError;
@@ -30,6 +30,16 @@ pub struct RawRight {
     /// Whether what goes to the host passes unopened. The local user's own choice only.
     #[serde(default)]
     pub pass: bool,
+    /// Methods of requests to the host that may pass; all where none is named.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Paths that may be asked for, `/v1/prices` or `/v1/*`; all where none is named.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// Most bytes of the body of one request, `64KiB`.
+    pub max_request_bytes: Option<String>,
+    /// Most requests of one task.
+    pub max_requests: Option<u64>,
     /// Bytes of a path or device, `0..4096`.
     pub bytes: Option<String>,
 }
@@ -41,8 +51,8 @@ pub(crate) enum Wish {
     Execute(String),
     /// To use a device.
     Device(String, Accesses),
-    /// To connect to a host; whether it passes unopened.
-    Connect(Destination, bool),
+    /// To connect to a host; whether it passes unopened, and which requests do where it is opened.
+    Connect(Destination, bool, RequestRules),
 }
 
 impl RawRight {
@@ -68,6 +78,14 @@ impl RawRight {
         if self.pass && self.host.is_none() {
             return Err(wrong("`pass` is said of a `host` only".to_owned()));
         }
+        let rules = self.request_rules().map_err(wrong)?;
+        if !rules.is_empty() && (self.host.is_none() || self.pass) {
+            return Err(wrong(
+                "`methods`, `paths`, `max_request_bytes`, `max_requests` are said of a `host` that is opened only; leave out \
+                 `pass`"
+                    .to_owned(),
+            ));
+        }
         match (&self.path, &self.device, &self.ports, &self.raw_memory, &self.host) {
             (Some(path), None, None, None, None) => check_path(path, accesses).map_err(wrong),
             (None, Some(node), None, None, None) if is_raw_memory(node) => Err(never(format!("the device `{node}`"))),
@@ -92,12 +110,20 @@ impl RawRight {
             (None, None, None, None, Some(host)) => {
                 check_accesses(accesses, Accesses::of(Access::Connect), "a host").map_err(wrong)?;
                 let destination = host.parse::<Destination>().map_err(|error| wrong(error.to_string()))?;
-                Ok(Some(Wish::Connect(destination, self.pass)))
+                Ok(Some(Wish::Connect(destination, self.pass, rules)))
             }
             _ => Err(wrong(
                 "each right is over exactly one of `path`, `device`, `ports`, `raw_memory`, `host`".to_owned(),
             )),
         }
+    }
+}
+
+impl RawRight {
+    fn request_rules(&self) -> Result<RequestRules, String> {
+        let bytes = self.max_request_bytes.as_deref().map(str::parse::<ByteSize>).transpose();
+        let bytes = bytes.map_err(|error| format!("`max_request_bytes`: {error}"))?.map(ByteSize::bytes);
+        RequestRules::new(&self.methods, &self.paths, bytes, self.max_requests)
     }
 }
 
@@ -187,9 +213,30 @@ mod tests {
     fn a_host_is_reached_by_its_name_and_port() {
         let host = |text: &str| check(&format!("access = [\"CONNECT\"]\n{text}"));
         let destination: Destination = "api.example:443".parse().unwrap();
-        assert_eq!(host("host = \"API.example\"").unwrap(), Some(Wish::Connect(destination.clone(), false)));
-        assert_eq!(host("host = \"api.example:443\"\npass = true").unwrap(), Some(Wish::Connect(destination, true)));
-        for text in ["host = \"127.0.0.1\"", "host = \"*.example\"", "host = \"\"", "path = \"/output\"\npass = true"] {
+        assert_eq!(
+            host("host = \"API.example\"").unwrap(),
+            Some(Wish::Connect(destination.clone(), false, RequestRules::default()))
+        );
+        assert_eq!(
+            host("host = \"api.example:443\"\npass = true").unwrap(),
+            Some(Wish::Connect(destination, true, RequestRules::default()))
+        );
+        let Some(Wish::Connect(_, _, rules)) =
+            host("host = \"api.example\"\nmethods = [\"GET\"]\nmax_request_bytes = \"1KiB\"").unwrap()
+        else {
+            panic!("no host")
+        };
+        assert_eq!((rules.fault("PUT", "/").is_some(), rules.max_request_bytes()), (true, Some(1024)));
+        for text in [
+            "host = \"a.example\"\npass = true\nmethods = [\"GET\"]",
+            "host = \"a.example\"\npaths = [\"v1\"]",
+            "host = \"a.example\"\nmax_request_bytes = \"many\"",
+            "path = \"/output\"\nmax_requests = 1",
+            "host = \"127.0.0.1\"",
+            "host = \"*.example\"",
+            "host = \"\"",
+            "path = \"/output\"\npass = true",
+        ] {
             assert!(host(text).is_err(), "{text}");
         }
     }

@@ -13,8 +13,15 @@ use crate::TaskError;
 
 /// Starts the gateway for the hosts that a grant gives, if any. What the workload chose is told where its streams pass live.
 pub(crate) fn start(grant: &GrantUse) -> Result<Option<Service>, TaskError> {
-    let rules: Vec<_> =
-        grant.rights().hosts().map(|(destination, passes)| Rule { destination: destination.clone(), passes }).collect();
+    let rules: Vec<_> = grant
+        .rights()
+        .hosts()
+        .map(|(destination, passes)| Rule {
+            destination: destination.clone(),
+            passes,
+            requests: grant.profile().request_rules(destination),
+        })
+        .collect();
     if rules.is_empty() {
         return Ok(None);
     }

@@ -10,6 +10,7 @@ mod host;
 mod id;
 mod outcome;
 mod record;
+mod requests;
 mod size;
 mod time;
 mod wall;
@@ -25,6 +26,7 @@ pub use record::{
     Destroyed, EgressRecord, HostRecord, ImageRecord, InputRecord, LimitRecord, ModelRecord, OutputRecord,
     PolicyRecord, ReceiptBody, Refusal, RightRecord, StreamRecord, WorkloadRecord,
 };
+pub use requests::RequestRules;
 pub use size::{ByteSize, ParseSizeError, parse_duration};
 pub use time::{Clock, Timestamp};
 pub use wall::{Enforcement, Observation, Wall};

@@ -29,61 +29,106 @@ pub(super) struct Copied {
 /// Most lines behind the last chunk.
 const MAX_TRAILERS: usize = 32;
 
+/// What looks at a body on its way.
+pub(super) trait Look {
+    /// Looks at what is about to be written, or says why it may not be.
+    fn look(&mut self, bytes: &[u8]) -> Result<(), String>;
+
+    /// How many bytes it wants to see at once; fewer wait for more, or for the end of the body.
+    fn patience(&self) -> usize {
+        0
+    }
+}
+
+/// Most bytes that wait to be looked at together, beside the piece that came last.
+const MAX_HELD: usize = 32 << 10;
+
+/// The way of a body: what waits to be looked at, and where it goes then.
+struct Way<'w, B> {
+    to: &'w mut Peer<B>,
+    look: &'w mut dyn Look,
+    chunked: bool,
+    held: Vec<u8>,
+    written: u64,
+}
+
+impl<B: Stream> Way<'_, B> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let patience = self.look.patience().min(MAX_HELD);
+        if self.held.is_empty() && bytes.len() >= patience {
+            return self.write(bytes);
+        }
+        self.held.extend_from_slice(bytes);
+        match self.held.len() >= patience {
+            true => self.let_go(),
+            false => Ok(()),
+        }
+    }
+
+    /// Has what waits looked at and written.
+    fn let_go(&mut self) -> Result<(), Fault> {
+        let held = std::mem::take(&mut self.held);
+        match held.is_empty() {
+            true => Ok(()),
+            false => self.write(&held),
+        }
+    }
+
+    /// INVARIANT (looked-at-before-it-leaves): the only place that writes bytes of a body.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.look.look(bytes).map_err(Fault::Refused)?;
+        let written = match self.chunked {
+            true => self.to.write(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()),
+            false => self.to.write(bytes),
+        };
+        written.map_err(Fault::Target)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+}
+
 /// Copies a body; each piece is looked at before it is written.
 pub(super) fn copy<A: Stream, B: Stream>(
     from: &mut Peer<A>,
     to: &mut Peer<B>,
     framing: Framing,
-    look: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    look: &mut dyn Look,
 ) -> Copied {
-    let mut bytes = 0;
+    let mut way = Way { to, look, chunked: framing == Framing::Chunked, held: Vec::new(), written: 0 };
     let result = match framing {
         Framing::Nothing => Ok(()),
-        Framing::Length(length) => piece(from, to, length, look, &mut bytes, false),
-        Framing::Chunked => chunks(from, to, look, &mut bytes),
-        Framing::UntilEnd => until_end(from, to, look, &mut bytes),
+        Framing::Length(length) => piece(from, &mut way, length),
+        Framing::Chunked => chunks(from, &mut way),
+        Framing::UntilEnd => until_end(from, &mut way),
     };
-    Copied { bytes, result }
+    let result = result.and_then(|()| way.let_go());
+    let result = match (framing, result) {
+        (Framing::Chunked, Ok(())) => way.to.write(b"0\r\n\r\n").map_err(Fault::Target),
+        (_, result) => result,
+    };
+    Copied { bytes: way.written, result }
 }
 
-/// So many bytes; as chunks where they are `chunked`.
-fn piece<A: Stream, B: Stream>(
-    from: &mut Peer<A>,
-    to: &mut Peer<B>,
-    mut left: u64,
-    look: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-    count: &mut u64,
-    chunked: bool,
-) -> Result<(), Fault> {
+/// So many bytes.
+fn piece<A: Stream, B: Stream>(from: &mut Peer<A>, way: &mut Way<'_, B>, mut left: u64) -> Result<(), Fault> {
     while left > 0 {
         let bytes = from.some(left)?;
         if bytes.is_empty() {
             return Err(Fault::Source(io::ErrorKind::UnexpectedEof.into()));
         }
-        look(bytes).map_err(Fault::Refused)?;
-        let written = match chunked {
-            true => to.write(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()),
-            false => to.write(bytes),
-        };
-        written.map_err(Fault::Target)?;
         left -= bytes.len() as u64;
-        *count += bytes.len() as u64;
+        way.take(bytes)?;
     }
     Ok(())
 }
 
-fn chunks<A: Stream, B: Stream>(
-    from: &mut Peer<A>,
-    to: &mut Peer<B>,
-    look: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-    count: &mut u64,
-) -> Result<(), Fault> {
+fn chunks<A: Stream, B: Stream>(from: &mut Peer<A>, way: &mut Way<'_, B>) -> Result<(), Fault> {
     loop {
         let size = size(&from.line()?)?;
         if size == 0 {
             break;
         }
-        piece(from, to, size, look, count, true)?;
+        piece(from, way, size)?;
         if !from.line()?.is_empty() {
             return Err(Fault::Malformed("a chunk of its body does not end where it says"));
         }
@@ -91,7 +136,7 @@ fn chunks<A: Stream, B: Stream>(
     // What stands behind the last chunk is let go: nothing in it may change what the head said.
     for _ in 0..MAX_TRAILERS {
         if from.line()?.is_empty() {
-            return to.write(b"0\r\n\r\n").map_err(Fault::Target);
+            return Ok(());
         }
     }
     Err(Fault::Malformed("more than 32 lines stand behind its last chunk"))
@@ -107,19 +152,12 @@ fn size(line: &[u8]) -> Result<u64, Fault> {
     text.and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or(wrong)
 }
 
-fn until_end<A: Stream, B: Stream>(
-    from: &mut Peer<A>,
-    to: &mut Peer<B>,
-    look: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-    count: &mut u64,
-) -> Result<(), Fault> {
+fn until_end<A: Stream, B: Stream>(from: &mut Peer<A>, way: &mut Way<'_, B>) -> Result<(), Fault> {
     loop {
         let bytes = from.some(u64::MAX)?;
         if bytes.is_empty() {
             return Ok(());
         }
-        look(bytes).map_err(Fault::Refused)?;
-        to.write(bytes).map_err(Fault::Target)?;
-        *count += bytes.len() as u64;
+        way.take(bytes)?;
     }
 }

@@ -1,6 +1,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Cursor};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+use hotcell_types::RequestRules;
 
 use super::*;
 use crate::inspection::Uninspected;
@@ -12,6 +15,9 @@ struct Host {
     heard: Arc<Mutex<Vec<u8>>>,
     notes: Mutex<Vec<Note>>,
     inspection: Box<dyn Inspection>,
+    /// Whether somebody else tells why nobody answers.
+    told: bool,
+    requests: AtomicU64,
 }
 
 /// One end that reads what is there and writes where it is told.
@@ -44,6 +50,10 @@ impl Outside for Host {
         Some(&self.rule)
     }
 
+    fn count_request(&self, _: usize) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     fn inspection(&self) -> &dyn Inspection {
         &*self.inspection
     }
@@ -52,19 +62,22 @@ impl Outside for Host {
         self.notes.lock().unwrap().push(note);
     }
 
-    fn connect(&self, _: usize, _: bool) -> Result<Box<dyn Stream>, String> {
-        let answer = self.answers.lock().unwrap().pop_front().ok_or("nobody answers")?;
+    fn connect(&self, _: usize, _: bool) -> Result<Box<dyn Stream>, NotConnected> {
+        let answer = self.answers.lock().unwrap().pop_front();
+        let answer = answer.ok_or_else(|| NotConnected { why: "nobody answers".to_owned(), told: self.told })?;
         Ok(Box::new(End { reads: Cursor::new(answer.to_vec()), writes: Arc::clone(&self.heard) }))
     }
 }
 
 fn host(answers: &[&'static [u8]]) -> Host {
     Host {
-        rule: Rule { destination: "api.example".parse().unwrap(), passes: false },
+        rule: Rule { destination: "api.example".parse().unwrap(), passes: false, requests: RequestRules::default() },
         answers: Mutex::new(answers.iter().copied().collect()),
         heard: Arc::default(),
         notes: Mutex::default(),
         inspection: Box::new(Uninspected),
+        told: false,
+        requests: AtomicU64::new(0),
     }
 }
 
@@ -254,4 +267,108 @@ fn damaged_requests_harm_nobody() {
             host(&[FINE]).serve(&good[..at]);
         }
     }
+}
+
+/// Wants to see so many bytes at once, and notes how many it saw each time.
+struct Patient(usize, Arc<Mutex<Vec<usize>>>);
+
+impl Inspection for Patient {
+    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+        Ok(Box::new(Self(self.0, Arc::clone(&self.1))))
+    }
+}
+
+impl BodyInspection for Patient {
+    fn look(&mut self, bytes: &[u8]) -> Verdict {
+        self.1.lock().unwrap().push(bytes.len());
+        match bytes.contains(&b'!') {
+            true => Verdict::Refuse("no".to_owned()),
+            false => Verdict::Pass,
+        }
+    }
+
+    fn patience(&self) -> usize {
+        self.0
+    }
+}
+
+#[test]
+fn tiny_pieces_wait_for_the_patience_of_what_looks_and_all_of_them_leave() {
+    for (framing, body) in [
+        ("Content-Length: 64", "x".repeat(64)),
+        ("Transfer-Encoding: chunked", format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(64))),
+    ] {
+        let looks = Arc::default();
+        let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+        host.inspection = Box::new(Patient(20, Arc::clone(&looks)));
+        let said = format!("POST / HTTP/1.1\r\nHost: api.example\r\n{framing}\r\n\r\n{body}");
+        assert!(host.serve(said.as_bytes()).contains(" 204 "));
+        let looks = looks.lock().unwrap().clone();
+        let (last, before) = looks.split_last().unwrap();
+        assert!(before.iter().all(|bytes| (20..40).contains(bytes)) && *last > 0, "{looks:?}");
+        assert_eq!(looks.iter().sum::<usize>(), 64, "{framing}");
+        let heard = host.heard();
+        assert_eq!(heard.split_once("\r\n\r\n").unwrap().1.matches('x').count(), 64, "{heard}");
+    }
+}
+
+#[test]
+fn what_waits_and_is_refused_does_not_leave() {
+    for (body, status, left) in [("secretsecret!", "403", false), ("secretsecret.", "204", true)] {
+        let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+        host.inspection = Box::new(Patient(1000, Arc::default()));
+        let said = format!("POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 13\r\n\r\n{body}");
+        let answer = host.serve(said.as_bytes());
+        assert!(answer.contains(status), "{answer}");
+        assert_eq!(host.heard().contains("secret"), left);
+    }
+}
+
+#[test]
+fn what_the_broker_told_is_not_told_again() {
+    for (told, notes) in [(true, 0), (false, 1)] {
+        let mut host = host(&[]);
+        host.told = told;
+        let answer = host.serve(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n");
+        assert!(answer.contains("502") && answer.contains("nobody answers"), "{answer}");
+        assert_eq!(host.notes.lock().unwrap().len(), notes);
+    }
+}
+
+#[test]
+fn a_request_beyond_the_rule_of_its_host_does_not_leave_and_one_at_the_limit_does() {
+    let none: &[String] = &[];
+    let gets = || RequestRules::new(&["GET".to_owned()], &["/v1/*".to_owned()], None, None).unwrap();
+    let short = || RequestRules::new(none, none, Some(4), None).unwrap();
+    for (rules, said, passes) in [
+        (gets(), "GET /v1/a HTTP/1.1\r\nHost: api.example\r\n\r\n", true),
+        (gets(), "PUT /v1/a HTTP/1.1\r\nHost: api.example\r\n\r\n", false),
+        (gets(), "GET /v2/a HTTP/1.1\r\nHost: api.example\r\n\r\n", false),
+        (gets(), "GET /v1/../a HTTP/1.1\r\nHost: api.example\r\n\r\n", false),
+        (short(), "POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 4\r\n\r\n1234", true),
+        (short(), "POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 5\r\n\r\n12345", false),
+    ] {
+        let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+        host.rule.requests = rules;
+        let answer = host.serve(said.as_bytes());
+        assert_eq!((answer.contains(" 204 "), answer.contains(" 403 ")), (passes, !passes), "{said}: {answer}");
+        assert_eq!(host.heard().is_empty(), !passes, "{said}");
+    }
+    // Without a length said beforehand, what is too long stays inside, and the host gets no end.
+    let mut chunked = host(&[b"HTTP/1.1 204 No Content\r\n\r\n"]);
+    chunked.rule.requests = short();
+    let said =
+        "POST / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n1\r\n5\r\n0\r\n\r\n";
+    assert!(chunked.serve(said.as_bytes()).contains(" 403 "));
+    assert!(!chunked.heard().contains('5') && !chunked.heard().ends_with("0\r\n\r\n"), "{}", chunked.heard());
+}
+
+#[test]
+fn a_budget_of_requests_ends_with_its_last_one() {
+    let mut host = host(&[b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n"]);
+    host.rule.requests = RequestRules::new(&[], &[], None, Some(1)).unwrap();
+    let said = b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    assert!(host.serve(said).contains(" 204 "));
+    let answer = host.serve(said);
+    assert!(answer.contains(" 429 ") && answer.contains("as many requests as its rule allows"), "{answer}");
 }

@@ -336,3 +336,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn requests_of_a_host_are_limited_once_and_never_let_go_again() {
+    let host = |more: &str| format!("[[rights]]\naccess = [\"CONNECT\"]\nhost = \"a.example\"\n{more}");
+    let limited = narrow("strict", &host("methods = [\"GET\"]"), &flag()).unwrap();
+    let at = "a.example:443".parse().unwrap();
+    for more in ["", "methods = [\"GET\"]"] {
+        let again = limited.clone().narrow(&Overlay::parse(&host(more), "x").unwrap(), &flag()).unwrap();
+        assert!(again.request_rules(&at).fault("PUT", "/").is_some(), "{more}");
+    }
+    for more in ["methods = [\"PUT\"]", "pass = true"] {
+        let error = limited.clone().narrow(&Overlay::parse(&host(more), "x").unwrap(), &flag()).err().unwrap();
+        assert!(
+            matches!(&error, ProfileError::Value { .. }) && error.to_string().contains("are limited by"),
+            "{error}"
+        );
+    }
+    let unknown = Overlay::parse(&host("method = [\"GET\"]"), "x").unwrap_err();
+    assert!(unknown.to_string().contains("method"), "{unknown}");
+}

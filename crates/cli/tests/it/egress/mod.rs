@@ -273,7 +273,7 @@ fn a_name_that_leads_to_an_address_of_no_host_on_the_internet_is_not_dialled() {
         let script = format!("hotcell_run --egress {name} -- curl -sS https://{name}/");
         let output = world.run("root", &script);
         let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert!(err.contains(why), "{name}: {err}");
+        assert_eq!(err.matches(why).count(), 1, "{name}: {err}");
         assert!(out.contains(why), "the program is told too: {out}");
     }
     assert_eq!(world.seen(), "");
@@ -377,4 +377,28 @@ fn a_task_file_reaches_only_hosts_that_its_user_names() {
     }
     let infer = place.output(&["run", "--profile", "infer", "--egress", "api.example", "--", "true"]);
     assert_eq!(infer.status.code(), Some(121), "{}", text(&infer.stderr));
+}
+
+#[test]
+fn requests_beyond_the_rule_of_their_host_do_not_reach_it_and_without_the_rule_they_do() {
+    require_world!();
+    let world = World::new();
+    let script = "curl -sS https://api.example/v1/a https://api.example/v2/b; curl -sS -d x https://api.example/v1/c; \
+                  curl -sS --path-as-is https://api.example/v1/../d; true";
+    let task = |rules: &str| {
+        format!(
+            "command = [\"sh\", \"-c\", {script:?}]\n[[rights]]\naccess = [\"CONNECT\"]\nhost = \"api.example\"\n{rules}"
+        )
+    };
+    world.place.file("limited.toml", &task("methods = [\"GET\"]\npaths = [\"/v1/*\"]\n"));
+    world.place.file("free.toml", &task(""));
+    world.run("root", "hotcell_run --egress api.example --task limited.toml");
+    let seen = world.seen();
+    assert!(
+        seen.contains("GET /v1/a") && !seen.contains("/v2/b") && !seen.contains("/c") && !seen.contains("/d"),
+        "{seen}"
+    );
+    world.run("root", "hotcell_run --egress api.example --task free.toml");
+    let seen = world.seen();
+    assert!(seen.contains("/v2/b") && seen.contains("POST /v1/c") && seen.contains("/d"), "{seen}");
 }
