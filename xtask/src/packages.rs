@@ -11,7 +11,7 @@ pub(crate) type Package = (&'static str, &'static str);
 /// What tests use: `age` opens what we sealed, `strace` and the languages and tools are workloads,
 /// `docker-registry`, `skopeo`, `umoci` and `buildah` are a real registry, its clients and a builder, `busybox` is what
 /// images hold, `ip` and `openssl` make a small internet for `curl` and `wget`, `capsh` and `setpriv` look at rights, `bwrap` and `unshare` build surroundings, `chromium` prints a page,
-/// `apparmor_parser` reads the profile that is shipped, `python3-cryptography` serves another reader of the audit log, and
+/// `apparmor_parser` reads the profile that is shipped, `python3-cryptography` serves another reader of the audit log, `python3-sklearn` is what the example trains with, and
 /// `nats-server` takes its events.
 pub(crate) const TESTS: &[Package] = &[
     ("age", "age"),
@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Package] = &[
     ("python3", "python3-minimal"),
     ("/usr/share/doc/python3-venv", "python3-venv"),
     ("/usr/lib/python3/dist-packages/cryptography", "python3-cryptography"),
+    ("/usr/lib/python3/dist-packages/sklearn", "python3-sklearn"),
     ("nats-server", "nats-server"),
     ("node", "nodejs"),
     ("gcc", "gcc"),

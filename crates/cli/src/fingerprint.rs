@@ -18,7 +18,7 @@ use crate::{bar, print, scan};
 ///
 /// The index holds keyed fingerprints of stretches and of the records of tables (CSV, TSV, JSON), and no content; yet
 /// guesses can be tried against it, so keep it as you keep the inputs. `hotcell run --fingerprints INDEX` uses it. In the
-/// profiles third-party and infer, a task without one indexes its inputs by itself.
+/// profiles third-party, infer and train, a task without one indexes its inputs by itself.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Files and folders to index: all inputs of a task together.

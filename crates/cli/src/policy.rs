@@ -79,7 +79,7 @@ enum Command {
         /// Public key of whoever signed a bundle, or its file.
         #[arg(long, value_name = "KEY", requires = "policy")]
         trust: Vec<String>,
-        /// A built-in profile (strict, third-party, infer, baseline-5.10), or a profile file: a path with `/`, or one that ends in
+        /// A built-in profile (strict, third-party, infer, train, baseline-5.10), or a profile file: a path with `/`, or one that ends in
         /// `.toml`.
         #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
         profile: String,

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Read the task from a file (docs/formats/task-file.md); options add to it.
     #[arg(long, value_name = "FILE")]
     task: Option<PathBuf>,
-    /// Shape of the sandbox: strict, third-party, infer, baseline-5.10 (for hosts without Landlock), or a profile file.
+    /// Shape of the sandbox: strict, third-party, infer, train, baseline-5.10 (for hosts without Landlock), or a profile file.
     /// Default: infer for the built-in runner with declared outputs or a sealed model, else strict.
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<String>,

@@ -68,7 +68,7 @@ pub(crate) struct Setting<T> {
 
 impl Profile {
     /// The names of the built-in profiles.
-    pub const BUILTIN: &'static [&'static str] = &["strict", "third-party", "infer", "baseline-5.10"];
+    pub const BUILTIN: &'static [&'static str] = &["strict", "third-party", "infer", "train", "baseline-5.10"];
 
     /// The built-in profile of this name.
     ///
@@ -285,7 +285,7 @@ macro_rules! builtin {
 }
 
 const BUILTIN: &[Builtin] =
-    &[builtin!("strict"), builtin!("third-party"), builtin!("infer"), builtin!("baseline-5.10")];
+    &[builtin!("strict"), builtin!("third-party"), builtin!("infer"), builtin!("train"), builtin!("baseline-5.10")];
 
 /// A profile file as written: an overlay, with the profile it is laid over.
 #[derive(Deserialize)]

@@ -33,7 +33,7 @@ use attacker::Attacker;
 /// `held` (null where it was skipped, with the reason in `skipped`) and `wall`. A summary goes into the audit log.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Shape of the sandboxes: strict, third-party, infer, baseline-5.10, or a profile file.
+    /// Shape of the sandboxes: strict, third-party, infer, train, baseline-5.10, or a profile file.
     #[arg(long, value_name = "NAME|FILE", default_value = "strict")]
     profile: String,
     /// Go on without this control where the host lacks it. Attacks on it are skipped.

@@ -18,6 +18,7 @@ mod image;
 mod init;
 mod kernels;
 mod keys;
+mod learn;
 mod model;
 mod package;
 mod policy;

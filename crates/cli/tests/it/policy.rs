@@ -71,6 +71,7 @@ fn the_effective_values_name_who_set_them() {
     for (words, profile, memory, origin) in [
         (&[][..], "strict", "512MiB", "built-in profile `strict`"),
         (&["--profile", "infer"], "infer", "", "built-in profile `infer`"),
+        (&["--profile", "train"], "train", "4GiB", "built-in profile `train`"),
         (&["--profile", "small.toml"], "small", "128MiB", "profile file `small.toml`"),
         (&["--limit", "memory=64MiB"], "strict", "64MiB", "`--limit memory=64MiB`"),
         (&["--limit", "memory=64MiB", "--limit", "memory=32MiB"], "strict", "32MiB", "`--limit memory=32MiB`"),

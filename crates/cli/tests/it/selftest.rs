@@ -12,7 +12,7 @@ use crate::hotcell::{Place, text};
 
 #[test]
 fn nothing_gets_through_in_any_profile_and_what_is_lacking_is_not_held() {
-    for profile in ["strict", "third-party", "infer"] {
+    for profile in ["strict", "third-party", "infer", "train"] {
         let place = Place::new();
         let output = place.output(&["--json", "selftest", "--profile", profile]);
         let told: Value = serde_json::from_slice(&output.stdout)

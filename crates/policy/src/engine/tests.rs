@@ -201,7 +201,7 @@ fn a_wall_given_up_by_name_is_the_only_one_not_required() {
 fn a_grant_names_the_walls_that_its_profile_does_without() {
     let without = |profile| grant(&Engine::default(), request(profile)).without();
     assert_eq!(without("baseline-5.10").into_iter().collect::<Vec<_>>(), [Wall::Landlock]);
-    for whole in ["strict", "third-party", "infer"] {
+    for whole in ["strict", "third-party", "infer", "train"] {
         assert!(without(whole).is_empty(), "{whole}");
     }
 }

@@ -17,6 +17,19 @@ fn narrow(profile: &str, overlay: &str, origin: &Origin) -> Result<Profile, Prof
 }
 
 #[test]
+fn train_takes_checkpoints_of_any_format_and_holds_them_against_the_inputs() {
+    let narrowed = |overlay: &str, origin: &Origin| narrow("train", overlay, origin);
+    let refused = narrowed("mounts.scratch_exec = true", &task()).unwrap_err();
+    assert_eq!(refused.exit(), Exit::Refused, "{refused}");
+    assert!(narrowed("network.egress_allowed = true", &flag()).is_err(), "not even by the local user");
+    // What the local user may choose, a task file may not.
+    for overlay in ["network.loopback = true", "inspection.fingerprints = \"off\"", "inspection.detectors = \"off\""] {
+        assert!(narrowed(overlay, &task()).is_err(), "a task file: {overlay}");
+        assert!(narrowed(overlay, &flag()).is_ok(), "the local user: {overlay}");
+    }
+}
+
+#[test]
 fn every_built_in_profile_is_complete() {
     for name in Profile::BUILTIN {
         let profile = Profile::builtin(name).unwrap();
