@@ -72,6 +72,7 @@ impl Ledger {
         let hosts = rules.iter().map(|rule| HostRecord {
             host: rule.destination.to_string(),
             form: if rule.passes { "passed" } else { "opened" }.to_owned(),
+            requests_limited: !rule.requests.is_empty(),
             connections: 0,
             requests: 0,
             bytes_out: 0,

@@ -392,7 +392,9 @@ fn requests_beyond_the_rule_of_their_host_do_not_reach_it_and_without_the_rule_t
     };
     world.place.file("limited.toml", &task("methods = [\"GET\"]\npaths = [\"/v1/*\"]\n"));
     world.place.file("free.toml", &task(""));
-    world.run("root", "hotcell_run --egress api.example --task limited.toml");
+    let output = world.run("root", "hotcell_run --json --egress api.example --task limited.toml");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["egress"]["hosts"][0]["requests_limited"], true, "{report}");
     let seen = world.seen();
     assert!(
         seen.contains("GET /v1/a") && !seen.contains("/v2/b") && !seen.contains("/c") && !seen.contains("/d"),
