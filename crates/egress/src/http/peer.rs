@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::Stream;
+use crate::inspection::Reason;
 
 /// Longest head of a request or answer, and all that is kept of a body.
 pub(super) const BUFFER: usize = 32 << 10;
@@ -20,7 +21,7 @@ pub(super) enum Fault {
     /// Where it went ended or failed.
     Target(io::Error),
     /// It may not pass.
-    Refused(String),
+    Refused(Reason),
 }
 
 impl fmt::Display for Fault {
@@ -28,7 +29,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Malformed(why) => f.write_str(why),
             Self::Source(error) | Self::Target(error) => error.fmt(f),
-            Self::Refused(why) => f.write_str(why),
+            Self::Refused(why) => f.write_str(&why.what),
         }
     }
 }

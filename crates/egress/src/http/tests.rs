@@ -227,9 +227,9 @@ fn the_end_of_an_answer_is_passed_on_as_it_is_known() {
 struct Word(&'static str);
 
 impl Inspection for Word {
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, Reason> {
         match head.target.contains(self.0) {
-            true => Err("its target holds the word".to_owned()),
+            true => Err("its target holds the word".into()),
             false => Ok(Box::new(Self(self.0))),
         }
     }
@@ -238,7 +238,7 @@ impl Inspection for Word {
 impl BodyInspection for Word {
     fn look(&mut self, bytes: &[u8]) -> Verdict {
         match String::from_utf8_lossy(bytes).contains(self.0) {
-            true => Verdict::Refuse("its body holds the word".to_owned()),
+            true => Verdict::Refuse("its body holds the word".into()),
             false => Verdict::Pass,
         }
     }
@@ -273,7 +273,7 @@ fn damaged_requests_harm_nobody() {
 struct Patient(usize, Arc<Mutex<Vec<usize>>>);
 
 impl Inspection for Patient {
-    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, Reason> {
         Ok(Box::new(Self(self.0, Arc::clone(&self.1))))
     }
 }
@@ -282,7 +282,7 @@ impl BodyInspection for Patient {
     fn look(&mut self, bytes: &[u8]) -> Verdict {
         self.1.lock().unwrap().push(bytes.len());
         match bytes.contains(&b'!') {
-            true => Verdict::Refuse("no".to_owned()),
+            true => Verdict::Refuse("no".into()),
             false => Verdict::Pass,
         }
     }

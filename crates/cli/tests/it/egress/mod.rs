@@ -79,7 +79,7 @@ impl World {
 
     /// What reached the host.
     fn seen(&self) -> String {
-        fs::read_to_string(self.folder().join("seen")).unwrap_or_default()
+        text(&fs::read(self.folder().join("seen")).unwrap_or_default())
     }
 
     /// The particulars of all events of this kind.
@@ -239,6 +239,51 @@ fn personal_data_does_not_leave_in_requests_where_the_profile_has_them_inspected
     // What passes unopened would be judged by nobody.
     let (_, err) = run("--profile looked-at.toml --egress other.example,pass", "https://api.example/");
     assert!(err.contains("`other.example:443,pass` would not be opened"), "{err}");
+}
+
+#[test]
+fn something_of_an_input_does_not_leave_in_requests_whatever_it_is_packed_in() {
+    require_world!();
+    let world = World::new();
+    let note = "The patient was seen on Tuesday for a persistent cough; she is allergic to penicillin.\n";
+    world.place.file("note.txt", note);
+    world.place.file("table.csv", &prints_table());
+    for (name, rule) in [("held", "refuse"), ("free", "off")] {
+        let profile = format!("name = \"{name}\"\nextends = \"strict\"\n[inspection]\nfingerprints = \"{rule}\"\n");
+        world.place.file(&format!("{name}.toml"), &profile);
+    }
+    world.place.file("send.py", include_str!("send.py"));
+    let run = |profile: &str, options: &str, how: &str| {
+        let _ = fs::remove_file(world.folder().join("seen"));
+        let script = format!(
+            "hotcell_run --profile {profile}.toml --egress api.example {options} --input note=note.txt \
+             --input table=table.csv --code . -- /usr/bin/python3 send.py {how}"
+        );
+        let output = world.run("root", &script);
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (out, err) = run("held", "", "harmless");
+    assert!(out.contains("200") && world.seen().contains("POST /harmless"), "{out}{err}");
+    for how in ["plain", "base64", "gzip", "split", "record", "target"] {
+        let (out, err) = run("held", "", how);
+        assert!(out.contains("403") && out.contains("[NET-004]") && err.contains("[NET-004]"), "{how}: {out}{err}");
+        assert!(!err.contains("penicillin") && !world.seen().contains("penicillin"), "{how}: {err}");
+        assert!(!world.seen().contains(&format!("/{how}")), "{how}: {}", world.seen());
+        // With that control off it leaves.
+        let (out, err) = run("free", "", how);
+        assert!(out.contains("200") && world.seen().contains(&format!("/{how}")), "{how}: {out}{err}");
+    }
+    let coded = world.events("root", "egress-refused").into_iter().filter(|data| data["code"] == "NET-004").count();
+    assert_eq!(coded, 6);
+    // What passes unopened would be held against nothing.
+    let (_, err) = run("held", "--egress other.example,pass", "harmless");
+    assert!(err.contains("`other.example:443,pass` would not be opened"), "{err}");
+}
+
+/// A table whose records are rare.
+fn prints_table() -> String {
+    let row = |n: u32| format!("P{:08},{},{},K{}\n", n * 7919, 20_000_000 + n * 31, n * 104_729, n * 15_485);
+    std::iter::once("id,phone,account,card\n".to_owned()).chain((1..5000).map(row)).collect()
 }
 
 #[test]
