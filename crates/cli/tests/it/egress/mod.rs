@@ -440,6 +440,14 @@ fn requests_beyond_the_rule_of_their_host_do_not_reach_it_and_without_the_rule_t
     let output = world.run("root", "hotcell_run --json --egress api.example --task limited.toml");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["egress"]["hosts"][0]["requests_limited"], true, "{report}");
+    // What went where stands in a row of its own for each host.
+    let mut show = Command::new(env!("CARGO_BIN_EXE_hotcell"));
+    show.arg("--state").arg(world.folder().join("states/root")).arg("show").arg(report["task"].as_str().unwrap());
+    let shown = text(&show.env("HOME", world.folder()).output().unwrap().stdout);
+    let row = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = row.filter(|row| row.first() == Some(&"api.example:443")).collect::<Vec<_>>();
+    assert_eq!(row.len(), 1, "{shown}");
+    assert_eq!((&row[0][1..3], row[0][3], row[0].last()), (&["opened,", "limited"][..], "1", Some(&"3")), "{row:?}");
     let seen = world.seen();
     assert!(
         seen.contains("GET /v1/a") && !seen.contains("/v2/b") && !seen.contains("/c") && !seen.contains("/d"),
