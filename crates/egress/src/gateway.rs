@@ -309,7 +309,7 @@ impl Gateway {
             Rule { passes: false, destination, .. } if destination.port == PLAIN_PORT => {
                 http::Exchange::new(self, place, false, &counts).serve(connection);
             }
-            _ => match hello::read(&mut &connection) {
+            _ => match hello::read(&mut &connection, HEAD_TIME) {
                 Ok(hello) if hello.name == rule.destination.host => match rule.passes {
                     true => self.pass(place, &connection, &hello, &counts),
                     false => self.open(place, connection, hello, &counts),
@@ -426,6 +426,10 @@ impl http::Outside for Gateway {
 
     fn inspection(&self) -> &dyn Inspection {
         &*self.inspection
+    }
+
+    fn head_time(&self) -> Duration {
+        HEAD_TIME
     }
 
     fn note(&self, note: Note) {

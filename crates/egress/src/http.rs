@@ -11,6 +11,7 @@ mod peer;
 mod tests;
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use crate::count::Counts;
 use crate::inspection::{BodyInspection, Inspection, Reason, RequestHead, Verdict};
@@ -31,6 +32,8 @@ pub(crate) trait Outside {
     /// Counts one more request to the host of a rule, and says how many it makes.
     fn count_request(&self, place: usize) -> u64;
     fn inspection(&self) -> &dyn Inspection;
+    /// How long a head may take from its first byte to its last.
+    fn head_time(&self) -> Duration;
     fn note(&self, note: Note);
     /// A connection to the host of a rule, which proved to be it.
     fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn Stream>, NotConnected>;
@@ -88,7 +91,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
     /// Serves until either end has enough.
     pub(crate) fn serve(mut self, inside: impl Stream) {
         let Some(rule) = self.gateway.rule(self.place).cloned() else { return };
-        let mut inside = Peer::new(inside);
+        let mut inside = Peer::new(inside, self.gateway.head_time());
         loop {
             let request = match inside.head() {
                 Ok(Some(head)) => Request::parse(&head, &rule.destination, self.with_tls).map_err(Fault::Malformed),
@@ -193,7 +196,9 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     fn connect(&self) -> Result<Peer<Box<dyn Stream>>, Refused> {
         let connected = self.gateway.connect(self.place, self.with_tls);
-        connected.map(Peer::new).map_err(|NotConnected { why, told }| Refused { status: 502, why: why.into(), told })
+        connected
+            .map(|stream| Peer::new(stream, self.gateway.head_time()))
+            .map_err(|NotConnected { why, told }| Refused { status: 502, why: why.into(), told })
     }
 
     /// Sends the request, as far as the host takes it.

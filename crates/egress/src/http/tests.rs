@@ -18,6 +18,7 @@ struct Host {
     /// Whether somebody else tells why nobody answers.
     told: bool,
     requests: AtomicU64,
+    head_time: Duration,
 }
 
 /// One end that reads what is there and writes where it is told.
@@ -58,6 +59,10 @@ impl Outside for Host {
         &*self.inspection
     }
 
+    fn head_time(&self) -> Duration {
+        self.head_time
+    }
+
     fn note(&self, note: Note) {
         self.notes.lock().unwrap().push(note);
     }
@@ -78,6 +83,7 @@ fn host(answers: &[&'static [u8]]) -> Host {
         inspection: Box::new(Uninspected),
         told: false,
         requests: AtomicU64::new(0),
+        head_time: Duration::from_secs(3600),
     }
 }
 
@@ -371,4 +377,18 @@ fn a_budget_of_requests_ends_with_its_last_one() {
     assert!(host.serve(said).contains(" 204 "));
     let answer = host.serve(said);
     assert!(answer.contains(" 429 ") && answer.contains("as many requests as its rule allows"), "{answer}");
+}
+
+#[test]
+fn a_head_that_comes_too_slowly_is_refused_and_nothing_of_it_leaves() {
+    let request = b"GET /slow HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    let mut host = host(&[b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]);
+    host.head_time = Duration::ZERO;
+    let answer = host.serve(request);
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("did not come whole within its time"), "{answer}");
+    assert_eq!(host.heard(), "");
+    // In the same pieces, in time.
+    host.head_time = Duration::from_secs(3600);
+    assert!(host.serve(request).starts_with("HTTP/1.1 200 "));
+    assert!(host.heard().contains("GET /slow"));
 }
