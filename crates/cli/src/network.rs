@@ -14,7 +14,7 @@ use hotcell_egress::{
 };
 use hotcell_inspect::fingerprint::Fingerprints;
 use hotcell_inspect::scan::{Report, Scanner};
-use hotcell_isolate::serve::{Confinement, begin, confine};
+use hotcell_isolate::serve::{Bounds, Confinement, begin, confine};
 use hotcell_types::Exit;
 
 /// Which of the two.
@@ -44,11 +44,16 @@ pub(crate) fn main(part: Part, mut arguments: impl Iterator<Item = OsString>) ->
     }
 }
 
+/// What either of them may use. The memory holds the largest index of fingerprints (1 GiB) while it is read, and a stack and
+/// buffers for each of 256 connections; of descriptors a connection needs three. Threads are bounded by connections: the
+/// kernel counts them for a whole user, so that a limit of theirs would be one of everybody's.
+const BOUNDS: Bounds = Bounds { memory: 4 << 30, files: 1024 };
+
 fn serve(part: Part) -> io::Result<()> {
     let control = begin(io::stdin().as_fd())?;
     match part {
         Part::Gateway => {
-            let locks = Confinement { calls: gateway::CALLS, inet: false, read: &[] };
+            let locks = Confinement { calls: gateway::CALLS, inet: false, read: &[], bounds: BOUNDS };
             gateway::serve(
                 control,
                 || confine(&locks),
@@ -61,7 +66,8 @@ fn serve(part: Part) -> io::Result<()> {
             )
         }
         Part::Broker => {
-            confine(&Confinement { calls: broker::CALLS, inet: true, read: broker::READS })?;
+            let (calls, read) = (broker::CALLS, broker::READS);
+            confine(&Confinement { calls, inet: true, read, bounds: BOUNDS })?;
             broker::serve(control)
         }
     }

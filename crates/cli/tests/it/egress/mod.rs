@@ -457,3 +457,32 @@ fn requests_beyond_the_rule_of_their_host_do_not_reach_it_and_without_the_rule_t
     let seen = world.seen();
     assert!(seen.contains("/v2/b") && seen.contains("POST /v1/c") && seen.contains("/d"), "{seen}");
 }
+
+#[test]
+fn gateway_and_broker_have_bounds_of_their_own_and_connections_beyond_theirs_wait_for_room() {
+    require_world!();
+    let world = World::new();
+    world.place.file("many.py", include_str!("many.py"));
+    let mut command =
+        world.command("root", "hotcell_run --stdin --egress api.example --code . -- /usr/bin/python3 many.py");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while lines.next().unwrap().unwrap() != "open" {}
+    for name in ["hotcell-gateway", "hotcell-broker"] {
+        let pid = descendants(child.id()).into_iter().find(|pid| name_of(*pid) == name).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let most = |of: &str| {
+            let line = limits.lines().find(|line| line.starts_with(of)).unwrap();
+            line[of.len()..].split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+        };
+        assert!(most("Max data size") <= 4 << 30 && most("Max open files") <= 1024, "{name}: {limits}");
+        assert_eq!((most("Max file size"), most("Max core file size"), most("Max msgqueue size")), (0, 0, 0), "{name}");
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+        assert!(threads <= 260, "{name}: {threads}");
+    }
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(rest, ["200"]);
+    assert!(child.wait().unwrap().success());
+    assert!(world.seen().contains("GET /last"));
+}
