@@ -147,4 +147,19 @@ mod tests {
             let _ = read(&mut &good[..at], LONG);
         }
     }
+
+    #[test]
+    fn no_hello_makes_its_reader_panic_and_a_name_that_is_read_is_one() {
+        let mut named_ones = 0;
+        hotcell_testkit::fuzz::Target::new(env!("CARGO_MANIFEST_DIR"), "client-hello")
+            .with(hello(&[&named(b"api.example"), USUAL].concat()))
+            .with(hello(USUAL))
+            .with(hello(&[&named(b"api.example"), &named(b"other.example"), USUAL].concat()))
+            .run(3000, |bytes| {
+                let Ok(hello) = read(&mut &*bytes, LONG) else { return };
+                named_ones += 1;
+                assert_eq!(hello.name.as_str().parse::<HostName>().unwrap(), hello.name);
+            });
+        assert!(named_ones > 0, "no hello was good: nothing was tried");
+    }
 }

@@ -392,3 +392,50 @@ fn a_head_that_comes_too_slowly_is_refused_and_nothing_of_it_leaves() {
     assert!(host.serve(request).starts_with("HTTP/1.1 200 "));
     assert!(host.heard().contains("GET /slow"));
 }
+
+#[test]
+fn no_request_makes_its_reader_panic_and_what_leaves_reads_again_as_the_same() {
+    let mut left = 0;
+    hotcell_testkit::fuzz::Target::new(env!("CARGO_MANIFEST_DIR"), "request")
+        .with(*b"GET /a?b=c HTTP/1.1\r\nHost: api.example\r\nAccept: */*\r\n\r\n")
+        .with(*b"POST / HTTP/1.1\r\nHost: api.example:443\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello")
+        .with(*b"POST / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n")
+        .run(3000, |bytes| {
+            let to = "api.example".parse().unwrap();
+            let once = Request::parse(bytes.split_inclusive(|byte| *byte == b'\n').scan(false, |ended, line| {
+                (!std::mem::replace(ended, line == b"\r\n")).then_some(line)
+            }).collect::<Vec<_>>().concat().as_slice(), &to, true);
+            if let Ok(once) = once {
+                let again = Request::parse(&once.encode(), &to, true).unwrap();
+                // A body of nothing is said to be one.
+                let framing = |request: &Request| match request.framing {
+                    Framing::Nothing => Framing::Length(0),
+                    other => other,
+                };
+                let shape = |request: &Request| (request.method.clone(), request.target.clone(), framing(request));
+                assert_eq!(shape(&again), shape(&once));
+                left += 1;
+            }
+            host(&[&b"HTTP/1.1 204 No Content\r\n\r\n"[..]; 4]).serve(bytes);
+        });
+    assert!(left > 0, "no request was good: nothing was tried");
+}
+
+#[test]
+fn no_answer_makes_its_reader_panic() {
+    hotcell_testkit::fuzz::Target::new(env!("CARGO_MANIFEST_DIR"), "answer")
+        .with(*b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .with(
+            *b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        )
+        .run(3000, |bytes| {
+            let request =
+                Request::parse(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n", &"api.example".parse().unwrap(), true)
+                    .unwrap();
+            let end = End { reads: Cursor::new(bytes.to_vec()), writes: Arc::default() };
+            let mut peer = Peer::new(end, Duration::from_secs(3600));
+            if let Ok(answer) = Answer::read(&mut peer, &request) {
+                assert!((200..600).contains(&answer.status), "{}", answer.status);
+            }
+        });
+}
