@@ -486,3 +486,23 @@ fn gateway_and_broker_have_bounds_of_their_own_and_connections_beyond_theirs_wai
     assert!(child.wait().unwrap().success());
     assert!(world.seen().contains("GET /last"));
 }
+
+#[test]
+fn an_event_comes_while_its_stream_goes_on_and_a_client_that_waits_for_a_word_gets_it() {
+    require_world!();
+    let world = World::new();
+    // The host sends one event and never ends; the client sends its body after `100 Continue` only, within the test at least.
+    let script = "
+        hotcell_run --egress api.example -- sh -c '{ curl -sN https://api.example/events & } | head -1'
+        hotcell_run --egress api.example -- sh -c 'head -c 2000000 /dev/zero | curl -sS --expect100-timeout 3600 \
+            -H \"Expect: 100-continue\" -T - https://api.example/waits'";
+    for user in USERS {
+        let output = world.run(user, script);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(out.contains("data: first"), "{user}: {out}{err}");
+        assert!(
+            out.contains("\"PUT\", \"path\": \"/waits\", \"host\": \"api.example\", \"bytes\": 2000000"),
+            "{user}: {out}{err}"
+        );
+    }
+}
