@@ -1,6 +1,7 @@
 //! Gateway and broker of a sandbox's way to the network: this very program under other names, one of each for a sandbox.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -8,11 +9,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hotcell_egress::{
-    BROKER_NAME, BodyInspection, GATEWAY_NAME, Inspection, RequestHead, SERVICE_ARGUMENT, Uninspected, Verdict, broker,
-    gateway,
+    BROKER_NAME, BodyInspection, CARRIES_FINDING, CARRIES_INPUT, GATEWAY_NAME, Inspection, Reason, RequestHead,
+    SERVICE_ARGUMENT, Uninspected, Verdict, broker, gateway,
 };
+use hotcell_inspect::fingerprint::Fingerprints;
 use hotcell_inspect::scan::{Report, Scanner};
-use hotcell_isolate::serve::{Confinement, begin, confine};
+use hotcell_isolate::serve::{Bounds, Confinement, begin, confine};
 use hotcell_types::Exit;
 
 /// Which of the two.
@@ -42,29 +44,47 @@ pub(crate) fn main(part: Part, mut arguments: impl Iterator<Item = OsString>) ->
     }
 }
 
+/// What either of them may use. The memory holds the largest index of fingerprints (1 GiB) while it is read, and a stack and
+/// buffers for each of 256 connections; of descriptors a connection needs three. Threads are bounded by connections: the
+/// kernel counts them for a whole user, so that a limit of theirs would be one of everybody's.
+const BOUNDS: Bounds = Bounds { memory: 4 << 30, files: 1024 };
+
 fn serve(part: Part) -> io::Result<()> {
     let control = begin(io::stdin().as_fd())?;
     match part {
         Part::Gateway => {
-            let locks = Confinement { calls: gateway::CALLS, inet: false, read: &[] };
+            let locks = Confinement { calls: gateway::CALLS, inet: false, read: &[], bounds: BOUNDS };
             gateway::serve(
                 control,
                 || confine(&locks),
-                |judged| match judged {
-                    true => Ok(Box::new(Detectors(Arc::new(Scanner::builtin().map_err(io::Error::other)?)))),
-                    false => Ok(Box::new(Uninspected)),
+                |judged| {
+                    Ok(Box::new(match judged {
+                        true => Detectors::new(Scanner::builtin().map_err(io::Error::other)?, true),
+                        false => Detectors::new(Scanner::without_detectors(), false),
+                    }))
                 },
             )
         }
         Part::Broker => {
-            confine(&Confinement { calls: broker::CALLS, inet: true, read: broker::READS })?;
+            let (calls, read) = (broker::CALLS, broker::READS);
+            confine(&Confinement { calls, inet: true, read, bounds: BOUNDS })?;
             broker::serve(control)
         }
     }
 }
 
-/// The detectors of `hotcell scan`, over what leaves opened.
-struct Detectors(Arc<Scanner>);
+/// The detectors of `hotcell scan` and the fingerprints of inputs, over what leaves opened.
+struct Detectors {
+    scanner: Arc<Scanner>,
+    /// Whether there is anything that it could find.
+    looks: bool,
+}
+
+impl Detectors {
+    fn new(scanner: Scanner, looks: bool) -> Self {
+        Self { scanner: Arc::new(scanner), looks }
+    }
+}
 
 /// Bytes of a body that are looked at together from its beginning: so far, what is packed is unpacked.
 const FROM_THE_BEGINNING: usize = 256 << 10;
@@ -72,16 +92,31 @@ const FROM_THE_BEGINNING: usize = 256 << 10;
 const OVERLAP: usize = 8 << 10;
 
 impl Inspection for Detectors {
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, Reason> {
+        if !self.looks {
+            return Ok(Box::new(Uninspected));
+        }
         let mut text = head.target.as_bytes().to_vec();
+        if head.target.contains('+') {
+            // The blank of a form, in what may hold nothing else that tells a form.
+            text.extend_from_slice(format!("\n{}", head.target.replace('+', " ")).as_bytes());
+        }
         for (name, value) in head.headers {
             text.extend_from_slice(format!("\n{name}: ").as_bytes());
             text.extend_from_slice(value);
         }
-        match why_refused(&self.0.scan(&text)) {
-            Some(why) => Err(format!("its head holds {why}")),
-            None => Ok(Box::new(Body { scanner: self.0.clone(), seen: Vec::new(), all: true, work: 0, passed: 0 })),
+        match why_refused(&self.scanner.scan(&text), "head") {
+            Some(why) => Err(why),
+            None => {
+                Ok(Box::new(Body { scanner: self.scanner.clone(), seen: Vec::new(), all: true, work: 0, passed: 0 }))
+            }
         }
+    }
+
+    fn hold_against(self: Box<Self>, index: File) -> io::Result<Box<dyn Inspection>> {
+        let prints = Fingerprints::read(index).map_err(io::Error::other)?;
+        let scanner = Arc::into_inner(self.scanner).ok_or_else(|| io::Error::other("it is in use already"))?;
+        Ok(Box::new(Self::new(scanner.with_fingerprints(Arc::new(prints)), true)))
     }
 }
 
@@ -113,8 +148,8 @@ impl BodyInspection for Body {
         self.seen.extend_from_slice(bytes);
         self.work = self.work.saturating_add(self.seen.len() as u64);
         self.passed = self.passed.saturating_add(bytes.len() as u64);
-        match why_refused(&self.scanner.scan(&self.seen)) {
-            Some(why) => Verdict::Refuse(format!("its body holds {why}")),
+        match why_refused(&self.scanner.scan(&self.seen), "body") {
+            Some(why) => Verdict::Refuse(why),
             None => Verdict::Pass,
         }
     }
@@ -126,25 +161,32 @@ impl BodyInspection for Body {
 }
 
 /// What was found, by kind; never the value. What could not be looked at counts as found.
-fn why_refused(report: &Report) -> Option<String> {
+fn why_refused(report: &Report, part: &str) -> Option<Reason> {
     let unseen = report.unseen.first().map(|unseen| unseen.reason.what());
     let kind = report.findings.first().map(|finding| finding.kind.as_str());
-    match (kind, unseen) {
-        (Some(kind), _) => Some(format!("personal data or a secret ({kind})")),
-        (None, Some(unseen)) => Some(format!("what could not be looked at ({unseen})")),
-        (None, None) => None,
-    }
+    let print = report.prints.first().map(|print| print.kind.as_str());
+    let (code, what) = match (print, kind, unseen) {
+        (Some(kind), _, _) => (CARRIES_INPUT, format!("something of an input ({kind})")),
+        (None, Some(kind), _) => (CARRIES_FINDING, format!("personal data or a secret ({kind})")),
+        (None, None, Some(unseen)) => (CARRIES_FINDING, format!("what could not be looked at ({unseen})")),
+        (None, None, None) => return None,
+    };
+    Some(Reason { code: Some(code), what: format!("its {part} holds {what}") })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Seek as _;
+
+    use hotcell_inspect::fingerprint::{Builder, Size};
+
     use super::*;
 
     fn detectors() -> Detectors {
-        Detectors(Arc::new(Scanner::builtin().unwrap()))
+        Detectors::new(Scanner::builtin().unwrap(), true)
     }
 
-    fn begun(headers: &[(&str, &[u8])], target: &str) -> Result<Box<dyn BodyInspection>, String> {
+    fn begun(headers: &[(&str, &[u8])], target: &str) -> Result<Box<dyn BodyInspection>, Reason> {
         let to = "api.example".parse().unwrap();
         detectors().begin(&RequestHead { to: &to, method: "POST", target, headers })
     }
@@ -154,14 +196,15 @@ mod tests {
         let card = "4111111111111111";
         let encoded = "NDExMTExMTExMTExMTExMQ==";
         for target in [format!("/pay?card={card}"), format!("/pay?card={encoded}")] {
-            let why = begun(&[], &target).err().unwrap();
+            let why = begun(&[], &target).err().unwrap().what;
             assert!(why.contains("bank-card") && !why.contains(card), "{why}");
         }
         assert!(begun(&[("x-note", format!("card {card}").as_bytes())], "/").is_err());
         let mut body = begun(&[("content-type", b"text/plain")], "/").unwrap();
         assert_eq!(body.look(b"twelve boxes of "), Verdict::Pass);
         let Verdict::Refuse(why) = body.look(format!("cards, card {card}").as_bytes()) else { panic!("it left") };
-        assert!(why.contains("bank-card") && !why.contains(card), "{why}");
+        assert_eq!(why.code, Some(CARRIES_FINDING));
+        assert!(why.what.contains("bank-card") && !why.what.contains(card), "{why:?}");
     }
 
     #[test]
@@ -175,10 +218,65 @@ mod tests {
         assert!(matches!(body.look(b"11111111\n"), Verdict::Refuse(_)));
     }
 
+    /// What a task was given, and what only knows that.
+    const NOTE: &[u8] = b"The patient was seen on Tuesday for a persistent cough; she is allergic to penicillin.";
+
+    fn printed() -> Box<dyn Inspection> {
+        let mut index = Builder::new(Size::Fine);
+        index.add("note", NOTE).unwrap();
+        let mut file = tempfile();
+        index.finish().write(&file).unwrap();
+        file.rewind().unwrap();
+        Box::new(Detectors::new(Scanner::without_detectors(), false)).hold_against(file).unwrap()
+    }
+
+    fn tempfile() -> File {
+        rustix::fs::memfd_create("index", rustix::fs::MemfdFlags::CLOEXEC).unwrap().into()
+    }
+
+    #[test]
+    fn a_stretch_of_an_input_is_known_in_head_and_body_however_the_body_is_cut() {
+        let to = "api.example".parse().unwrap();
+        let begun = |target: &str| {
+            let inspection = printed();
+            inspection.begin(&RequestHead { to: &to, method: "POST", target, headers: &[] })
+        };
+        let head = format!("/?note={}", String::from_utf8_lossy(NOTE).replace(' ', "+"));
+        assert_eq!(begun(&head).err().unwrap().code, Some(CARRIES_INPUT));
+        let mut body = begun("/").unwrap();
+        assert_eq!(body.look(b"she is allergic to nothing, and pays by 4111111111111111"), Verdict::Pass);
+        for pieces in [1, 7, 30] {
+            let mut body = begun("/").unwrap();
+            let verdicts: Vec<_> = NOTE.chunks(pieces).map(|piece| body.look(piece)).collect();
+            let Some(Verdict::Refuse(why)) = verdicts.iter().find(|verdict| **verdict != Verdict::Pass) else {
+                panic!("it left in pieces of {pieces}")
+            };
+            assert_eq!(why.code, Some(CARRIES_INPUT));
+            assert!(!why.what.contains("penicillin"), "{why:?}");
+        }
+        // Nothing to look for, nothing found.
+        let off = Detectors::new(Scanner::without_detectors(), false);
+        let mut body = off.begin(&RequestHead { to: &to, method: "POST", target: "/", headers: &[] }).unwrap();
+        assert_eq!(body.look(NOTE), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_is_no_index_ends_the_gateway() {
+        let mut file = tempfile();
+        io::Write::write_all(&mut file, b"no index").unwrap();
+        file.rewind().unwrap();
+        assert!(Box::new(Detectors::new(Scanner::without_detectors(), false)).hold_against(file).is_err());
+    }
+
     #[test]
     fn a_body_in_tiny_pieces_does_not_cost_more_than_its_share() {
-        let mut body =
-            Body { scanner: detectors().0, seen: vec![b'a'; FROM_THE_BEGINNING / 2], all: true, work: 0, passed: 0 };
+        let mut body = Body {
+            scanner: detectors().scanner,
+            seen: vec![b'a'; FROM_THE_BEGINNING / 2],
+            all: true,
+            work: 0,
+            passed: 0,
+        };
         assert_eq!(body.patience(), 0);
         body.work = FREE_WORK;
         assert_eq!(body.patience(), 0, "what is free is free");

@@ -64,6 +64,7 @@ pub(crate) fn egress(body: &ReceiptBody) -> Vec<String> {
         .map(|host| {
             let form = match host.form.as_str() {
                 "passed" => "uninspected, fronting possible".to_owned(),
+                _ if host.requests_limited => format!("{} requests (limited)", host.requests),
                 _ => format!("{} requests", host.requests),
             };
             let (out, back) = (ByteSize(host.bytes_out), ByteSize(host.bytes_in));

@@ -86,7 +86,10 @@ pub(crate) fn text(done: &TaskReport, output: Option<&Path>, verbose: bool) -> i
         }
     }
     for refusal in &done.egress_refused {
-        writeln!(to, "refused: {}", plain_line(&refusal.what))?;
+        match &refusal.code {
+            Some(code) => writeln!(to, "refused: {} [{code}]", plain_line(&refusal.what))?,
+            None => writeln!(to, "refused: {}", plain_line(&refusal.what))?,
+        }
         if let Some(permit) = &refusal.permit {
             writeln!(to, "  to permit it: {permit}")?;
         }

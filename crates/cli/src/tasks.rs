@@ -11,7 +11,7 @@ use hotcell_audit::personal::PersonalKeys;
 use hotcell_audit::{Events, Filter, Snapshot};
 use hotcell_inspect::Neutralizer;
 use hotcell_task::{TaskFolder, cancel_task, read_receipt, running_tasks};
-use hotcell_types::{Event, Exit, TaskId, Timestamp};
+use hotcell_types::{Event, Exit, ReceiptBody, TaskId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -159,6 +159,7 @@ pub(crate) fn show(arguments: &Show, app: &App) -> Result<Exit, Failure> {
             if let Some(verified) = receipt {
                 receipt::tell(verified, true, None, app)?;
                 writeln!(print::out())?;
+                tell_egress(&verified.body)?;
             }
             tell_events(&events)?;
             Ok(Exit::Yes)
@@ -179,6 +180,19 @@ fn events_of(task: TaskId, app: &App) -> Result<Vec<Event>, Failure> {
         }
     }
     Ok(events)
+}
+
+/// What went over the network, a row for each host that it might reach; nothing where there was none.
+fn tell_egress(body: &ReceiptBody) -> io::Result<()> {
+    let Some(egress) = &body.egress else { return Ok(()) };
+    let mut table = print::table(&["host", "form", "requests", "bytes out", "bytes in", "refused"]);
+    for host in &egress.hosts {
+        let form = if host.requests_limited { "opened, limited" } else { host.form.as_str() };
+        let counts = [host.requests, host.bytes_out, host.bytes_in, host.refused];
+        let counts = counts.iter().map(u64::to_string);
+        table.add_row([print::theirs(&host.host), form.to_owned()].into_iter().chain(counts));
+    }
+    writeln!(print::out(), "{table}\n")
 }
 
 /// The way of a task, a line for each event: how long after the first, what, and what is known of it.

@@ -168,7 +168,7 @@ impl Dialler {
             Ok(connection) => wire::send(answer.as_fd(), &Dialled::Yes, &[connection.as_fd()]),
             Err(why) => {
                 let what = self.rules.get(rule).map(|rule| format!("{}: {why}", rule.destination)).unwrap_or_default();
-                let note = Note::Refused { rule: Some(rule), what, permit: None };
+                let note = Note::Refused { rule: Some(rule), code: None, what, permit: None };
                 let _ = wire::send(host.as_fd(), &note, &[]);
                 wire::send(answer.as_fd(), &Dialled::No { why: why.clone() }, &[])
             }

@@ -205,4 +205,25 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn no_question_makes_its_reader_panic_and_an_answer_is_one() {
+        let question = |name: &[u8], kind: u8| {
+            let head: &[u8] = &[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            [head, name, &[0, 0, kind, 0, 1]].concat()
+        };
+        let plan = plan();
+        let mut answered = 0;
+        hotcell_testkit::fuzz::Target::new(env!("CARGO_MANIFEST_DIR"), "dns-question")
+            .with(question(b"\x03api\x07example", 1))
+            .with(question(b"\x05other\x07example", 28))
+            .with(question(b"\xc0\x0c", 65))
+            .run(3000, |bytes| {
+                let Some(answer) = answer(&plan, bytes) else { return };
+                answered += 1;
+                assert_eq!(answer.bytes[..2], bytes[..2], "the number is the question's");
+                assert!(answer.bytes[2] & 0x80 != 0 && answer.bytes.len() <= bytes.len() + 16);
+            });
+        assert!(answered > 0, "no question was good: nothing was tried");
+    }
 }

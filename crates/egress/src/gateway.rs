@@ -96,10 +96,7 @@ struct Gateway {
     plan: Plan,
     /// By place: the configuration by which a rule's host is impersonated to the inside.
     authority: Option<Authority>,
-    /// Certificates of authorities outside, as text.
-    roots: Vec<u8>,
-    /// What knows hosts outside by them. It is made while the sandbox starts, and not before: reading them is the longest part.
-    outside: OnceLock<Result<Arc<ClientConfig>, String>>,
+    outside: Arc<Outside>,
     control: OwnedFd,
     inspection: Box<dyn Inspection>,
     active: AtomicUsize,
@@ -107,6 +104,21 @@ struct Gateway {
     requests: Vec<AtomicU64>,
     /// Connections that are under way: at which rule, and what they have carried so far.
     under_way: Mutex<Vec<(usize, Arc<Counts>)>>,
+}
+
+/// What knows hosts outside.
+struct Outside {
+    /// Certificates of authorities outside, as text.
+    roots: Vec<u8>,
+    /// Made of them while the sandbox starts, and not before: reading them is the longest part.
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Outside {
+    /// Made once, whoever asks meanwhile.
+    fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        self.config.get_or_init(|| authority::outside(&self.roots).map_err(|error| error.to_string())).clone()
+    }
 }
 
 /// Serves until the broker is gone or the host wants an end. `control` is the socket by which everything comes; `lock_in`
@@ -125,7 +137,7 @@ pub fn serve(
     let plan = Plan::new(rules);
     // What is parsed from here on is parsed locked in.
     let made = lock_in().and_then(|()| make(plan, roots.into(), control.try_clone()?, inspection(judged)?));
-    let (gateway, certificate) = match made {
+    let (mut gateway, certificate) = match made {
         Ok(made) => made,
         Err(error) => {
             wire::send(control.as_fd(), &Ready::Failed { why: brief(&error.to_string()) }, &[])?;
@@ -133,16 +145,21 @@ pub fn serve(
         }
     };
     wire::send(control.as_fd(), &Ready::Up { certificate }, &[])?;
-    let gateway = Arc::new(gateway);
     if gateway.plan.opens() {
-        let early = Arc::clone(&gateway);
+        let early = Arc::clone(&gateway.outside);
         // Where no thread comes up, the first connection waits for it.
-        let _ = thread::Builder::new().stack_size(STACK).spawn(move || drop(early.outside()));
+        let _ = thread::Builder::new().stack_size(STACK).spawn(move || drop(early.config()));
     }
-    let Some((Serve {}, sockets)) = wire::receive(&control)? else { return Ok(()) };
-    if sockets.len() != gateway.plan.sockets().len() {
+    let Some((Serve { prints }, mut sockets)) = wire::receive(&control)? else { return Ok(()) };
+    let count = gateway.plan.sockets().len();
+    if sockets.len().checked_sub(prints) != Some(count) {
         return Err(not_ours());
     }
+    // INVARIANT (no-index-no-way): where one cannot be used, this process ends, and nothing leaves.
+    for index in sockets.split_off(count) {
+        gateway.inspection = gateway.inspection.hold_against(index.into())?;
+    }
+    let gateway = Arc::new(gateway);
     attend(&gateway, sockets)?;
     // The workload is dead: what it left is about to end by itself, and says how much it carried.
     let until = Instant::now() + LAST_MOMENTS;
@@ -172,8 +189,7 @@ fn make(plan: Plan, roots: File, control: OwnedFd, inspection: Box<dyn Inspectio
         Gateway {
             plan,
             authority,
-            roots: text,
-            outside: OnceLock::new(),
+            outside: Arc::new(Outside { roots: text, config: OnceLock::new() }),
             control,
             inspection,
             requests,
@@ -219,11 +235,6 @@ fn attend(gateway: &Arc<Gateway>, sockets: Vec<OwnedFd>) -> io::Result<()> {
 }
 
 impl Gateway {
-    /// What knows hosts outside; made once, whoever asks meanwhile.
-    fn outside(&self) -> Result<Arc<ClientConfig>, String> {
-        self.outside.get_or_init(|| authority::outside(&self.roots).map_err(|error| error.to_string())).clone()
-    }
-
     fn answer_one(&self, questions: &UdpSocket) {
         let mut bytes = [0; dns::MAX_QUESTION + 1];
         let Ok((count, from)) = questions.recv_from(&mut bytes) else { return };
@@ -239,7 +250,7 @@ impl Gateway {
         let Some(name) = refused else { return };
         let permit = name.parse::<hotcell_types::HostName>().ok().map(|name| format!("--egress {name}"));
         let what = format!("the name {} was not resolved", brief(name));
-        self.note(Note::Refused { rule: None, what, permit });
+        self.note(Note::Refused { rule: None, code: None, what, permit });
     }
 
     /// Tells the host. When nobody hears it any more, the end is near.
@@ -298,7 +309,7 @@ impl Gateway {
             Rule { passes: false, destination, .. } if destination.port == PLAIN_PORT => {
                 http::Exchange::new(self, place, false, &counts).serve(connection);
             }
-            _ => match hello::read(&mut &connection) {
+            _ => match hello::read(&mut &connection, HEAD_TIME) {
                 Ok(hello) if hello.name == rule.destination.host => match rule.passes {
                     true => self.pass(place, &connection, &hello, &counts),
                     false => self.open(place, connection, hello, &counts),
@@ -343,7 +354,7 @@ impl Gateway {
         };
         let _ = connection.write_all(hello::UNRECOGNIZED_NAME);
         let what = brief(&format!("{destination}: a connection was refused: {what}"));
-        self.note(Note::Refused { rule: Some(place), what, permit });
+        self.note(Note::Refused { rule: Some(place), code: None, what, permit });
     }
 
     fn pass(&self, place: usize, connection: &TcpStream, hello: &Hello, counts: &Counts) {
@@ -360,7 +371,7 @@ impl Gateway {
         let Some(Rule { destination, .. }) = self.plan.rules().get(place) else { return };
         let refused = |what: String| {
             let what = brief(&format!("{destination}: {what}"));
-            self.note(Note::Refused { rule: Some(place), what, permit: None });
+            self.note(Note::Refused { rule: Some(place), code: None, what, permit: None });
         };
         let inside = self.authority.as_ref().and_then(|authority| authority.server_of(&destination.host));
         let Some(inside) = inside else { return refused("no certificate could be made for it".to_owned()) };
@@ -417,6 +428,10 @@ impl http::Outside for Gateway {
         &*self.inspection
     }
 
+    fn head_time(&self) -> Duration {
+        HEAD_TIME
+    }
+
     fn note(&self, note: Note) {
         self.note(note);
     }
@@ -429,7 +444,7 @@ impl http::Outside for Gateway {
             return Ok(Box::new(connection));
         }
         let host = &self.plan.rules().get(place).ok_or_else(|| NotConnected::untold("no such rule"))?.destination.host;
-        let config = self.outside().map_err(NotConnected::untold)?;
+        let config = self.outside.config().map_err(NotConnected::untold)?;
         authority::connect(config, host, connection).map_err(NotConnected::untold)
     }
 }

@@ -11,9 +11,10 @@ mod peer;
 mod tests;
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use crate::count::Counts;
-use crate::inspection::{BodyInspection, Inspection, RequestHead, Verdict};
+use crate::inspection::{BodyInspection, Inspection, Reason, RequestHead, Verdict};
 use crate::plan::Rule;
 use crate::wire::{Note, brief};
 use body::{Framing, Look, copy};
@@ -31,6 +32,8 @@ pub(crate) trait Outside {
     /// Counts one more request to the host of a rule, and says how many it makes.
     fn count_request(&self, place: usize) -> u64;
     fn inspection(&self) -> &dyn Inspection;
+    /// How long a head may take from its first byte to its last.
+    fn head_time(&self) -> Duration;
     fn note(&self, note: Note);
     /// A connection to the host of a rule, which proved to be it.
     fn connect(&self, place: usize, with_tls: bool) -> Result<Box<dyn Stream>, NotConnected>;
@@ -69,14 +72,14 @@ enum Next {
 /// Why a request was not forwarded, or its answer not passed on.
 struct Refused {
     status: u16,
-    why: String,
+    why: Reason,
     /// Whether it has been told already.
     told: bool,
 }
 
 impl Refused {
-    fn new(status: u16, why: impl ToString) -> Self {
-        Self { status, why: why.to_string(), told: false }
+    fn new(status: u16, why: impl Into<Reason>) -> Self {
+        Self { status, why: why.into(), told: false }
     }
 }
 
@@ -88,7 +91,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
     /// Serves until either end has enough.
     pub(crate) fn serve(mut self, inside: impl Stream) {
         let Some(rule) = self.gateway.rule(self.place).cloned() else { return };
-        let mut inside = Peer::new(inside);
+        let mut inside = Peer::new(inside, self.gateway.head_time());
         loop {
             let request = match inside.head() {
                 Ok(Some(head)) => Request::parse(&head, &rule.destination, self.with_tls).map_err(Fault::Malformed),
@@ -112,11 +115,13 @@ impl<'g, G: Outside> Exchange<'g, G> {
     }
 
     fn refuse(&self, inside: &mut Peer<impl Stream>, rule: &Rule, refused: &Refused) {
-        let what = brief(&format!("{}: a request was refused: {}", rule.destination, refused.why));
+        let what = brief(&format!("{}: a request was refused: {}", rule.destination, refused.why.what));
         if !refused.told {
-            self.gateway.note(Note::Refused { rule: Some(self.place), what: what.clone(), permit: None });
+            let code = refused.why.code.map(str::to_owned);
+            self.gateway.note(Note::Refused { rule: Some(self.place), code, what: what.clone(), permit: None });
         }
-        let text = format!("hotcell: {what}\n");
+        let code = refused.why.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+        let text = format!("hotcell: {what}{code}\n");
         // Whoever does not take the answer sees the end of the connection.
         let _ = inside.write(
             format!(
@@ -131,14 +136,14 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     /// Forwards one request and its answer.
     fn forward(&mut self, inside: &mut Peer<impl Stream>, rule: &Rule, request: &Request) -> Result<Next, Refused> {
-        let refused = |why: String| Refused::new(403, why);
+        let refused = |why: Reason| Refused::new(403, why);
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let (method, target) = (request.method.as_str(), request.target.as_str());
         let head = RequestHead { to: &rule.destination, method, target, headers: &headers };
         let most = rule.requests.max_request_bytes().unwrap_or(u64::MAX);
         match (rule.requests.fault(method, target), request.framing) {
-            (Some(why), _) => return Err(refused(why)),
-            (None, Framing::Length(length)) if length > most => return Err(refused(TOO_LONG.to_owned())),
+            (Some(why), _) => return Err(refused(why.into())),
+            (None, Framing::Length(length)) if length > most => return Err(refused(TOO_LONG.into())),
             _ => {}
         }
         let mut inspection = self.gateway.inspection().begin(&head).map_err(refused)?;
@@ -151,7 +156,7 @@ impl<'g, G: Outside> Exchange<'g, G> {
             None => (false, self.connect()?),
         };
         if request.expects {
-            inside.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| refused("the client is gone".to_owned()))?;
+            inside.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| refused("the client is gone".into()))?;
         }
         let mut sent = self.send(inside, &mut outside, request, most, &mut *inspection)?;
         let mut answer = Answer::read(&mut outside, request);
@@ -191,7 +196,9 @@ impl<'g, G: Outside> Exchange<'g, G> {
 
     fn connect(&self) -> Result<Peer<Box<dyn Stream>>, Refused> {
         let connected = self.gateway.connect(self.place, self.with_tls);
-        connected.map(Peer::new).map_err(|NotConnected { why, told }| Refused { status: 502, why, told })
+        connected
+            .map(|stream| Peer::new(stream, self.gateway.head_time()))
+            .map_err(|NotConnected { why, told }| Refused { status: 502, why: why.into(), told })
     }
 
     /// Sends the request, as far as the host takes it.
@@ -236,7 +243,7 @@ struct Inspected<'i> {
 const TOO_LONG: &str = "its body is longer than the host's rule allows";
 
 impl Look for Inspected<'_> {
-    fn look(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn look(&mut self, bytes: &[u8]) -> Result<(), Reason> {
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or(TOO_LONG)?;
         match self.inspection.look(bytes) {
             Verdict::Pass => {
@@ -256,7 +263,7 @@ impl Look for Inspected<'_> {
 struct Counted<'c>(&'c Counts);
 
 impl Look for Counted<'_> {
-    fn look(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn look(&mut self, bytes: &[u8]) -> Result<(), Reason> {
         self.0.comes_in(bytes.len());
         Ok(())
     }

@@ -1,5 +1,8 @@
 //! What looks at the bytes of opened connections: an interface, which whoever starts the gateway fills.
 
+use std::fs::File;
+use std::io;
+
 use hotcell_types::Destination;
 
 /// The head of a request that is about to leave.
@@ -20,9 +23,29 @@ pub struct RequestHead<'a> {
 pub enum Verdict {
     /// It may.
     Pass,
-    /// It may not: why, without what was found.
-    Refuse(String),
+    /// It may not.
+    Refuse(Reason),
 }
+
+/// Why something may not leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Its code, one of [`CARRIES_INPUT`] and [`CARRIES_FINDING`], where it has one.
+    pub code: Option<&'static str>,
+    /// Why, without what was found.
+    pub what: String,
+}
+
+impl<T: Into<String>> From<T> for Reason {
+    fn from(what: T) -> Self {
+        Self { code: None, what: what.into() }
+    }
+}
+
+/// A request carries a stretch or a record of an input.
+pub const CARRIES_INPUT: &str = "NET-004";
+/// A request carries what a detector found, or what could not be looked at.
+pub const CARRIES_FINDING: &str = "NET-005";
 
 /// Looks at requests.
 pub trait Inspection: Send + Sync {
@@ -30,7 +53,16 @@ pub trait Inspection: Send + Sync {
     ///
     /// # Errors
     /// Why the request may not leave; nothing of it does.
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String>;
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, Reason>;
+
+    /// Holds requests against an index of fingerprints from now on.
+    ///
+    /// # Errors
+    /// When the index is none, or nothing here could use it: then nothing may leave.
+    fn hold_against(self: Box<Self>, index: File) -> io::Result<Box<dyn Inspection>> {
+        drop(index);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// Looks at one body.
@@ -56,7 +88,7 @@ pub trait BodyInspection {
 pub struct Uninspected;
 
 impl Inspection for Uninspected {
-    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, Reason> {
         Ok(Box::new(Self))
     }
 }

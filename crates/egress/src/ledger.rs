@@ -41,6 +41,8 @@ pub enum Heard {
 /// What was refused.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Refusal {
+    /// Its code, where it has one.
+    pub code: Option<String>,
     /// What, and why.
     pub what: String,
     /// The option that would permit it, where there is one.
@@ -72,6 +74,7 @@ impl Ledger {
         let hosts = rules.iter().map(|rule| HostRecord {
             host: rule.destination.to_string(),
             form: if rule.passes { "passed" } else { "opened" }.to_owned(),
+            requests_limited: !rule.requests.is_empty(),
             connections: 0,
             requests: 0,
             bytes_out: 0,
@@ -96,7 +99,7 @@ impl Ledger {
 
     fn count(&mut self, note: Note) -> Option<Heard> {
         match note {
-            Note::Refused { rule, what, permit } => {
+            Note::Refused { rule, code, what, permit } => {
                 self.record.refused += 1;
                 if let Some(host) = rule.and_then(|rule| self.record.hosts.get_mut(rule)) {
                     host.refused += 1;
@@ -104,8 +107,8 @@ impl Ledger {
                 // What could be permitted is a name that the workload chose.
                 let chosen = permit.is_some() || rule.is_none();
                 let refusal = match chosen && !self.quotes {
-                    true => Refusal { what: UNQUOTED.to_owned(), permit: None },
-                    false => Refusal { what, permit },
+                    true => Refusal { code, what: UNQUOTED.to_owned(), permit: None },
+                    false => Refusal { code, what, permit },
                 };
                 if self.refusals.contains(&refusal) || self.refusals.len() >= MAX_REFUSALS {
                     return None;

@@ -34,7 +34,9 @@ mod service;
 mod wire;
 
 pub use error::EgressError;
-pub use inspection::{BodyInspection, Inspection, RequestHead, Uninspected, Verdict};
+pub use inspection::{
+    BodyInspection, CARRIES_FINDING, CARRIES_INPUT, Inspection, Reason, RequestHead, Uninspected, Verdict,
+};
 pub use ledger::{Heard, Ledger, Refusal};
 pub use plan::{Plan, Rule, Socket};
 pub use service::{BROKER_NAME, GATEWAY_NAME, SERVICE_ARGUMENT, Service};

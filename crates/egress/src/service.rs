@@ -102,17 +102,18 @@ impl Service {
         &self.certificates
     }
 
-    /// Hands it the sockets that were opened inside, in the plan's order; the broker comes up.
+    /// Hands it the sockets that were opened inside, in the plan's order, and indexes of fingerprints, against which what
+    /// leaves opened is held; the broker comes up.
     ///
     /// # Errors
     /// [`EgressError`], when one of the processes is gone.
-    pub fn serve(&mut self, sockets: Vec<OwnedFd>) -> Result<(), EgressError> {
+    pub fn serve(&mut self, sockets: Vec<OwnedFd>, prints: Vec<OwnedFd>) -> Result<(), EgressError> {
         let wrap = |what| move |source| EgressError::Host { what, source };
         let Some(control) = self.control.take() else {
             return Err(EgressError::NotUp { why: "it serves already".to_owned() });
         };
-        let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-        wire::send(control.as_fd(), &Serve {}, &fds).map_err(wrap("handing the sockets over"))?;
+        let fds: Vec<_> = sockets.iter().chain(&prints).map(AsFd::as_fd).collect();
+        wire::send(control.as_fd(), &Serve { prints: prints.len() }, &fds).map_err(wrap("handing the sockets over"))?;
         let (notes, theirs) = wire::pair().map_err(wrap("making a socket"))?;
         self.broker = Some(start(&self.executable, BROKER_NAME, theirs).map_err(wrap("starting the broker"))?);
         let order = Order { rules: self.plan.rules().to_vec(), judged: false };

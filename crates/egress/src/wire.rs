@@ -11,6 +11,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::inspection::{CARRIES_FINDING, CARRIES_INPUT};
 use crate::plan::Rule;
 
 /// Bytes of the largest message: the rules, or the certificate of a sandbox's authority.
@@ -42,7 +43,10 @@ pub(crate) enum Ready {
 /// The host's second word to the gateway, which comes with the sockets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Serve {}
+pub(crate) struct Serve {
+    /// How many indexes of fingerprints come behind the sockets.
+    pub(crate) prints: usize,
+}
 
 /// What the gateway says to the broker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,8 +62,8 @@ pub(crate) enum Word {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) enum Note {
-    /// Something was refused: at which rule, if at one; what, and what would permit it.
-    Refused { rule: Option<usize>, what: String, permit: Option<String> },
+    /// Something was refused: at which rule, if at one; its code, if it has one; what, and what would permit it.
+    Refused { rule: Option<usize>, code: Option<String>, what: String, permit: Option<String> },
     /// A connection came to its end.
     Connected { rule: usize, bytes_out: u64, bytes_in: u64 },
     /// A request was answered.
@@ -71,8 +75,10 @@ impl Note {
     pub(crate) fn is_sound(&self, rules: usize) -> bool {
         let short = |text: &str| text.len() <= MAX_TEXT * 6;
         match self {
-            Self::Refused { rule, what, permit } => {
-                rule.is_none_or(|rule| rule < rules) && short(what) && permit.as_deref().is_none_or(short)
+            Self::Refused { rule, code, what, permit } => {
+                let known = |code: &str| [CARRIES_INPUT, CARRIES_FINDING].contains(&code);
+                let coded = code.as_deref().is_none_or(known);
+                coded && rule.is_none_or(|rule| rule < rules) && short(what) && permit.as_deref().is_none_or(short)
             }
             Self::Connected { rule, .. } => *rule < rules,
             Self::Requested { rule, method, path, .. } => *rule < rules && short(method) && short(path),

@@ -213,6 +213,17 @@ pub struct Confinement<'a> {
     pub inet: bool,
     /// Files and folders that it may read, where they are there.
     pub read: &'a [&'a str],
+    /// How much of the host it may use.
+    pub bounds: Bounds,
+}
+
+/// How much of the host such a process may use; it writes no file in any case. A bound of the host that is lower stays.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes of private memory that it may write. Beyond, it ends.
+    pub memory: u64,
+    /// Open descriptors.
+    pub files: u64,
 }
 
 /// The first act of such a process: it has nothing of its parent's but standard input, its control socket, which is given
@@ -237,6 +248,11 @@ pub fn begin(control: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 pub fn confine(confinement: &Confinement<'_>) -> io::Result<()> {
     process::keep_capabilities(0).map_err(from_sys)?;
     process::no_new_privileges().map_err(from_sys)?;
+    let Bounds { memory, files } = confinement.bounds;
+    for (resource, most) in [(limit::DATA, memory), (limit::NOFILE, files), (limit::FSIZE, 0), (limit::MSGQUEUE, 0)] {
+        let host = limit::hard(resource).map_err(from_sys)?;
+        limit::set(resource, most.min(host)).map_err(from_sys)?;
+    }
     let handled = Handled::of_abi(landlock::kernel_abi().min(landlock::WHOLE_ABI));
     if handled.abi > 0 {
         let net = if confinement.inet { 0 } else { handled.net };

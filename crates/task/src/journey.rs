@@ -411,7 +411,7 @@ impl Journey<'_, '_> {
         self.log.append(&applied, Durability::Lazy).map_err(TaskError::part)?;
         self.views = views;
         self.record_shown(&records)?;
-        self.service = network::start(grant)?;
+        self.service = network::start(grant, self.prints.is_some())?;
         let spec = self.sandbox_spec(model.as_ref(), image.as_ref())?;
         let Built { prepared, record, end } = self.build(grant, spec, model)?;
         // The sandbox holds what it sees of them; their names are not needed any more.
@@ -496,7 +496,10 @@ impl Journey<'_, '_> {
         })?;
         let end = end?;
         if let Some(mut service) = self.service.take() {
-            network::serve(&mut service, prepared.take_sockets(), &self.notes())?;
+            // What leaves while the workload runs is held against what it was given: that is indexed before it starts.
+            self.prints = self.prints.take().map(Prints::make).transpose()?;
+            let prints = self.prints.as_ref().map(Prints::files).transpose()?.unwrap_or_default();
+            network::serve(&mut service, prepared.take_sockets(), prints, &self.notes())?;
             self.service = Some(service);
         }
         let down = prepared.observations().iter().filter(|seen| !seen.holds).map(|seen| seen.wall.label());

@@ -12,7 +12,8 @@ use hotcell_types::{Clock, Event, EventKind, TaskId};
 use crate::TaskError;
 
 /// Starts the gateway for the hosts that a grant gives, if any. What the workload chose is told where its streams pass live.
-pub(crate) fn start(grant: &GrantUse) -> Result<Option<Service>, TaskError> {
+/// `printed`: whether it is held against fingerprints.
+pub(crate) fn start(grant: &GrantUse, printed: bool) -> Result<Option<Service>, TaskError> {
     let rules: Vec<_> = grant
         .rights()
         .hosts()
@@ -26,13 +27,10 @@ pub(crate) fn start(grant: &GrantUse) -> Result<Option<Service>, TaskError> {
         return Ok(None);
     }
     let judged = grant.profile().detectors() == DetectorRule::Refuse;
-    if let (true, Some(unopened)) = (judged, rules.iter().find(|rule| rule.passes)) {
+    if let (true, Some(unopened)) = (judged || printed, rules.iter().find(|rule| rule.passes)) {
         return Err(TaskError::Spec {
-            what: format!(
-                "the profile has what leaves inspected, and `{},pass` would not be opened",
-                unopened.destination
-            ),
-            remedy: "leave out `,pass`, or use a profile file of yours with [inspection] detectors = \"off\"",
+            what: format!("what leaves is to be inspected, and `{},pass` would not be opened", unopened.destination),
+            remedy: "leave out `,pass`, or use a profile file of yours with [inspection] detectors and fingerprints = \"off\"",
         });
     }
     let executable = Path::new("/proc/self/exe");
@@ -55,8 +53,13 @@ pub(crate) fn network(service: &Service) -> Network {
 }
 
 /// Hands it the sockets, and tells the log.
-pub(crate) fn serve(service: &mut Service, sockets: Vec<OwnedFd>, notes: &Notes<'_>) -> Result<(), TaskError> {
-    service.serve(sockets).map_err(TaskError::part)?;
+pub(crate) fn serve(
+    service: &mut Service,
+    sockets: Vec<OwnedFd>,
+    prints: Vec<OwnedFd>,
+    notes: &Notes<'_>,
+) -> Result<(), TaskError> {
+    service.serve(sockets, prints).map_err(TaskError::part)?;
     let of = |passes| {
         let rules = service.plan().rules().iter().filter(move |rule| rule.passes == passes);
         rules.map(|rule| rule.destination.to_string()).collect::<Vec<_>>()
@@ -94,10 +97,11 @@ impl Notes<'_> {
         self.tell(match heard {
             Heard::Refused(refusal) => {
                 let event = self.event(EventKind::EgressRefused).with("what", refusal.what);
-                match refusal.permit {
-                    Some(permit) => event.with("permit", permit),
+                let particulars = [("code", refusal.code), ("permit", refusal.permit)];
+                particulars.into_iter().fold(event, |event, (name, value)| match value {
+                    Some(value) => event.with(name, value),
                     None => event,
-                }
+                })
             }
             Heard::Connected { to, passed, bytes_out, bytes_in } => self
                 .event(EventKind::EgressConnected)

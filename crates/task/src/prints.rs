@@ -1,11 +1,15 @@
 //! Fingerprints of a task's inputs and of its sealed model, made while it is prepared and runs.
 
 use std::fs::File;
+use std::io::{self, Seek as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use hotcell_inspect::fingerprint::{Builder, Fingerprints, IndexError, Size};
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::TaskError;
 use crate::inputs::Input;
@@ -24,6 +28,8 @@ enum Inputs {
     Ready(Box<Fingerprints>),
     /// Beside the workload.
     Building(JoinHandle<Result<Fingerprints, TaskError>>),
+    /// Made, and those of the model with them.
+    Made(Vec<Arc<Fingerprints>>),
 }
 
 /// Inputs of more bytes together are indexed coarsely: memory is bounded.
@@ -46,12 +52,37 @@ impl Prints {
         Ok(Self { inputs, model: Builder::new(Size::Coarse) })
     }
 
+    /// Waits until they are made, and keeps them: the sealed model is open already.
+    ///
+    /// # Errors
+    /// As [`Prints::finish`].
+    pub(crate) fn make(self) -> Result<Self, TaskError> {
+        Ok(Self { inputs: Inputs::Made(self.finish()?), model: Builder::new(Size::Coarse) })
+    }
+
+    /// Those that are made, as indexes in memory.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub(crate) fn files(&self) -> Result<Vec<OwnedFd>, TaskError> {
+        let Inputs::Made(made) = &self.inputs else { return Ok(Vec::new()) };
+        let file = |prints: &Arc<Fingerprints>| {
+            let mut file = File::from(memfd_create("fingerprints", MemfdFlags::CLOEXEC)?);
+            prints.write(&file)?;
+            file.rewind()?;
+            Ok(file.into())
+        };
+        let made = made.iter().map(file).collect::<io::Result<_>>();
+        made.map_err(TaskError::file("keep the fingerprints in", Path::new("memory")))
+    }
+
     /// Waits until they are made.
     ///
     /// # Errors
     /// When an input cannot be read, or there is more than an index holds: then nothing leaves.
     pub(crate) fn finish(self) -> Result<Vec<Arc<Fingerprints>>, TaskError> {
         let inputs = match self.inputs {
+            Inputs::Made(prints) => return Ok(prints),
             Inputs::Ready(prints) => *prints,
             Inputs::Building(thread) => thread.join().map_err(|_| TaskError::Spec {
                 what: "the fingerprints of the inputs could not be made".to_owned(),

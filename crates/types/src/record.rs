@@ -205,6 +205,9 @@ pub struct HostRecord {
     pub host: String,
     /// `opened` (each request was read) or `passed` (uninspected, fronting possible).
     pub form: String,
+    /// Whether its rule limits methods, paths, sizes or the number of requests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requests_limited: bool,
     /// Connections.
     pub connections: u64,
     /// Requests that were read; none where connections pass.

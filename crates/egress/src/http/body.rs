@@ -4,6 +4,7 @@ use std::io;
 
 use super::Stream;
 use super::peer::{Fault, Peer};
+use crate::inspection::Reason;
 
 /// How the end of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ const MAX_TRAILERS: usize = 32;
 /// What looks at a body on its way.
 pub(super) trait Look {
     /// Looks at what is about to be written, or says why it may not be.
-    fn look(&mut self, bytes: &[u8]) -> Result<(), String>;
+    fn look(&mut self, bytes: &[u8]) -> Result<(), Reason>;
 
     /// How many bytes it wants to see at once; fewer wait for more, or for the end of the body.
     fn patience(&self) -> usize {

@@ -124,6 +124,9 @@ impl Answer {
             _ => return Err("its head cannot be read"),
         }
         let status = parsed.code.unwrap_or_default();
+        if !(100..600).contains(&status) {
+            return Err("its status is none that HTTP knows");
+        }
         let reason = parsed.reason.unwrap_or_default().to_owned();
         let is_old = parsed.version == Some(0);
         let fields = Fields::of(parsed.headers)?;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::Stream;
+use crate::inspection::Reason;
 
 /// Longest head of a request or answer, and all that is kept of a body.
 pub(super) const BUFFER: usize = 32 << 10;
@@ -20,7 +22,7 @@ pub(super) enum Fault {
     /// Where it went ended or failed.
     Target(io::Error),
     /// It may not pass.
-    Refused(String),
+    Refused(Reason),
 }
 
 impl fmt::Display for Fault {
@@ -28,7 +30,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Malformed(why) => f.write_str(why),
             Self::Source(error) | Self::Target(error) => error.fmt(f),
-            Self::Refused(why) => f.write_str(why),
+            Self::Refused(why) => f.write_str(&why.what),
         }
     }
 }
@@ -36,14 +38,16 @@ impl fmt::Display for Fault {
 /// One end.
 pub(super) struct Peer<S> {
     stream: S,
+    /// How long a head may take from its first byte to its last.
+    head_time: Duration,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl<S: Stream> Peer<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, buffer: vec![0; BUFFER], start: 0, end: 0 }
+    pub(super) fn new(stream: S, head_time: Duration) -> Self {
+        Self { stream, head_time, buffer: vec![0; BUFFER], start: 0, end: 0 }
     }
 
     /// What was read and not used yet.
@@ -75,6 +79,7 @@ impl<S: Stream> Peer<S> {
     pub(super) fn head(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         const END: &[u8] = b"\r\n\r\n";
         let mut searched = 0usize;
+        let mut begun = None;
         loop {
             let unused = self.unused();
             let from = searched.saturating_sub(END.len() - 1);
@@ -90,6 +95,10 @@ impl<S: Stream> Peer<S> {
                 return Err(Fault::Malformed("its head has lines that do not end in CR LF"));
             }
             searched = unused.len();
+            // Time begins with the first byte: between two requests a connection may wait.
+            if searched > 0 && begun.get_or_insert_with(Instant::now).elapsed() >= self.head_time {
+                return Err(Fault::Malformed("its head did not come whole within its time"));
+            }
             if searched >= BUFFER {
                 return Err(Fault::Malformed("its head is longer than 32 KiB"));
             }

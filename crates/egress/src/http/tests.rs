@@ -18,6 +18,7 @@ struct Host {
     /// Whether somebody else tells why nobody answers.
     told: bool,
     requests: AtomicU64,
+    head_time: Duration,
 }
 
 /// One end that reads what is there and writes where it is told.
@@ -58,6 +59,10 @@ impl Outside for Host {
         &*self.inspection
     }
 
+    fn head_time(&self) -> Duration {
+        self.head_time
+    }
+
     fn note(&self, note: Note) {
         self.notes.lock().unwrap().push(note);
     }
@@ -78,6 +83,7 @@ fn host(answers: &[&'static [u8]]) -> Host {
         inspection: Box::new(Uninspected),
         told: false,
         requests: AtomicU64::new(0),
+        head_time: Duration::from_secs(3600),
     }
 }
 
@@ -227,9 +233,9 @@ fn the_end_of_an_answer_is_passed_on_as_it_is_known() {
 struct Word(&'static str);
 
 impl Inspection for Word {
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, Reason> {
         match head.target.contains(self.0) {
-            true => Err("its target holds the word".to_owned()),
+            true => Err("its target holds the word".into()),
             false => Ok(Box::new(Self(self.0))),
         }
     }
@@ -238,7 +244,7 @@ impl Inspection for Word {
 impl BodyInspection for Word {
     fn look(&mut self, bytes: &[u8]) -> Verdict {
         match String::from_utf8_lossy(bytes).contains(self.0) {
-            true => Verdict::Refuse("its body holds the word".to_owned()),
+            true => Verdict::Refuse("its body holds the word".into()),
             false => Verdict::Pass,
         }
     }
@@ -273,7 +279,7 @@ fn damaged_requests_harm_nobody() {
 struct Patient(usize, Arc<Mutex<Vec<usize>>>);
 
 impl Inspection for Patient {
-    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, String> {
+    fn begin(&self, _: &RequestHead<'_>) -> Result<Box<dyn BodyInspection>, Reason> {
         Ok(Box::new(Self(self.0, Arc::clone(&self.1))))
     }
 }
@@ -282,7 +288,7 @@ impl BodyInspection for Patient {
     fn look(&mut self, bytes: &[u8]) -> Verdict {
         self.1.lock().unwrap().push(bytes.len());
         match bytes.contains(&b'!') {
-            true => Verdict::Refuse("no".to_owned()),
+            true => Verdict::Refuse("no".into()),
             false => Verdict::Pass,
         }
     }
@@ -371,4 +377,65 @@ fn a_budget_of_requests_ends_with_its_last_one() {
     assert!(host.serve(said).contains(" 204 "));
     let answer = host.serve(said);
     assert!(answer.contains(" 429 ") && answer.contains("as many requests as its rule allows"), "{answer}");
+}
+
+#[test]
+fn a_head_that_comes_too_slowly_is_refused_and_nothing_of_it_leaves() {
+    let request = b"GET /slow HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    let mut host = host(&[b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]);
+    host.head_time = Duration::ZERO;
+    let answer = host.serve(request);
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("did not come whole within its time"), "{answer}");
+    assert_eq!(host.heard(), "");
+    // In the same pieces, in time.
+    host.head_time = Duration::from_secs(3600);
+    assert!(host.serve(request).starts_with("HTTP/1.1 200 "));
+    assert!(host.heard().contains("GET /slow"));
+}
+
+#[test]
+fn no_request_makes_its_reader_panic_and_what_leaves_reads_again_as_the_same() {
+    let mut left = 0;
+    hotcell_testkit::fuzz::Target::new(env!("CARGO_MANIFEST_DIR"), "request")
+        .with(*b"GET /a?b=c HTTP/1.1\r\nHost: api.example\r\nAccept: */*\r\n\r\n")
+        .with(*b"POST / HTTP/1.1\r\nHost: api.example:443\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello")
+        .with(*b"POST / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n")
+        .run(3000, |bytes| {
+            let to = "api.example".parse().unwrap();
+            let once = Request::parse(bytes.split_inclusive(|byte| *byte == b'\n').scan(false, |ended, line| {
+                (!std::mem::replace(ended, line == b"\r\n")).then_some(line)
+            }).collect::<Vec<_>>().concat().as_slice(), &to, true);
+            if let Ok(once) = once {
+                let again = Request::parse(&once.encode(), &to, true).unwrap();
+                // A body of nothing is said to be one.
+                let framing = |request: &Request| match request.framing {
+                    Framing::Nothing => Framing::Length(0),
+                    other => other,
+                };
+                let shape = |request: &Request| (request.method.clone(), request.target.clone(), framing(request));
+                assert_eq!(shape(&again), shape(&once));
+                left += 1;
+            }
+            host(&[&b"HTTP/1.1 204 No Content\r\n\r\n"[..]; 4]).serve(bytes);
+        });
+    assert!(left > 0, "no request was good: nothing was tried");
+}
+
+#[test]
+fn no_answer_makes_its_reader_panic() {
+    hotcell_testkit::fuzz::Target::new(env!("CARGO_MANIFEST_DIR"), "answer")
+        .with(*b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .with(
+            *b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        )
+        .run(3000, |bytes| {
+            let request =
+                Request::parse(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n", &"api.example".parse().unwrap(), true)
+                    .unwrap();
+            let end = End { reads: Cursor::new(bytes.to_vec()), writes: Arc::default() };
+            let mut peer = Peer::new(end, Duration::from_secs(3600));
+            if let Ok(answer) = Answer::read(&mut peer, &request) {
+                assert!((200..600).contains(&answer.status), "{}", answer.status);
+            }
+        });
 }

@@ -79,7 +79,7 @@ impl World {
 
     /// What reached the host.
     fn seen(&self) -> String {
-        fs::read_to_string(self.folder().join("seen")).unwrap_or_default()
+        text(&fs::read(self.folder().join("seen")).unwrap_or_default())
     }
 
     /// The particulars of all events of this kind.
@@ -242,6 +242,51 @@ fn personal_data_does_not_leave_in_requests_where_the_profile_has_them_inspected
 }
 
 #[test]
+fn something_of_an_input_does_not_leave_in_requests_whatever_it_is_packed_in() {
+    require_world!();
+    let world = World::new();
+    let note = "The patient was seen on Tuesday for a persistent cough; she is allergic to penicillin.\n";
+    world.place.file("note.txt", note);
+    world.place.file("table.csv", &prints_table());
+    for (name, rule) in [("held", "refuse"), ("free", "off")] {
+        let profile = format!("name = \"{name}\"\nextends = \"strict\"\n[inspection]\nfingerprints = \"{rule}\"\n");
+        world.place.file(&format!("{name}.toml"), &profile);
+    }
+    world.place.file("send.py", include_str!("send.py"));
+    let run = |profile: &str, options: &str, how: &str| {
+        let _ = fs::remove_file(world.folder().join("seen"));
+        let script = format!(
+            "hotcell_run --profile {profile}.toml --egress api.example {options} --input note=note.txt \
+             --input table=table.csv --code . -- /usr/bin/python3 send.py {how}"
+        );
+        let output = world.run("root", &script);
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (out, err) = run("held", "", "harmless");
+    assert!(out.contains("200") && world.seen().contains("POST /harmless"), "{out}{err}");
+    for how in ["plain", "base64", "gzip", "split", "record", "target"] {
+        let (out, err) = run("held", "", how);
+        assert!(out.contains("403") && out.contains("[NET-004]") && err.contains("[NET-004]"), "{how}: {out}{err}");
+        assert!(!err.contains("penicillin") && !world.seen().contains("penicillin"), "{how}: {err}");
+        assert!(!world.seen().contains(&format!("/{how}")), "{how}: {}", world.seen());
+        // With that control off it leaves.
+        let (out, err) = run("free", "", how);
+        assert!(out.contains("200") && world.seen().contains(&format!("/{how}")), "{how}: {out}{err}");
+    }
+    let coded = world.events("root", "egress-refused").into_iter().filter(|data| data["code"] == "NET-004").count();
+    assert_eq!(coded, 6);
+    // What passes unopened would be held against nothing.
+    let (_, err) = run("held", "--egress other.example,pass", "harmless");
+    assert!(err.contains("`other.example:443,pass` would not be opened"), "{err}");
+}
+
+/// A table whose records are rare.
+fn prints_table() -> String {
+    let row = |n: u32| format!("P{:08},{},{},K{}\n", n * 7919, 20_000_000 + n * 31, n * 104_729, n * 15_485);
+    std::iter::once("id,phone,account,card\n".to_owned()).chain((1..5000).map(row)).collect()
+}
+
+#[test]
 fn no_address_can_be_reached_but_those_that_stand_for_hosts() {
     require_world!();
     let world = World::new();
@@ -392,7 +437,17 @@ fn requests_beyond_the_rule_of_their_host_do_not_reach_it_and_without_the_rule_t
     };
     world.place.file("limited.toml", &task("methods = [\"GET\"]\npaths = [\"/v1/*\"]\n"));
     world.place.file("free.toml", &task(""));
-    world.run("root", "hotcell_run --egress api.example --task limited.toml");
+    let output = world.run("root", "hotcell_run --json --egress api.example --task limited.toml");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["egress"]["hosts"][0]["requests_limited"], true, "{report}");
+    // What went where stands in a row of its own for each host.
+    let mut show = Command::new(env!("CARGO_BIN_EXE_hotcell"));
+    show.arg("--state").arg(world.folder().join("states/root")).arg("show").arg(report["task"].as_str().unwrap());
+    let shown = text(&show.env("HOME", world.folder()).output().unwrap().stdout);
+    let row = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = row.filter(|row| row.first() == Some(&"api.example:443")).collect::<Vec<_>>();
+    assert_eq!(row.len(), 1, "{shown}");
+    assert_eq!((&row[0][1..3], row[0][3], row[0].last()), (&["opened,", "limited"][..], "1", Some(&"3")), "{row:?}");
     let seen = world.seen();
     assert!(
         seen.contains("GET /v1/a") && !seen.contains("/v2/b") && !seen.contains("/c") && !seen.contains("/d"),
@@ -401,4 +456,53 @@ fn requests_beyond_the_rule_of_their_host_do_not_reach_it_and_without_the_rule_t
     world.run("root", "hotcell_run --egress api.example --task free.toml");
     let seen = world.seen();
     assert!(seen.contains("/v2/b") && seen.contains("POST /v1/c") && seen.contains("/d"), "{seen}");
+}
+
+#[test]
+fn gateway_and_broker_have_bounds_of_their_own_and_connections_beyond_theirs_wait_for_room() {
+    require_world!();
+    let world = World::new();
+    world.place.file("many.py", include_str!("many.py"));
+    let mut command =
+        world.command("root", "hotcell_run --stdin --egress api.example --code . -- /usr/bin/python3 many.py");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while lines.next().unwrap().unwrap() != "open" {}
+    for name in ["hotcell-gateway", "hotcell-broker"] {
+        let pid = descendants(child.id()).into_iter().find(|pid| name_of(*pid) == name).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let most = |of: &str| {
+            let line = limits.lines().find(|line| line.starts_with(of)).unwrap();
+            line[of.len()..].split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+        };
+        assert!(most("Max data size") <= 4 << 30 && most("Max open files") <= 1024, "{name}: {limits}");
+        assert_eq!((most("Max file size"), most("Max core file size"), most("Max msgqueue size")), (0, 0, 0), "{name}");
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+        assert!(threads <= 260, "{name}: {threads}");
+    }
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(rest, ["200"]);
+    assert!(child.wait().unwrap().success());
+    assert!(world.seen().contains("GET /last"));
+}
+
+#[test]
+fn an_event_comes_while_its_stream_goes_on_and_a_client_that_waits_for_a_word_gets_it() {
+    require_world!();
+    let world = World::new();
+    // The host sends one event and never ends; the client sends its body after `100 Continue` only, within the test at least.
+    let script = "
+        hotcell_run --egress api.example -- sh -c '{ curl -sN https://api.example/events & } | head -1'
+        hotcell_run --egress api.example -- sh -c 'head -c 2000000 /dev/zero | curl -sS --expect100-timeout 3600 \
+            -H \"Expect: 100-continue\" -T - https://api.example/waits'";
+    for user in USERS {
+        let output = world.run(user, script);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(out.contains("data: first"), "{user}: {out}{err}");
+        assert!(
+            out.contains("\"PUT\", \"path\": \"/waits\", \"host\": \"api.example\", \"bytes\": 2000000"),
+            "{user}: {out}{err}"
+        );
+    }
 }

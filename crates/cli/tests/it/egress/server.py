@@ -34,6 +34,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for byte in text:
                 self.wfile.write(b"1\r\n%c\r\n" % byte)
             self.wfile.write(b"0\r\n\r\n")
+        elif self.path == "/events":
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"d\r\ndata: first\n\n\r\n")
+            threading.Event().wait()
         elif self.path == "/hold":
             self.send_header("Content-Length", "2")
             self.end_headers()
