@@ -1,4 +1,4 @@
 //! A release that nobody decided.
 fn main() {
-    let _ = hotcell_policy::ReleaseGrant { grant: todo!(), item: todo!(), rules: Vec::new() };
+    let _ = hotcell_policy::ReleaseGrant { grant: todo!(), item: todo!(), rules: Vec::new(), obligations: todo!() };
 }
