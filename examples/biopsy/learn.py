@@ -4,8 +4,8 @@
 
 Reads /input/data (measurements), /input/diagnosis, and /input/checkpoint where there is one, from which it goes on. After each
 epoch it writes /output/checkpoint.f64 whole or not at all, so that the last one survives a kill. The checkpoint holds numbers
-only, and nothing that stays the same: outputs are held against
-the inputs, of which the last checkpoint is one. The order of an epoch comes from its number: a run in two parts ends with the weights of a run in one.
+only, and nothing that stays the same: outputs are held against the inputs, of which the last checkpoint is one. The order of an
+epoch comes from its number: a run in two parts ends with the weights of a run in one.
 """
 
 import csv
