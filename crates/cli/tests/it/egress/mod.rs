@@ -467,7 +467,8 @@ fn gateway_and_broker_have_bounds_of_their_own_and_connections_beyond_theirs_wai
         world.command("root", "hotcell_run --stdin --egress api.example --code . -- /usr/bin/python3 many.py");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    while lines.next().unwrap().unwrap() != "open" {}
+    let before: Vec<_> = lines.by_ref().map(Result::unwrap).take_while(|line| line != "open").collect();
+    assert_eq!(before, ["waits"]);
     for name in ["hotcell-gateway", "hotcell-broker"] {
         let pid = descendants(child.id()).into_iter().find(|pid| name_of(*pid) == name).unwrap();
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
